@@ -1,0 +1,64 @@
+"""The three records that pass between rooms: a clip comes in, an answer comes out, a score grades it."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One input: a file with pictures, sound or both, and what is known of it. One manifest line."""
+
+    id: str
+    """Unique within its manifest."""
+    path: Path
+    """Absolute once read; a manifest holds it relative to its own folder."""
+    start_s: float | None = None
+    """Start of the part to read, seconds; None reads from the beginning."""
+    stop_s: float | None = None
+    """End (exclusive) of the part to read, seconds; None reads to the end."""
+    label: str | None = None
+    """The gold emotion by name; None where there is none."""
+    labels: tuple[str, ...] = ()
+    """All gold emotions, for compound and open-vocabulary sets."""
+    reasoning: str | None = None
+    """What stands between the think tags in a reasoned example."""
+    subtitle: str | None = None
+    """The words spoken, where the corpus gives them."""
+    split: str | None = None
+    """train, val or test, where the corpus has one fixed split."""
+    fold: int | None = None
+    """The fold whose test part holds the clip: train on `fold != k`, test on `fold == k`."""
+    corpus: str | None = None
+    """Name of the corpus, for reports."""
+    meta: dict[str, Any] = field(default_factory=dict)
+    """Free fields: actor, sex, intensity, true cues of a made clip."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The parsed output of the model for one clip."""
+
+    text: str
+    """The whole output, unchanged."""
+    reasoning: str | None
+    """What stands in the think part, stripped; None without one."""
+    answer: str | None
+    """What stands in the answer part, stripped and lower-cased; the whole output, likewise, where there are no tags at
+    all (a label-only model); None where tags are broken or the part is empty."""
+    well_formed: bool
+    """Exactly one non-empty think part followed by exactly one non-empty answer part and nothing else."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """A graded answer."""
+
+    correct: bool
+    """The normalised answer equals the gold label."""
+    out_of_vocabulary: bool
+    """The normalised answer is not in the label set: always a miss, and counted."""
+    well_formed: bool
+    """See `Answer.well_formed`."""
+    normalised: str | None
+    """The label that was compared; None where there was no answer."""
