@@ -1,0 +1,173 @@
+"""The manifest: a JSONL file, one clip per line, that every later stage reads.
+
+A path stands relative to the manifest's own folder, so that a corpus and its manifest move together; an absolute path
+is read as it stands. Fields that hold nothing are left out. Labels are names, ids are text, and a field this format
+does not know is an error: free fields belong under `meta`.
+"""
+
+import hashlib
+import json
+import math
+import os
+import tempfile
+from collections.abc import Iterable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from r1omni.core.clip import Clip
+from r1omni.core.errors import ManifestError
+
+FIELDS: tuple[str, ...] = tuple(field.name for field in fields(Clip))
+"""What a manifest line may hold, in the order it is written."""
+
+_TEXT = ("label", "reasoning", "subtitle", "split", "corpus")
+_SECONDS = ("start_s", "stop_s")
+
+
+def read_manifest(path: Path | str) -> list[Clip]:
+    """Read every clip, with absolute paths; the clips' files are not looked at.
+
+    Args:
+        path: the JSONL file, UTF-8.
+
+    Raises:
+        ManifestError: no such file, or a line that cannot be read; the message gives the file, the line's number, what
+            was found and what was expected.
+    """
+    path = Path(path)
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError as error:
+        raise ManifestError(
+            f"{path}: no such manifest; write one with `r1omni data CORPUS --root DIR --out {path.name}`"
+        ) from error
+    except OSError as error:
+        raise ManifestError(
+            f"{path}: cannot be read as a manifest ({error.strerror}); expected a JSONL file"
+        ) from error
+    folder = path.parent.resolve()
+    clips: list[Clip] = []
+    line_of_id: dict[str, int] = {}
+    # Split on the byte, not with splitlines: U+2028 may stand inside a subtitle.
+    for number, line in enumerate(content.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            clip = clip_from_record(json.loads(line.decode("utf-8")), folder)
+            if clip.id in line_of_id:
+                raise ManifestError(f"id {clip.id!r} stands on line {line_of_id[clip.id]} too; ids must differ")
+        except UnicodeDecodeError as error:
+            raise ManifestError(f"{path}:{number}: not UTF-8 ({error.reason}); save the manifest as UTF-8") from error
+        except json.JSONDecodeError as error:
+            raise ManifestError(
+                f"{path}:{number}: not JSON ({error.msg} at column {error.colno}); expected one JSON object per line"
+            ) from error
+        except ManifestError as error:
+            raise ManifestError(f"{path}:{number}: {error}") from error
+        line_of_id[clip.id] = number
+        clips.append(clip)
+    return clips
+
+
+def write_manifest(path: Path | str, clips: Iterable[Clip]) -> None:
+    """Write clips with paths relative to the manifest's folder, to a temporary name that is renamed when complete.
+
+    Args:
+        path: the file to write; its folder is made where it is missing.
+        clips: clips with different ids.
+
+    Raises:
+        ManifestError: two clips share an id, or a `meta` field is not JSON.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    folder = path.parent.resolve()
+    resolved: dict[Path, Path] = {}
+    lines: list[str] = []
+    ids: set[str] = set()
+    for clip in clips:
+        if clip.id in ids:
+            raise ManifestError(f"{path}: two clips have the id {clip.id!r}; ids must differ within a manifest")
+        ids.add(clip.id)
+        parent = clip.path.parent
+        # The folder is resolved, the file is not: a link's own name carries the clip's extension.
+        resolved.setdefault(parent, parent.resolve())
+        lines.append(_line(clip, os.path.relpath(resolved[parent] / clip.path.name, folder), path))
+    handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.writelines(lines)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def manifest_hash(path: Path | str) -> str:
+    """Return the SHA-256 of the file's bytes, in hexadecimal, as it stands in a run folder.
+
+    Args:
+        path: the manifest.
+
+    Raises:
+        ManifestError: the file cannot be read.
+    """
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    except OSError as error:
+        raise ManifestError(f"{path}: cannot be read ({error.strerror}); expected a manifest") from error
+
+
+def clip_from_record(record: Any, folder: Path) -> Clip:
+    """Build a clip from one decoded manifest line.
+
+    Args:
+        record: the JSON value.
+        folder: what a relative path is relative to.
+
+    Raises:
+        ManifestError: a field is missing, unknown or of the wrong kind; the message does not name the file.
+    """
+    if not isinstance(record, dict):
+        raise ManifestError(f"found a JSON {type(record).__name__}; expected an object with at least `id` and `path`")
+    if unknown := sorted(set(record) - set(FIELDS)):
+        raise ManifestError(
+            f"unknown field {', '.join(unknown)}; known are {', '.join(FIELDS)}; put others under `meta`"
+        )
+    record = {key: value for key, value in record.items() if value is not None}
+    for key in ("id", "path"):
+        if not isinstance(record.get(key), str) or not record[key]:
+            raise ManifestError(f"`{key}` is {record.get(key)!r}; expected a non-empty text in quotes")
+    for key in _TEXT:
+        if not isinstance(record.get(key, ""), str):
+            raise ManifestError(f"`{key}` is {record[key]!r}; expected a text: names, never numeric ids")
+    for key in _SECONDS:
+        value = record.get(key, 0.0)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+            raise ManifestError(f"`{key}` is {value!r}; expected seconds from the file's beginning, 0 or more")
+    if record.get("stop_s", math.inf) <= record.get("start_s", 0.0):
+        raise ManifestError(f"`stop_s` {record['stop_s']} is not after `start_s` {record.get('start_s', 0.0)}")
+    labels = record.get("labels", [])
+    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
+        raise ManifestError(f"`labels` is {labels!r}; expected a list of texts")
+    fold = record.get("fold", 0)
+    if isinstance(fold, bool) or not isinstance(fold, int):
+        raise ManifestError(f"`fold` is {fold!r}; expected a whole number")
+    if not isinstance(record.get("meta", {}), dict):
+        raise ManifestError(f"`meta` is {record['meta']!r}; expected an object")
+    seconds = {key: float(record[key]) for key in _SECONDS if key in record}
+    path = Path(os.path.normpath(folder / record["path"]))
+    return Clip(**{**record, **seconds, "path": path, "labels": tuple(labels)})
+
+
+def _line(clip: Clip, relative: str, manifest: Path) -> str:
+    values = {name: getattr(clip, name) for name in FIELDS}
+    values["path"] = Path(relative).as_posix()
+    values["labels"] = list(clip.labels)
+    record = {name: value for name, value in values.items() if value is not None and value != [] and value != {}}
+    try:
+        return json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n"
+    except (TypeError, ValueError) as error:
+        raise ManifestError(f"{manifest}: clip {clip.id!r} cannot be written as JSON ({error})") from error
