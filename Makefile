@@ -1,0 +1,55 @@
+# One runner for people and CI. `make reproduce` and `make test` do all the set-up by themselves.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.set-up
+OUT ?= runs/reproduce
+PYTEST_ARGS ?=
+
+.PHONY: help setup reproduce test check fix docs bench clean
+.DEFAULT_GOAL := help
+
+help:  ## List the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | column -t -s "$$(printf '\t')"
+
+setup: $(STAMP)  ## Make .venv with the pinned dependencies and this package
+
+# torch first: the pinned build decides, and nothing resolved later can replace it.
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet "$$(grep '^torch==' constraints.txt)"
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev]'
+	@touch $@
+
+reproduce: setup  ## Run the whole recipe: corpora, stages, Table 1, report (OUT=runs/reproduce)
+	$(BIN)/r1omni reproduce --out $(OUT)
+
+test: setup  ## Run the unit, integration and parity tests
+	$(BIN)/pytest tests/unit tests/integration tests/parity -m 'not slow and not gpu' $(PYTEST_ARGS)
+
+check: setup  ## Check format, lint, types, import directions, generated docs and the installed packages
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+	$(BIN)/python docs/generate.py --check
+	$(BIN)/pip check
+	@# Builds for CUDA break a CPU torch by their mere presence (transformers imports torchvision when it is there).
+	! $(BIN)/pip list 2>/dev/null | grep -iE '^(nvidia|triton|torchvision|torchaudio|torchcodec)'
+
+fix: setup  ## Format, and mend what ruff can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+docs: setup  ## Generate the reference pages and build the site into site/
+	$(BIN)/python docs/generate.py
+	$(BIN)/zensical build --clean
+
+bench: setup  ## Measure media, inference and GRPO on this machine
+	$(BIN)/r1omni bench media
+	$(BIN)/r1omni bench infer
+	$(BIN)/r1omni bench grpo
+
+clean:  ## Remove .venv and what was built
+	rm -rf $(VENV) site dist build .pytest_cache .ruff_cache .import_linter_cache .hypothesis

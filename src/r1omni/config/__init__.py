@@ -1,0 +1,1 @@
+"""One pydantic schema per kind of run, and how defaults, TOML files and dotted flags become one."""

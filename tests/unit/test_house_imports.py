@@ -1,0 +1,42 @@
+"""What importing costs, and what the package root offers."""
+
+import subprocess
+import sys
+
+import pytest
+
+import r1omni
+
+HEAVY = ("torch", "transformers", "av", "numpy")
+
+
+def modules_loaded_by(code: str) -> set[str]:
+    script = f"import sys\n{code}\nprint('\\n' + ' '.join(sys.modules))"
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return set(run.stdout.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import r1omni",
+        "import r1omni.core.clip, r1omni.core.instruction, r1omni.core.labels, r1omni.core.errors",
+    ],
+)
+def test_import_loads_neither_torch_nor_transformers(code: str):
+    assert not modules_loaded_by(code) & set(HEAVY)
+
+
+def test_the_root_exports_at_most_twenty_sorted_names():
+    assert r1omni.__all__ == sorted(r1omni.__all__)
+    assert len(r1omni.__all__) <= 20
+
+
+def test_every_exported_name_resolves():
+    for name in r1omni.__all__:
+        assert getattr(r1omni, name) is not None
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        r1omni.nothing  # noqa: B018 - the access itself is the test
