@@ -1,0 +1,97 @@
+"""What is said in the clips, and what is said about them: sentences, captions, reasoned examples, and their claims.
+
+A claim is a cue put in words, always "value channel" ("raised brows", "trembling tone"), so that what a model claims can
+be read back and held against what is true of the clip. A reasoned example follows the paper's manner: the video, the
+audio, the text, then what the person feels.
+"""
+
+import re
+
+import numpy as np
+
+from r1omni.core.labels import Emotion
+from r1omni.synth.world import CHANNELS, CUE_VALUES, FACE_CHANNELS, VOICE_CHANNELS, Channel, Cues
+
+CAPTION_INSTRUCTION = "Describe the face, the voice and the words of the person."
+"""Asks for all cues and no emotion: the pretraining captions."""
+
+KNOWLEDGE_INSTRUCTION = "Describe a person, and say what the person feels."
+"""Opens the examples without a clip, from which the base learns what expressions mean."""
+
+SENTENCES: dict[str, tuple[str, ...]] = {
+    "plain": ("The bus leaves at nine.", "I put it on the table.", "We met here before.", "It is on the left."),
+    "kind": ("You did so well.", "I like this a lot.", "Thank you, my dear.", "What a lovely day."),
+    "hostile": ("Get out of here.", "You lied to me.", "I have had enough.", "Do not touch that."),
+    "mournful": ("She is gone now.", "We lost it all.", "It is all over.", "I miss him so much."),
+    "alarming": ("Someone is there.", "It is coming closer.", "We must run now.", "Do you hear that?"),
+    "astonished": ("You are here already?", "I never saw that!", "How can that be?", "Is it really you?"),
+}
+"""What people say in the training corpora, by what the words are about."""
+
+FIXED_SENTENCES: tuple[str, ...] = ("Kids are talking by the door.", "Dogs are sitting by the door.")
+"""The two statements of RAVDESS: the words tell nothing."""
+
+_CLAIM = re.compile(
+    r"\b(" + "|".join(sorted({v for values in CUE_VALUES.values() for v in values})) + r") (" + "|".join(CHANNELS) + r")\b"
+)
+
+
+def _join(cues: dict[Channel, str], channels: tuple[Channel, ...]) -> str:
+    return ", ".join(f"{cues[channel]} {channel}" for channel in channels if channel in cues)
+
+
+def describe(cues: dict[Channel, str]) -> str:
+    """Put some cues in words, one sentence each for the video, the audio and the text.
+
+    Args:
+        cues: any subset of channels; a part without cues is left out.
+    """
+    parts = [
+        ("In the video", _join(cues, FACE_CHANNELS)),
+        ("In the audio", _join(cues, VOICE_CHANNELS)),
+        ("In the text", _join(cues, ("words",))),
+    ]
+    return " ".join(f"{place}, {claims}." for place, claims in parts if claims)
+
+
+def conclude(emotion: Emotion) -> str:
+    """Say what the person feels, as every reasoned example ends."""
+    return f"The person feels {emotion}."
+
+
+def reason(cues: Cues, emotion: Emotion, rng: np.random.Generator, *, thorough_share: float) -> str:
+    """Write one annotator's reasoning: a thorough one names every cue, a brief one the two or three that struck them.
+
+    Args:
+        cues: what is true of the clip.
+        emotion: what the person feels.
+        rng: the annotator.
+        thorough_share: share of annotators who name every cue. The paper's 580 examples are 232 dense ones of EMER and
+            348 of its own.
+    """
+    if rng.random() < thorough_share:
+        named: dict[Channel, str] = dict(cues)
+    else:
+        chosen = set(rng.choice(CHANNELS, size=int(rng.integers(2, 4)), replace=False).tolist())
+        named = {channel: cues[channel] for channel in CHANNELS if channel in chosen}
+    return f"{describe(named)} {conclude(emotion)}"
+
+
+def read_claims(text: str) -> dict[Channel, str]:
+    """Read the claims back out of a text; a channel claimed twice keeps its last value.
+
+    Args:
+        text: a caption or a reasoning.
+    """
+    return {channel: value for value, channel in _CLAIM.findall(text) if value in CUE_VALUES[channel]}
+
+
+def false_claims(text: str, cues: Cues) -> tuple[int, int]:
+    """Count the claims of a text that are not true of its clip, and all its claims.
+
+    Args:
+        text: a reasoning.
+        cues: what is true of the clip.
+    """
+    claims = read_claims(text)
+    return sum(cues[channel] != value for channel, value in claims.items()), len(claims)
