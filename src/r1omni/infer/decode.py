@@ -1,0 +1,204 @@
+"""Sampling of G answers per prompt with the prompt prefilled once and its keys and values never copied.
+
+Each prompt's G new tokens are folded into the query length against the one prefix, and one softmax runs over
+`[prefix | own]`:
+
+    scores = [q k_prefix^T | q k_own^T]        prefix: [batch, heads, group * repeat, prompt]
+                                               own:    [rows,  heads, repeat, tokens so far]
+
+Own keys and values lie in buffers made once. Rows that ended are dropped when enough of them have. A token is drawn by
+inverting the cumulative distribution at a uniform number that the caller made, so that what a clip samples depends on
+its own seed alone, never on the batch; no top-k, no top-p: the sampled distribution is the scored one.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from transformers import DynamicCache
+from transformers.models.qwen2.modeling_qwen2 import rotate_half
+
+from r1omni.infer.shared_prefix import prompt_positions
+
+COMPACT_BELOW = 0.85
+"""Finished rows are dropped once the living share falls below this."""
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What was drawn, padded on the right."""
+
+    token_ids: Int[Tensor, "batch group answer"]
+    logprobs: Float[Tensor, "batch group answer"]
+    """Under the sampled distribution, temperature included (at temperature 0: of the model's own distribution)."""
+    lengths: Int[Tensor, "batch group"]
+    """Tokens, the end-of-turn token included."""
+    truncated: Bool[Tensor, "batch group"]
+    """Ran into the limit without an end-of-turn token."""
+
+
+class _Rows:
+    """The living rows: whose prompt they read, where their own keys and values lie."""
+
+    def __init__(self, prefix: list[tuple[Tensor, Tensor]], prompt_mask: Tensor, group: int, max_new_tokens: int) -> None:
+        batch, heads, _, width = prefix[0][0].shape
+        device = prompt_mask.device
+        self.prefix = prefix
+        self.bias = torch.zeros(prompt_mask.shape, dtype=prefix[0][0].dtype, device=device)
+        self.bias = self.bias.masked_fill(~prompt_mask, -torch.inf)[:, None, None]
+        self.own = prefix[0][0].new_empty(len(prefix), 2, batch * group, heads, max_new_tokens, width)
+        self.ids = torch.arange(batch * group, device=device)
+        self.prompt_of = self.ids // group
+        self.lengths = prompt_mask.sum(-1)[self.prompt_of]
+        self.alive = torch.ones_like(self.ids, dtype=torch.bool)
+        self.num_prompts, self.per_prompt = batch, group
+        self.slots: Tensor | None = None
+        """Place of each row among num_prompts * per_prompt; None where rows fill them in order."""
+
+    def compact(self, num_tokens: int) -> None:
+        """Drop the rows that ended, and the prompts nobody reads any more."""
+        keep = self.alive.nonzero().squeeze(1)
+        own = self.own.new_empty(*self.own.shape[:2], len(keep), *self.own.shape[3:])
+        own[..., :num_tokens, :] = self.own[..., :num_tokens, :].index_select(2, keep)
+        self.own = own
+        self.ids, self.lengths, self.alive = self.ids[keep], self.lengths[keep], self.alive[keep]
+        prompts, local, counts = self.prompt_of[keep].unique_consecutive(return_inverse=True, return_counts=True)
+        if len(prompts) < self.num_prompts:
+            self.prefix = [(k.index_select(0, prompts), v.index_select(0, prompts)) for k, v in self.prefix]
+            self.bias = self.bias.index_select(0, prompts)
+        self.prompt_of, self.num_prompts, self.per_prompt = local, len(prompts), int(counts.max())
+        rank = torch.arange(len(keep), device=keep.device) - (counts.cumsum(0) - counts)[local]
+        full = len(keep) == self.num_prompts * self.per_prompt
+        self.slots = None if full else local * self.per_prompt + rank
+
+    def attend(self, layer: int, query: Tensor, num_tokens: int, scaling: float) -> Tensor:
+        """Attention of one new token per row over the row's prompt and its own tokens.
+
+        Args:
+            layer: which keys and values.
+            query: [rows, heads * repeat, width].
+            num_tokens: own tokens so far, the new one included.
+            scaling: factor on the scores.
+        """
+        prefix_key, prefix_value = self.prefix[layer]
+        own_key, own_value = self.own[layer, 0, :, :, :num_tokens], self.own[layer, 1, :, :, :num_tokens]
+        rows, _, width = query.shape
+        heads, prompt = prefix_key.shape[1], prefix_key.shape[2]
+        query = query.view(rows, heads, -1, width) * scaling
+        own_scores = query @ own_key.transpose(-1, -2)
+        scores = torch.cat(
+            [self._fold(query) @ prefix_key.transpose(-1, -2) + self.bias, self._fold(own_scores)], dim=-1
+        )
+        weights = scores.softmax(-1, dtype=torch.float32).to(query.dtype)
+        shared = self._unfold(weights[..., :prompt] @ prefix_value)
+        return (shared + self._unfold(weights[..., prompt:]) @ own_value).reshape(rows, -1)
+
+    def _fold(self, x: Tensor) -> Tensor:
+        """[rows, heads, repeat, n] -> [prompts, heads, per_prompt * repeat, n], empty places zero."""
+        if self.slots is not None:
+            x = x.new_zeros(self.num_prompts * self.per_prompt, *x.shape[1:]).index_copy_(0, self.slots, x)
+        return x.unflatten(0, (self.num_prompts, self.per_prompt)).transpose(1, 2).flatten(2, 3)
+
+    def _unfold(self, x: Tensor) -> Tensor:
+        x = x.unflatten(2, (self.per_prompt, -1)).transpose(1, 2).flatten(0, 1)
+        return x if self.slots is None else x.index_select(0, self.slots)
+
+
+def _step(language_model: nn.Module, rows: _Rows, tokens: Tensor, num_tokens: int) -> Tensor:
+    """Hidden states, [rows, hidden], after one more token per row; `num_tokens` own tokens include it."""
+    hidden = language_model.get_input_embeddings()(tokens)
+    positions = rows.lengths + (num_tokens - 1)
+    cos, sin = language_model.rotary_emb(hidden, positions[:, None])
+    for index, layer in enumerate(language_model.layers):
+        attention = layer.self_attn
+        normed = layer.input_layernorm(hidden)
+        query = attention.q_proj(normed).unflatten(-1, (-1, attention.head_dim))
+        key = attention.k_proj(normed).unflatten(-1, (-1, attention.head_dim))
+        query = query * cos + rotate_half(query) * sin
+        rows.own[index, 0, :, :, num_tokens - 1] = key * cos + rotate_half(key) * sin
+        rows.own[index, 1, :, :, num_tokens - 1] = attention.v_proj(normed).unflatten(-1, (-1, attention.head_dim))
+        hidden = hidden + attention.o_proj(rows.attend(index, query, num_tokens, attention.scaling))
+        hidden = hidden + layer.mlp(layer.post_attention_layernorm(hidden))
+    return language_model.norm(hidden)
+
+
+def _draw(logits: Tensor, temperature: float, uniforms: Tensor) -> tuple[Tensor, Tensor]:
+    """Token ids and their log-probabilities, [rows]."""
+    logits = logits.float()
+    if temperature == 0:
+        tokens = logits.argmax(-1)
+        return tokens, logits.gather(-1, tokens[:, None]).squeeze(1) - logits.logsumexp(-1)
+    logprobs = (logits / temperature).log_softmax(-1)
+    cumulative = logprobs.exp().cumsum(-1)
+    total = cumulative[:, -1:]
+    # Below the total, so that the found token always has a probability above zero.
+    wanted = torch.minimum(uniforms[:, None] * total, total.nextafter(torch.zeros_like(total)))
+    tokens = torch.searchsorted(cumulative, wanted, right=True)
+    return tokens.squeeze(1), logprobs.gather(-1, tokens).squeeze(1)
+
+
+@torch.no_grad()
+def sample_groups(
+    language_model: nn.Module,
+    lm_head: nn.Module,
+    prompt_embeds: Float[Tensor, "batch prompt hidden"],
+    prompt_mask: Int[Tensor, "batch prompt"] | Bool[Tensor, "batch prompt"],
+    *,
+    temperature: float,
+    stop_ids: list[int],
+    uniforms: Float[Tensor, "batch group answer"],
+) -> Samples:
+    """Write a group of answers to each prompt.
+
+    Args:
+        language_model: a Qwen2-type decoder of transformers.
+        lm_head: hidden state to logits.
+        prompt_embeds: embedded prompts, padded on the left.
+        prompt_mask: true at real tokens.
+        temperature: 0 takes the likeliest token.
+        stop_ids: end-of-turn tokens.
+        uniforms: in [0, 1), one number per token; their shape says how many answers of how many tokens.
+    """
+    batch, group, max_new_tokens = uniforms.shape
+    prompt_mask = prompt_mask.bool()
+    cache = DynamicCache()
+    output = language_model(
+        inputs_embeds=prompt_embeds,
+        attention_mask=prompt_mask.long(),
+        position_ids=prompt_positions(prompt_mask),
+        past_key_values=cache,
+        use_cache=True,
+    )
+    prefix = [(layer.keys, layer.values) for layer in cache.layers]
+    rows = _Rows(prefix, prompt_mask, group, max_new_tokens)
+    uniforms = uniforms.flatten(0, 1)
+    stops = torch.tensor(stop_ids, device=prompt_embeds.device)
+    token_ids = torch.full((batch * group, max_new_tokens), stop_ids[0], device=prompt_embeds.device)
+    logprobs = torch.zeros(batch * group, max_new_tokens, device=prompt_embeds.device)
+    lengths = torch.full((batch * group,), max_new_tokens, device=prompt_embeds.device)
+    truncated = torch.ones(batch * group, dtype=torch.bool, device=prompt_embeds.device)
+    logits = lm_head(output.last_hidden_state[:, -1]).repeat_interleave(group, dim=0)
+    for index in range(max_new_tokens):
+        tokens, drawn = _draw(logits, temperature, uniforms[rows.ids, index])
+        token_ids[rows.ids, index] = torch.where(rows.alive, tokens, stop_ids[0])
+        logprobs[rows.ids, index] = drawn * rows.alive
+        ended = rows.alive & torch.isin(tokens, stops)
+        lengths[rows.ids[ended]] = index + 1
+        truncated[rows.ids[ended]] = False
+        rows.alive = rows.alive & ~ended
+        num_alive = int(rows.alive.sum())
+        if num_alive == 0 or index + 1 == max_new_tokens:
+            break
+        if num_alive < COMPACT_BELOW * len(rows.ids):
+            tokens = tokens[rows.alive]
+            rows.compact(index)
+        logits = lm_head(_step(language_model, rows, tokens, index + 1))
+    longest = int(lengths.max())
+    shape = (batch, group)
+    return Samples(
+        token_ids[:, :longest].unflatten(0, shape),
+        logprobs[:, :longest].unflatten(0, shape),
+        lengths.unflatten(0, shape),
+        truncated.unflatten(0, shape),
+    )
