@@ -1,0 +1,84 @@
+"""The sections that both kinds of training share: what is read, how clips become features, and what is trained."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+
+from r1omni.config.schema import Schema
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Part = Literal["language_model", "projector", "audio_projector", "gate", "router"]
+Schedule = Literal["cosine", "linear", "constant"]
+
+
+class DataSection(Schema):
+    """Which clips train and which validate."""
+
+    train: tuple[Path, ...]
+    """Manifests to train on, one after the other."""
+    validation: tuple[Path, ...] = ()
+    """Manifests to validate on; empty validates on nothing and keeps the last weights."""
+    fold: NonNegativeInt | None = None
+    """Leave out the training clips of this fold, the one whose test part they are; None trains on all."""
+    split: str | None = None
+    """Keep only the training clips of this split; None keeps all."""
+    max_validation_clips: PositiveInt | None = None
+    """Validate on this many clips, drawn by the seed; None takes all."""
+
+
+class EngineSection(Schema):
+    """How clips become features and answers."""
+
+    num_frames: PositiveInt = 8
+    """Frames sampled evenly from a clip."""
+    modality: Literal["auto", "video+audio", "video", "audio"] = "auto"
+    """What is read of a clip; auto takes what is there."""
+    batch_size: PositiveInt = 32
+    """Clips encoded, and answers written, at a time."""
+    num_workers: PositiveInt = 2
+    """Threads that decode clips."""
+    cache_dir: Path | None = None
+    """Folder of the feature cache, which later runs share; None puts it beside the run."""
+    cache_bytes: PositiveInt = 20 * 2**30
+    """Bytes the feature cache may take on disk."""
+
+
+class LoraSection(Schema):
+    """Low-rank adapters on the language model, in place of training it whole."""
+
+    r: PositiveInt = 16
+    """Rank of each adapter."""
+    lora_alpha: PositiveFloat = 32.0
+    """Scale: the adapter's output is multiplied by lora_alpha / r."""
+    lora_dropout: Share = 0.0
+    """Dropout before each adapter; RLVR needs 0, so that policy and ratio agree."""
+    target_modules: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+    """Names of the linear layers that get an adapter."""
+
+
+class OptimiserSection(Schema):
+    """AdamW, its schedule and what it may change."""
+
+    learning_rate: PositiveFloat
+    """Peak learning rate."""
+    lr_scheduler_type: Schedule = "cosine"
+    """Course of the learning rate after the warm-up."""
+    warmup_ratio: Share = 0.0
+    """Share of all steps in which the learning rate rises from 0."""
+    weight_decay: NonNegativeFloat = 0.0
+    """Decoupled weight decay."""
+    max_grad_norm: PositiveFloat = 1.0
+    """Gradients are scaled down to this norm."""
+    gradient_accumulation_steps: PositiveInt = 1
+    """Micro-batches per optimiser step."""
+    gradient_checkpointing: bool = False
+    """Recompute activations in the backward pass: a third more time, much less memory."""
+    trainable: tuple[Part, ...] = ("language_model", "projector", "audio_projector", "gate")
+    """Parts that are trained, as the official scripts do it; the towers are always frozen."""
+    keep_checkpoints: PositiveInt = 2
+    """Newest checkpoints kept, besides the best by validation."""
+    save_every_steps: PositiveInt | None = None
+    """Steps between checkpoints; None saves only at validation and at the end."""
+    max_error_share: Share = 0.05
+    """Stop when more than this share of the clips cannot be read."""

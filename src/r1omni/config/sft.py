@@ -1,0 +1,53 @@
+"""Supervised fine-tuning: the cold start on reasoned examples and the label-only baseline."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import NonNegativeInt, PositiveInt
+
+from r1omni.config.schema import Schema
+from r1omni.config.sections import DataSection, EngineSection, LoraSection, OptimiserSection
+
+
+class SftRecipe(OptimiserSection):
+    """How one SFT stage learns: the keyword arguments of `r1omni.train.sft.train_sft`."""
+
+    learning_rate: float = 2e-5
+    """Peak learning rate."""
+    warmup_ratio: float = 0.03
+    """Share of all steps in which the learning rate rises from 0."""
+    num_epochs: PositiveInt = 5
+    """Passes over the examples."""
+    max_steps: PositiveInt | None = None
+    """Optimiser steps; None goes by num_epochs."""
+    batch_size: PositiveInt = 16
+    """Examples per micro-batch and process."""
+    max_length: PositiveInt = 2048
+    """Tokens of the longest answer accepted; a longer one is refused."""
+    validation_metric: str = "war"
+    """The best weights are those with the highest value of this."""
+    validate_every_epochs: PositiveInt = 1
+    """Epochs between validations."""
+    patience: PositiveInt | None = None
+    """Stop after this many validations without a better value; None goes on to the end."""
+
+
+class SftConfig(Schema):
+    """`r1omni train sft`."""
+
+    model: str
+    """Checkpoint to start from: a folder or a hub id."""
+    output_dir: Path
+    """Run folder: configuration, metrics, checkpoints and the final model."""
+    answers: Literal["reasoning", "label"] = "reasoning"
+    """What is learnt: reasons and an answer in tags, or the label alone."""
+    seed: NonNegativeInt = 0
+    """Seed of the order of examples and of every draw."""
+    mixed_precision: Literal["no", "bf16"] = "no"
+    """Arithmetic of the training step; weights and optimiser stay fp32."""
+    resume: bool = True
+    """Go on from the newest checkpoint in output_dir."""
+    data: DataSection
+    engine: EngineSection = EngineSection()
+    lora: LoraSection | None = None
+    training: SftRecipe = SftRecipe()
