@@ -1,0 +1,216 @@
+"""Reads the sampled pictures of an open file and decodes no more than they need.
+
+Frames are counted from the packets, which costs no decoding; then only the stretches from a key frame to a sampled
+frame are decoded, and pictures that nothing refers to are skipped on the way. Where the packets do not tell (no
+presentation times, hidden frames, damage), every frame is decoded, twice: once to count, once to take.
+
+Frames are ordered by presentation time and sampled by index, as the published models do, so a variable frame rate
+weighs frames, not seconds. Pixels are taken as stored: a sample aspect ratio is not applied, a rotation in the header is.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+import av
+import numpy as np
+from av.video.reformatter import Interpolation
+
+from r1omni.media.sample import sample_frame_indices
+from r1omni.media.window import Window
+
+MAX_SIDE_PX = 2048
+"""Longer pictures are scaled down while they are converted, by area, so that 8k frames do not fill the memory."""
+
+_COUNTABLE_CODECS = frozenset({"h264", "hevc", "vp9", "av1", "mpeg4", "mpeg2video", "mjpeg", "png", "ffv1"})
+"""One packet, one shown frame."""
+_SKIPPING_CODECS = frozenset({"h264", "hevc"})
+"""Decoders that can leave out pictures that no other refers to, packet by packet."""
+
+
+@dataclass
+class PacketList:
+    """The packets of the picture track, in decoding order."""
+
+    pts: list[int | None] = field(default_factory=list)
+    dts: list[int | None] = field(default_factory=list)
+    keyframes: list[int] = field(default_factory=list)
+    """Positions in `pts`."""
+    frame_duration_s: float = 0.0
+    """Of the last packet that tells one."""
+
+    def add(self, packet: av.Packet) -> None:
+        """Note one packet.
+
+        Args:
+            packet: of the picture track; the empty one at the end and packets an edit list discards are left out.
+        """
+        if packet.size == 0 or packet.is_discard:
+            return
+        if packet.is_keyframe:
+            self.keyframes.append(len(self.pts))
+        if packet.duration and packet.time_base:
+            self.frame_duration_s = float(packet.duration * packet.time_base)
+        self.pts.append(packet.pts)
+        self.dts.append(packet.dts)
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """What was read of the picture track."""
+
+    frames: np.ndarray
+    """uint8 [frames, height, width, 3], RGB, upright."""
+    times_s: np.ndarray
+    """float64 [frames], from the file's beginning."""
+    span_s: float
+    """From the first shown frame of the window to the end of the last, sampled or not."""
+
+
+def read_pictures(
+    container: av.container.InputContainer, stream: av.VideoStream, packets: PacketList, window: Window, num_frames: int
+) -> Pictures | None:
+    """Read evenly sampled pictures.
+
+    Args:
+        container: open file, at any position.
+        stream: its picture track.
+        packets: all packets of the track that can belong to the window.
+        window: the part to read.
+        num_frames: pictures to take; they repeat where the part has fewer.
+
+    Returns:
+        The pictures; None where the window has no frame.
+    """
+    taken = _take_by_packets(container, stream, packets, window, num_frames)
+    if taken is None:
+        taken = _take_by_decoding(container, stream, packets, window, num_frames)
+    return taken
+
+
+def _take_by_packets(
+    container: av.container.InputContainer,
+    stream: av.VideoStream,
+    packets: PacketList,
+    window: Window,
+    num_frames: int,
+) -> Pictures | None:
+    time_base = stream.time_base
+    known = [pts for pts in packets.pts if pts is not None]
+    if time_base is None or stream.codec_context.name not in _COUNTABLE_CODECS or len(known) != len(packets.pts):
+        return None
+    shown = sorted(pts for pts in known if window.holds(float(pts * time_base)))
+    if not shown or len(set(shown)) != len(shown):
+        return None
+    targets = [shown[i] for i in sample_frame_indices(len(shown), num_frames)]
+    pictures: dict[int, np.ndarray] = {}
+    shape: tuple[int, int] | None = None
+    for keyframe_position, wanted in _group_by_keyframe(packets, set(targets)).items():
+        start = packets.dts[keyframe_position]
+        container.seek(known[keyframe_position] if start is None else start, stream=stream, backward=True)
+        for frame in _decode_until(container, stream, wanted):
+            picture = _convert(frame, shape)
+            shape = shape or picture.shape[:2]
+            pictures[frame.pts] = picture
+    if not pictures.keys() >= set(targets):
+        return None
+    times_s = np.array([float(pts * time_base) - window.origin_s for pts in targets])
+    span_s = float((shown[-1] - shown[0]) * time_base) + packets.frame_duration_s
+    return Pictures(np.stack([pictures[pts] for pts in targets]), times_s, span_s)
+
+
+def _group_by_keyframe(packets: PacketList, targets: set[int]) -> dict[int, set[int]]:
+    """Give every target to the last key frame that comes before it both in the file and on the screen."""
+    groups: dict[int, set[int]] = {}
+    for position, pts in enumerate(packets.pts):
+        if pts not in targets:
+            continue
+        before = [k for k in packets.keyframes if k <= position and packets.pts[k] <= pts]
+        groups.setdefault(before[-1] if before else 0, set()).add(pts)
+    return groups
+
+
+def _decode_until(
+    container: av.container.InputContainer, stream: av.VideoStream, wanted: set[int]
+) -> Iterator[av.VideoFrame]:
+    """Decode from the current position and yield the wanted frames until all have come."""
+    waiting = set(wanted)
+    codec = stream.codec_context
+    can_skip = codec.name in _SKIPPING_CODECS
+    for packet in container.demux(stream):
+        if can_skip:
+            codec.skip_frame = "DEFAULT" if packet.size == 0 or packet.pts in waiting else "NONREF"
+        for frame in _decode(packet):
+            if frame.pts in waiting:
+                waiting.remove(frame.pts)
+                yield frame
+        if not waiting:
+            break
+    codec.skip_frame = "DEFAULT"
+
+
+def _take_by_decoding(
+    container: av.container.InputContainer,
+    stream: av.VideoStream,
+    packets: PacketList,
+    window: Window,
+    num_frames: int,
+) -> Pictures | None:
+    times_s = [time_s for _, time_s in _decode_window(container, stream, window)]
+    if not times_s:
+        return None
+    indices = sample_frame_indices(len(times_s), num_frames)
+    wanted = set(indices)
+    pictures: dict[int, np.ndarray] = {}
+    shape: tuple[int, int] | None = None
+    for index, (frame, _) in enumerate(_decode_window(container, stream, window)):
+        if index in wanted:
+            picture = _convert(frame, shape)
+            shape = shape or picture.shape[:2]
+            pictures[index] = picture
+        if len(pictures) == len(wanted):
+            break
+    span_s = times_s[-1] - times_s[0] + packets.frame_duration_s
+    return Pictures(np.stack([pictures[i] for i in indices]), np.array([times_s[i] for i in indices]), span_s)
+
+
+def _decode_window(
+    container: av.container.InputContainer, stream: av.VideoStream, window: Window
+) -> Iterator[tuple[av.VideoFrame, float]]:
+    """Decode from the file's beginning and yield the window's frames, with their times; an unknown time is counted on."""
+    container.seek(round(window.origin_s * av.time_base), backward=True)
+    step_s = float(1 / (stream.average_rate or stream.guessed_rate or Fraction(25)))
+    next_s = window.origin_s
+    for packet in container.demux(stream):
+        for frame in _decode(packet):
+            time_s = next_s if frame.time is None else frame.time
+            next_s = time_s + step_s
+            if window.holds(time_s):
+                yield frame, time_s - window.origin_s
+            elif time_s - window.origin_s >= window.stop_s:
+                return
+
+
+def _decode(packet: av.Packet) -> list[av.VideoFrame]:
+    """Decode one packet; a damaged one gives nothing, as in a player."""
+    try:
+        return packet.decode()  # pyright: ignore[reportReturnType]
+    except (av.error.InvalidDataError, av.error.EOFError):
+        return []
+
+
+def _convert(frame: av.VideoFrame, shape: tuple[int, int] | None) -> np.ndarray:
+    """Turn a frame into upright RGB, scaled to `shape` (height, width) where the clip changes size on its way."""
+    quarter_turns = round(frame.rotation / 90) % 4
+    height, width = frame.height, frame.width
+    if shape is not None:
+        height, width = shape[::-1] if quarter_turns % 2 else shape
+    elif max(height, width) > MAX_SIDE_PX:
+        scale = MAX_SIDE_PX / max(height, width)
+        height, width = max(1, round(height * scale)), max(1, round(width * scale))
+    picture = frame.to_ndarray(format="rgb24", width=width, height=height, interpolation=_interpolation(frame, width))
+    return np.rot90(picture, quarter_turns) if quarter_turns else picture
+
+
+def _interpolation(frame: av.VideoFrame, width: int) -> Interpolation:
+    return Interpolation.BILINEAR if width == frame.width else Interpolation.AREA

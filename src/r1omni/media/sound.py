@@ -1,0 +1,102 @@
+"""Turns the packets of a sound track into one mono waveform at the wanted rate.
+
+Any number of channels becomes one by FFmpeg's own mixing (stereo: 0.7071 of left plus right), which is also what the
+decoder of the published models' training does.
+"""
+
+import av
+import numpy as np
+
+from r1omni.core.errors import MediaError
+from r1omni.media.window import Window
+
+
+class SoundReader:
+    """Collects one sound track.
+
+    Args:
+        stream: the track.
+        sample_rate_hz: rate of the waveform.
+    """
+
+    def __init__(self, stream: av.AudioStream, sample_rate_hz: int) -> None:
+        self.num_packets = 0
+        self.num_damaged = 0
+        self._stream = stream
+        self._sample_rate_hz = sample_rate_hz
+        self._resampler = self._new_resampler()
+        self._input_kind: tuple[str, str, int] | None = None
+        self._chunks: list[np.ndarray] = []
+        self._first_s: float | None = None
+
+    def feed(self, packet: av.Packet) -> None:
+        """Decode one packet; a damaged one is counted and left out.
+
+        Args:
+            packet: of this track, in file order; the empty one at the end flushes the decoder.
+        """
+        self.num_packets += packet.size > 0
+        try:
+            frames = packet.decode()
+        except (av.error.InvalidDataError, av.error.EOFError, av.error.PatchWelcomeError):
+            self.num_damaged += packet.size > 0
+            return
+        for frame in frames:
+            assert isinstance(frame, av.AudioFrame)
+            kind = (frame.format.name, frame.layout.name, frame.sample_rate)
+            if self._input_kind not in (None, kind):
+                self._drain()
+            self._input_kind = kind
+            if self._first_s is None:
+                self._first_s = frame.time
+            self._keep(self._resampler.resample(frame))
+
+    def finish(self, window: Window, name: str) -> np.ndarray | None:
+        """Return the window's samples.
+
+        Args:
+            window: the part to keep; the samples before and after it are cut off.
+            name: of the file, for messages.
+
+        Returns:
+            float32 [samples]; None where the track holds none in the window.
+
+        Raises:
+            MediaError: no packet could be decoded, or samples are not numbers.
+        """
+        self._drain()
+        if self.num_damaged and self.num_damaged > self.num_packets // 2:
+            raise MediaError(
+                "unreadable",
+                f"{name}: {self.num_damaged} of {self.num_packets} sound packets are damaged; get the file again, or "
+                "read its pictures only with modality 'video'",
+            )
+        if not self._chunks:
+            return None
+        waveform = np.concatenate(self._chunks)
+        first_s = 0.0 if self._first_s is None else self._first_s - window.origin_s
+        first = max(0, round((window.start_s - first_s) * self._sample_rate_hz)) if window.start_s > 0 else 0
+        stop = len(waveform)
+        if window.stop_s != float("inf"):
+            stop = min(stop, max(first, round((window.stop_s - first_s) * self._sample_rate_hz)))
+        waveform = waveform[first:stop]
+        num_bad = int(np.count_nonzero(~np.isfinite(waveform)))
+        if num_bad:
+            raise MediaError(
+                "invalid-samples",
+                f"{name}: {num_bad} of {len(waveform)} sound samples are NaN or infinite; write the sound again from "
+                "its source, or read the pictures only with modality 'video'",
+            )
+        return waveform if len(waveform) else None
+
+    def _new_resampler(self) -> av.AudioResampler:
+        return av.AudioResampler(format="flt", layout="mono", rate=self._sample_rate_hz)
+
+    def _drain(self) -> None:
+        """Take what the resampler still holds, and start a new one: sound may change its format on the way."""
+        if self._input_kind is not None:
+            self._keep(self._resampler.resample(None))
+        self._resampler, self._input_kind = self._new_resampler(), None
+
+    def _keep(self, frames: list[av.AudioFrame]) -> None:
+        self._chunks.extend(frame.to_ndarray()[0] for frame in frames if frame.samples)

@@ -1,0 +1,24 @@
+"""The part of a file that is read."""
+
+from dataclasses import dataclass
+
+_ROUNDING_S = 5e-7
+
+
+@dataclass(frozen=True)
+class Window:
+    """A half-open part of a file, in seconds from its beginning."""
+
+    start_s: float
+    stop_s: float
+    """Infinite: to the end."""
+    origin_s: float
+    """What the file's own clock shows at its beginning."""
+
+    def holds(self, time_s: float) -> bool:
+        """Tell whether a moment lies in the part; half a microsecond of rounding is forgiven.
+
+        Args:
+            time_s: on the file's own clock.
+        """
+        return self.start_s - _ROUNDING_S <= time_s - self.origin_s < self.stop_s - _ROUNDING_S
