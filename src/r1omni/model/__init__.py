@@ -1,0 +1,1 @@
+"""HumanOmni: the model, its processor and its checkpoints."""

@@ -1,0 +1,97 @@
+"""The configuration of a HumanOmni model: four standard configurations and the few numbers that join them."""
+
+from typing import ClassVar, Literal
+
+from transformers import AutoConfig, BertConfig, PreTrainedConfig, Qwen2Config, SiglipVisionConfig, WhisperConfig
+
+ProjectorType = Literal["all_in_one_small", "all_in_one"]
+Aspect = Literal["pad", "stretch"]
+
+_PARTS: dict[str, type[PreTrainedConfig]] = {
+    "vision_config": SiglipVisionConfig,
+    "audio_config": WhisperConfig,
+    "router_config": BertConfig,
+    "text_config": Qwen2Config,
+}
+
+
+class HumanOmniConfig(PreTrainedConfig):
+    """Vision tower, audio tower, router and language model, and how they are joined."""
+
+    model_type = "humanomni"
+    sub_configs: ClassVar = _PARTS  # pyright: ignore[reportIncompatibleMethodOverride]
+
+    vision_config: dict | PreTrainedConfig | None = None
+    """The SigLIP vision tower as published, its unused last layer counted in `num_hidden_layers`."""
+    audio_config: dict | PreTrainedConfig | None = None
+    """The Whisper model whose encoder is the audio tower."""
+    router_config: dict | PreTrainedConfig | None = None
+    """The BERT that reads the question and weighs the three visual branches."""
+    text_config: dict | PreTrainedConfig | None = None
+    """The Qwen2 language model."""
+    projector_type: str = "all_in_one_small"
+    """`all_in_one_small` (2 blocks a stage, even patch grids) or `all_in_one` (4 blocks, odd grids)."""
+    num_frames: int = 8
+    """Frames sampled from a clip."""
+    vision_feature_layer: int = -2
+    """Which hidden state of the vision tower is read; layers after it are not built."""
+    gate_hidden_size: int = 3584
+    """Width of the gate's hidden layer: the 7B model's, at every published size."""
+    audio_pool: int = 3
+    """Encoder time steps averaged into one audio token."""
+    image_token_id: int = -200
+    """Placeholder id of a still image's tokens; not in the vocabulary."""
+    video_token_id: int = -201
+    """Placeholder id of a video's tokens; not in the vocabulary."""
+    audio_token_id: int = -202
+    """Placeholder id of audio tokens; not in the vocabulary."""
+    aspect: str = "pad"
+    """`pad`: frames are centred on a grey square, as the published models were trained; `stretch`: resized as they are,
+    as the official inference script does."""
+    tie_word_embeddings: bool = False
+    """Follows `text_config`."""
+    initializer_range: float = 0.02
+    """Standard deviation of freshly drawn embeddings."""
+
+    def __post_init__(self, **kwargs: object) -> None:
+        """Build the four parts from dictionaries and check what joins them."""
+        for name, kind in _PARTS.items():
+            part = getattr(self, name)
+            if part is None or isinstance(part, dict):
+                setattr(self, name, kind(**{k: v for k, v in (part or {}).items() if k != "model_type"}))
+        self.tie_word_embeddings = bool(self.text_config.tie_word_embeddings)  # pyright: ignore
+        super().__post_init__(**kwargs)
+        if self.projector_type not in ("all_in_one_small", "all_in_one"):
+            raise ValueError(f"projector_type is {self.projector_type!r}; expected all_in_one_small or all_in_one.")
+        if self.aspect not in ("pad", "stretch"):
+            raise ValueError(f"aspect is {self.aspect!r}; expected pad or stretch.")
+        small = self.projector_type == "all_in_one_small"
+        if (self.grid_patches % 2 == 0) != small:
+            raise ValueError(
+                f"{self.projector_type} needs an {'even' if small else 'odd'} patch grid; image_size "
+                f"{self.vision_config.image_size} with patch_size {self.vision_config.patch_size} gives "  # pyright: ignore
+                f"{self.grid_patches}. Use projector_type {'all_in_one' if small else 'all_in_one_small'}."
+            )
+
+    @property
+    def grid_patches(self) -> int:
+        """Patches along one side of a frame."""
+        return self.vision_config.image_size // self.vision_config.patch_size  # pyright: ignore
+
+    @property
+    def num_vision_layers(self) -> int:
+        """Vision layers that are evaluated: those up to the hidden state that is read."""
+        return self.vision_config.num_hidden_layers + 1 + self.vision_feature_layer  # pyright: ignore
+
+    @property
+    def video_tokens_per_frame(self) -> int:
+        """Tokens the language model reads for one frame."""
+        return ((self.grid_patches + 1) // 2) ** 2
+
+    @property
+    def audio_tokens(self) -> int:
+        """Tokens the language model reads for the sound of a clip, whatever its length."""
+        return self.audio_config.max_source_positions // self.audio_pool  # pyright: ignore
+
+
+AutoConfig.register(HumanOmniConfig.model_type, HumanOmniConfig)

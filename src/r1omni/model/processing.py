@@ -1,0 +1,278 @@
+"""From decoded clips and instructions to what the model reads.
+
+Pictures are resized by SigLIP's own image processor (the Pillow one, by name, so that pixels do not depend on what
+else is installed), sound becomes Whisper's log-mel features, and the prompt is the chat template with the media inside:
+
+    <vi_start> VIDEO <vi_end> newline <au_start> AUDIO <au_end> newline instruction
+
+The wrappers are ordinary text. A clip without sound has no audio part and the other way round. A tag written in an
+instruction stays text: only the placeholders put here become media.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import (
+    AutoProcessor,
+    BatchFeature,
+    PreTrainedTokenizerBase,
+    ProcessorMixin,
+    SiglipImageProcessorPil,
+    WhisperFeatureExtractor,
+)
+
+from r1omni.model.configuration import HumanOmniConfig
+
+if TYPE_CHECKING:
+    from r1omni.media.decode import Media
+
+PAD_GREY = 127
+"""Value of the square a frame is centred on."""
+
+_MARK = "\ue000media\ue001"
+"""Stands for the media part while the chat template is rendered; private-use characters no instruction holds."""
+
+
+class HumanOmniProcessor(ProcessorMixin):
+    """Media and instructions in, one left-padded batch out.
+
+    Args:
+        image_processor: SigLIP's.
+        feature_extractor: Whisper's.
+        tokenizer: the language model's, with its chat template.
+        router_tokenizer: the router's.
+        num_frames: frames read from a clip.
+        video_tokens_per_frame: placeholders a frame becomes.
+        audio_tokens: placeholders the sound becomes, whatever its length.
+        aspect: `pad` or `stretch`, see `HumanOmniConfig.aspect`.
+        image_token_id: placeholder of a still image.
+        video_token_id: placeholder of a video.
+        audio_token_id: placeholder of sound.
+    """
+
+    def __init__(
+        self,
+        image_processor: SiglipImageProcessorPil,
+        feature_extractor: WhisperFeatureExtractor,
+        tokenizer: PreTrainedTokenizerBase,
+        router_tokenizer: PreTrainedTokenizerBase,
+        num_frames: int = 8,
+        video_tokens_per_frame: int = 49,
+        audio_tokens: int = 500,
+        aspect: str = "pad",
+        image_token_id: int = -200,
+        video_token_id: int = -201,
+        audio_token_id: int = -202,
+    ) -> None:
+        self.image_processor = image_processor
+        self.feature_extractor = feature_extractor
+        self.tokenizer = tokenizer
+        self.router_tokenizer = router_tokenizer
+        self.chat_template = tokenizer.chat_template
+        self.num_frames = num_frames
+        self.video_tokens_per_frame = video_tokens_per_frame
+        self.audio_tokens = audio_tokens
+        self.aspect = aspect
+        self.image_token_id = image_token_id
+        self.video_token_id = video_token_id
+        self.audio_token_id = audio_token_id
+
+    @classmethod
+    def from_config(
+        cls,
+        config: HumanOmniConfig,
+        tokenizer: PreTrainedTokenizerBase,
+        router_tokenizer: PreTrainedTokenizerBase,
+    ) -> "HumanOmniProcessor":
+        """Build the processor that fits a configuration.
+
+        Args:
+            config: the model's.
+            tokenizer: the language model's.
+            router_tokenizer: the router's.
+        """
+        vision: Any = config.vision_config
+        audio: Any = config.audio_config
+        sampling_rate_hz, hop = 16_000, 160
+        chunk_s = audio.max_source_positions * 2 * hop // sampling_rate_hz
+        return cls(
+            SiglipImageProcessorPil(
+                size={"height": vision.image_size, "width": vision.image_size},
+                image_mean=[0.5, 0.5, 0.5],
+                image_std=[0.5, 0.5, 0.5],
+                resample=3,
+            ),
+            WhisperFeatureExtractor(feature_size=audio.num_mel_bins, chunk_length=chunk_s),
+            tokenizer,
+            router_tokenizer,
+            num_frames=config.num_frames,
+            video_tokens_per_frame=config.video_tokens_per_frame,
+            audio_tokens=config.audio_tokens,
+            aspect=config.aspect,
+            image_token_id=config.image_token_id,
+            video_token_id=config.video_token_id,
+            audio_token_id=config.audio_token_id,
+        )
+
+    @classmethod
+    def _get_arguments_from_pretrained(
+        cls, pretrained_model_name_or_path: Any, processor_dict: dict[str, Any] | None = None, **kwargs: Any
+    ) -> list[Any]:
+        """Build the media processors by name from their saved settings, the tokenizers from their files."""
+        saved = processor_dict or {}
+        image = {k: v for k, v in saved["image_processor"].items() if k != "image_processor_type"}
+        sound = {k: v for k, v in saved["feature_extractor"].items() if k != "feature_extractor_type"}
+        tokenizers = [
+            cls._load_tokenizer_from_pretrained(name, pretrained_model_name_or_path, **kwargs)
+            for name in ("tokenizer", "router_tokenizer")
+        ]
+        return [SiglipImageProcessorPil(**image), WhisperFeatureExtractor(**sound), *tokenizers]
+
+    def __call__(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, media: "Sequence[Media]", instructions: Sequence[str], add_generation_prompt: bool = True
+    ) -> BatchFeature:
+        """Build one batch from clips and their instructions.
+
+        Args:
+            media: decoded clips; one without frames and waveform is text alone.
+            instructions: one per clip.
+            add_generation_prompt: end with the opening of the assistant's turn.
+
+        Returns:
+            `process_text`'s fields, `pixel_values` [clips with video, frames, 3, rows, cols] (a list of clips where
+            their lengths differ) and `input_features` [clips with audio, mels, mel frames].
+        """
+        parts = [self.process_media(clip) for clip in media]
+        videos = [part["pixel_values"] for part in parts if "pixel_values" in part]
+        sounds = [part["input_features"] for part in parts if "input_features" in part]
+        batch = self.process_text(
+            instructions,
+            ["pixel_values" in part for part in parts],
+            ["input_features" in part for part in parts],
+            [len(part["pixel_values"]) if "pixel_values" in part else 0 for part in parts],
+            add_generation_prompt=add_generation_prompt,
+        )
+        if videos:
+            batch["pixel_values"] = torch.stack(videos) if len({len(v) for v in videos}) == 1 else videos
+        if sounds:
+            batch["input_features"] = torch.stack(sounds)
+        return batch
+
+    def process_media(self, media: "Media") -> dict[str, Tensor]:
+        """Return what the towers read of one clip: only the parts it has.
+
+        Args:
+            media: one decoded clip.
+
+        Returns:
+            `pixel_values` [frames, 3, rows, cols] and `input_features` [mels, mel frames], float32.
+        """
+        out: dict[str, Tensor] = {}
+        if media.frames is not None:
+            frames = [pad_to_square(f) for f in media.frames] if self.aspect == "pad" else list(media.frames)
+            out["pixel_values"] = self.image_processor(frames, return_tensors="pt")["pixel_values"]
+        if media.waveform is not None:
+            rate_hz = self.feature_extractor.sampling_rate
+            if media.sample_rate_hz != rate_hz:
+                raise ValueError(f"The waveform is at {media.sample_rate_hz} Hz; expected {rate_hz}: load it so.")
+            features = self.feature_extractor(media.waveform, sampling_rate=rate_hz, return_tensors="pt")
+            out["input_features"] = features["input_features"][0]
+        return out
+
+    def process_text(
+        self,
+        instructions: Sequence[str],
+        has_video: Sequence[bool],
+        has_audio: Sequence[bool],
+        num_frames: Sequence[int],
+        add_generation_prompt: bool = True,
+    ) -> BatchFeature:
+        """Return prompts, left padded, with every media token a placeholder, and the bare questions for the router.
+
+        Args:
+            instructions: one per clip.
+            has_video: whether the clip has pictures.
+            has_audio: whether it has sound.
+            num_frames: frames per clip; 1 is a still image, 0 where there are none.
+            add_generation_prompt: end with the opening of the assistant's turn.
+
+        Returns:
+            `input_ids`, `attention_mask`, `router_input_ids`, `router_attention_mask`.
+        """
+        rows = [
+            self.prompt_ids(instruction, frames if video else 0, audio, add_generation_prompt)
+            for instruction, video, audio, frames in zip(instructions, has_video, has_audio, num_frames, strict=True)
+        ]
+        length = max(len(row) for row in rows)
+        pad_id = self.tokenizer.pad_token_id
+        router = self.router_tokenizer(
+            list(instructions), padding=True, truncation=True, max_length=512, return_tensors="pt"
+        )
+        return BatchFeature(
+            {
+                "input_ids": torch.tensor([[pad_id] * (length - len(row)) + row for row in rows]),
+                "attention_mask": torch.tensor([[0] * (length - len(row)) + [1] * len(row) for row in rows]),
+                "router_input_ids": router["input_ids"],
+                "router_attention_mask": router["attention_mask"],
+            }
+        )
+
+    def prompt_ids(
+        self, instruction: str, num_frames: int, has_audio: bool, add_generation_prompt: bool = True
+    ) -> list[int]:
+        """Return one prompt's ids, media tokens as placeholders.
+
+        Args:
+            instruction: the question.
+            num_frames: 0 for no pictures, 1 for a still image.
+            has_audio: whether there is sound.
+            add_generation_prompt: end with the opening of the assistant's turn.
+        """
+        pieces: list[str | list[int]] = []
+        if num_frames:
+            wrapper, token_id = ("im", self.image_token_id) if num_frames == 1 else ("vi", self.video_token_id)
+            visual = [token_id] * (num_frames * self.video_tokens_per_frame)
+            pieces += [f"<{wrapper}_start>", visual, f"<{wrapper}_end>\n"]
+        if has_audio:
+            pieces += ["<au_start>", [self.audio_token_id] * self.audio_tokens, "<au_end>\n"]
+        rendered = self.tokenizer.apply_chat_template(
+            [{"role": "user", "content": _MARK + instruction}],
+            tokenize=False,
+            add_generation_prompt=add_generation_prompt,
+        )
+        before, _, after = str(rendered).partition(_MARK)
+        return self._encode([before, *pieces, after])
+
+    def _encode(self, pieces: Sequence[str | list[int]]) -> list[int]:
+        """Tokenize the text between placeholders, each stretch on its own."""
+        ids: list[int] = []
+        text = ""
+        for piece in [*pieces, []]:
+            if isinstance(piece, str):
+                text += piece
+                continue
+            if text:
+                ids += self.tokenizer(text, add_special_tokens=False)["input_ids"]  # pyright: ignore
+                text = ""
+            ids += piece
+        return ids
+
+
+def pad_to_square(frame: np.ndarray) -> np.ndarray:
+    """Centre a frame on a grey square of its longer side.
+
+    Args:
+        frame: [rows, cols, 3], 8 bit.
+    """
+    rows, cols = frame.shape[:2]
+    side = max(rows, cols)
+    square = np.full((side, side, 3), PAD_GREY, dtype=np.uint8)
+    top, left = (side - rows) // 2, (side - cols) // 2
+    square[top : top + rows, left : left + cols] = frame
+    return square
+
+
+AutoProcessor.register(HumanOmniConfig, HumanOmniProcessor)
