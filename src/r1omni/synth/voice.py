@@ -1,0 +1,238 @@
+"""Owns the spoken sentence: eSpeak NG called through ctypes, then numpy for what it cannot do.
+
+eSpeak NG takes pitch, pitch range, rate and pauses; loudness (with the spectral tilt of vocal effort), tremor and
+breathiness are put on afterwards, while the sound goes from 22.05 kHz to the clip's rate. The library is process-global,
+so it is started once per process, when the first sentence is spoken.
+"""
+
+import ctypes
+import zlib
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+from xml.sax.saxutils import escape
+
+import numpy as np
+
+from r1omni.core.errors import ConfigError
+
+_AUDIO_OUTPUT_SYNCHRONOUS = 2
+_INITIALIZE_DONT_EXIT = 0x8000
+_RATE, _PITCH, _RANGE = 1, 3, 4
+_CHARS_UTF8, _SSML = 1, 0x10
+
+REFERENCE_DBFS = -25.0
+"""Level of the speech at `loudness_db` 0."""
+FLOOR_DBFS = -64.0
+"""Level of the room's hiss, against which soft voices are heard as soft."""
+
+
+@dataclass(frozen=True)
+class VoiceStyle:
+    """How a sentence is spoken, relative to the speaker's usual voice."""
+
+    pitch_semitones: float = 0.0
+    pitch_range: float = 1.0
+    """0 flat, 1 usual, 2 wide."""
+    pace: float = 1.0
+    """Factor on the speaker's rate, 0.6 slow to 1.6 fast."""
+    loudness_db: float = 0.0
+    tremor: float = 0.0
+    """0 to 1: amplitude and pitch shake 6.5 times a second."""
+    pauses: float = 0.0
+    """0 to 1: silence between the words, up to 0.25 s."""
+    breathiness: float = 0.0
+    """0 to 1: noise that follows the voice."""
+
+
+@dataclass(frozen=True)
+class Speaker:
+    """A voice that speaks."""
+
+    voice: str = "en+m3"
+    """An eSpeak NG voice and variant."""
+    base_pitch: float = 50.0
+    """0 to 99; 50 is the variant's own pitch, 50 steps are an octave."""
+    base_rate_wpm: float = 175.0
+    """Words per minute at pace 1."""
+
+
+class _Espeak:
+    """The one eSpeak NG of this process."""
+
+    def __init__(self) -> None:
+        try:
+            import espeakng_loader
+        except ImportError as error:
+            raise ConfigError(
+                "The speech synthesiser is missing (package espeakng_loader); install it with: pip install r1omni[synth]"
+            ) from error
+        self._library = ctypes.CDLL(str(espeakng_loader.get_library_path()))
+        data = str(espeakng_loader.get_data_path()).encode()
+        self.sample_rate_hz = self._library.espeak_Initialize(_AUDIO_OUTPUT_SYNCHRONOUS, 0, data, _INITIALIZE_DONT_EXIT)
+        if self.sample_rate_hz <= 0:
+            raise ConfigError(
+                "eSpeak NG found but not started; reinstall it with: pip install --force-reinstall espeakng_loader"
+            )
+        self._parts: list[bytes] = []
+        callback_type = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)
+        self._callback: Any = callback_type(self._collect)
+        self._library.espeak_SetSynthCallback(self._callback)
+
+    def _collect(self, samples: int | None, count: int, events: int | None) -> int:
+        del events
+        if samples and count > 0:
+            self._parts.append(ctypes.string_at(samples, 2 * count))
+        return 0
+
+    def say(self, ssml: str, voice: str, rate_wpm: int, pitch: int, pitch_range: int) -> np.ndarray:
+        """Speak SSML; float32[samples] in -1 to 1 at `sample_rate_hz`."""
+        if self._library.espeak_SetVoiceByName(voice.encode()) != 0:
+            raise ConfigError(f"eSpeak NG has no voice '{voice}'; expected a language and variant such as en+m3 or en+f2.")
+        for parameter, value in ((_RATE, rate_wpm), (_PITCH, pitch), (_RANGE, pitch_range)):
+            self._library.espeak_SetParameter(parameter, value, 0)
+        self._parts.clear()
+        text = ssml.encode()
+        self._library.espeak_Synth(
+            ctypes.c_char_p(text), ctypes.c_size_t(len(text) + 1), 0, 1, 0, _CHARS_UTF8 | _SSML, None, None
+        )
+        return np.frombuffer(b"".join(self._parts), dtype=np.int16).astype(np.float32) / 32768.0
+
+
+@lru_cache(maxsize=1)
+def _espeak() -> _Espeak:
+    return _Espeak()
+
+
+def speak(text: str, style: VoiceStyle, speaker: Speaker, sample_rate_hz: int = 16000) -> np.ndarray:
+    """Speak a sentence.
+
+    Args:
+        text: plain words, without markup.
+        style: how to speak.
+        speaker: who speaks.
+        sample_rate_hz: of the result, at most 22050.
+
+    Returns:
+        float32[samples] in -1 to 1, without silence before and after; the same for the same arguments.
+
+    Raises:
+        ConfigError: no synthesiser installed, or a voice that it lacks.
+    """
+    espeak = _espeak()
+    pause_ms = round(250 * style.pauses)
+    gap = f' <break time="{pause_ms}ms"/> ' if pause_ms else " "
+    ssml = f"<speak>{gap.join(escape(word) for word in text.split())}</speak>"
+    sound = espeak.say(
+        ssml,
+        speaker.voice,
+        rate_wpm=int(np.clip(round(speaker.base_rate_wpm * style.pace), 80, 450)),
+        pitch=int(np.clip(round(speaker.base_pitch + style.pitch_semitones * 50 / 12), 0, 99)),
+        pitch_range=int(np.clip(round(50 * style.pitch_range), 0, 100)),
+    )
+    sound = _trim(sound)
+    rng = np.random.default_rng(zlib.crc32(f"{text}|{speaker.voice}".encode()))
+    sound = _breathe(sound, style.breathiness, espeak.sample_rate_hz, rng)
+    sound = _effort(sound, style.loudness_db, espeak.sample_rate_hz, sample_rate_hz)
+    sound = _shake(sound, style.tremor, espeak.sample_rate_hz, sample_rate_hz, rng)
+    return _level(sound, REFERENCE_DBFS + style.loudness_db)
+
+
+def _trim(sound: np.ndarray) -> np.ndarray:
+    loud = np.flatnonzero(np.abs(sound) > 0.01)
+    if not len(loud):
+        return sound
+    return sound[max(0, loud[0] - 200) : loud[-1] + 400]
+
+
+def _breathe(sound: np.ndarray, amount: float, rate_hz: int, rng: np.random.Generator) -> np.ndarray:
+    if amount <= 0:
+        return sound
+    window = rate_hz // 50
+    power = np.convolve(sound**2, np.ones(window, np.float32) / window, mode="same")
+    noise = np.diff(rng.standard_normal(len(sound) + 1).astype(np.float32))
+    return (1.0 - 0.5 * amount) * sound + 0.5 * amount * np.sqrt(power) * noise
+
+
+def _effort(sound: np.ndarray, loudness_db: float, rate_hz: int, target_rate_hz: int) -> np.ndarray:
+    """Loud voices are brighter, soft ones duller: half a decibel an octave above 500 Hz for each decibel of loudness.
+
+    Source: Traunmueller and Eriksson, "Acoustic effects of variation in vocal effort" (JASA, 2000), rounded. What the
+    target rate cannot hold is taken away in the same pass.
+    """
+    length = 1 << (len(sound) - 1).bit_length()
+    spectrum = np.fft.rfft(sound, length)
+    frequency_hz = np.fft.rfftfreq(length, 1 / rate_hz)
+    octaves = np.log2(np.clip(frequency_hz, 500, 4000) / 500)
+    gain = 10 ** (0.5 * loudness_db * octaves / 20) * (frequency_hz < 0.48 * target_rate_hz)
+    return np.fft.irfft(spectrum * gain, length)[: len(sound)].astype(np.float32)
+
+
+def _shake(sound: np.ndarray, tremor: float, rate_hz: int, target_rate_hz: int, rng: np.random.Generator) -> np.ndarray:
+    """Resample on a time axis that wavers: a wavering f0 of up to one semitone each way, with the amplitude following."""
+    times_s = np.arange(int(len(sound) * target_rate_hz / rate_hz)) / target_rate_hz
+    turn = 2 * np.pi * 6.5
+    phase = turn * times_s + rng.uniform(0, 2 * np.pi)
+    warped_s = times_s + tremor * 0.06 / turn * np.sin(phase)
+    resampled = np.interp(warped_s * rate_hz, np.arange(len(sound)), sound)
+    return (resampled * (1.0 + 0.55 * tremor * np.cos(phase))).astype(np.float32)
+
+
+def _level(sound: np.ndarray, level_dbfs: float) -> np.ndarray:
+    heard = sound[np.abs(sound) > 0.02 * np.abs(sound).max(initial=1e-6)]
+    rms = float(np.sqrt(np.mean(heard**2))) if len(heard) else 1.0
+    return np.tanh(sound * (10 ** (level_dbfs / 20) / rms)).astype(np.float32)
+
+
+def place(sound: np.ndarray, start_s: float, duration_s: float, sample_rate_hz: int, seed: int) -> np.ndarray:
+    """Put speech into a clip of fixed length, with the room's hiss; what does not fit fades out at the end.
+
+    Args:
+        sound: float32[samples].
+        start_s: silence before it.
+        duration_s: of the clip.
+        sample_rate_hz: of the sound.
+        seed: of the hiss.
+    """
+    total = round(duration_s * sample_rate_hz)
+    start = round(start_s * sample_rate_hz)
+    result = np.random.default_rng(seed).standard_normal(total, dtype=np.float32) * np.float32(10 ** (FLOOR_DBFS / 20))
+    part = sound[: total - start]
+    result[start : start + len(part)] += part
+    fade = sample_rate_hz // 20
+    result[-fade:] *= np.linspace(1.0, 0.0, fade, dtype=np.float32)
+    return result
+
+
+PROSODY_STEP_S = 0.02
+"""Time between the rows of `prosody`."""
+
+
+def prosody(sound: np.ndarray, sample_rate_hz: int) -> np.ndarray:
+    """Measure pitch, energy and voicing: targets for a listening tower.
+
+    Pitch is the first strong peak of the window-corrected autocorrelation (Boersma, 1993) between 70 and 500 Hz.
+
+    Returns:
+        float32[steps, 3], every 20 ms: octaves above 100 Hz (0 where unvoiced), level in dBFS, voicing 0 to 1.
+    """
+    step, width = round(PROSODY_STEP_S * sample_rate_hz), round(0.045 * sample_rate_hz)
+    steps = len(sound) // step
+    padded = np.pad(sound, (width // 2, width))
+    frames = np.lib.stride_tricks.sliding_window_view(padded, width)[: steps * step : step]
+    energy_db = 10 * np.log10(np.mean(frames**2, axis=1) + 1e-9)
+    window = np.hanning(width).astype(np.float32)
+    size = 1 << (2 * width - 1).bit_length()
+    power = np.abs(np.fft.rfft((frames - frames.mean(1, keepdims=True)) * window, size)) ** 2
+    power[:, int(1500 * size / sample_rate_hz) :] = 0.0
+    correlation = np.fft.irfft(power, size)[:, : width // 2]
+    own = np.fft.irfft(np.abs(np.fft.rfft(window, size)) ** 2, size)[: width // 2]
+    correlation = correlation / (correlation[:, :1] + 1e-9) * (own[0] / own)
+    low, high = sample_rate_hz // 500, min(sample_rate_hz // 70, width // 2 - 2)
+    inside = correlation[:, low:high]
+    peak = (inside >= correlation[:, low - 1 : high - 1]) & (inside >= correlation[:, low + 1 : high + 1])
+    strength = np.max(np.where(peak, inside, 0.0), axis=1)
+    lag = low + np.argmax(peak & (inside >= 0.88 * strength[:, None]), axis=1)
+    voiced = (strength > 0.45) & (energy_db > FLOOR_DBFS + 12)
+    octaves = np.where(voiced, np.log2(sample_rate_hz / lag / 100.0), 0.0)
+    return np.stack([octaves, energy_db, np.where(voiced, np.minimum(strength, 1.0), 0.0)], axis=1).astype(np.float32)
