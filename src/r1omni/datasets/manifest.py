@@ -78,7 +78,7 @@ def write_manifest(path: Path | str, clips: Iterable[Clip]) -> None:
         clips: clips with different ids.
 
     Raises:
-        ManifestError: two clips share an id, or a `meta` field is not JSON.
+        ManifestError: two clips share an id, or a clip holds what a manifest cannot.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -168,6 +168,7 @@ def _line(clip: Clip, relative: str, manifest: Path) -> str:
     values["labels"] = list(clip.labels)
     record = {name: value for name, value in values.items() if value is not None and value != [] and value != {}}
     try:
+        clip_from_record(record, manifest.parent)
         return json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n"
     except (TypeError, ValueError) as error:
-        raise ManifestError(f"{manifest}: clip {clip.id!r} cannot be written as JSON ({error})") from error
+        raise ManifestError(f"{manifest}: clip {clip.id!r} cannot be written ({error})") from error

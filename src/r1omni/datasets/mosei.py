@@ -1,0 +1,100 @@
+"""CMU-MOSEI: spoken opinions with a sentiment from -3 to 3.
+
+    label.csv                               video_id, clip_id, label, mode, and maybe text
+    Transcript/Segmented/Combined/*.txt     name___idx___start___end___text
+    name_idx.mp4  or  name/idx.mp4  or  Videos/Full/Combined/name.mp4
+
+Where only the full videos are there, a clip is its part of the full video: the transcript gives start and stop. `label`
+is the sign (negative, neutral, positive) and `meta.sentiment` the score. The six emotion intensities are not read.
+"""
+
+from collections import Counter
+from pathlib import Path
+
+from r1omni.core.clip import Clip
+from r1omni.core.errors import DatasetError
+from r1omni.datasets import counts
+from r1omni.datasets.release import Release, finish
+from r1omni.datasets.tables import read_table, read_text
+from r1omni.datasets.tree import Tree
+
+SENTIMENTS = ("negative", "neutral", "positive")
+
+_SPLITS = {"train": "train", "valid": "val", "val": "val", "dev": "val", "test": "test"}
+_PURPOSE = "a table with the columns video_id, clip_id, label (-3 to 3) and mode (train, valid, test)"
+
+_Segment = tuple[float, float, str]
+
+
+def read(root: Path) -> Release:
+    """Read the labelled clips.
+
+    Args:
+        root: the folder that holds the labels, the transcripts and the videos, at any depth.
+
+    Raises:
+        DatasetError: the labels or every clip are missing; label.npz is not read, since it holds pickled objects.
+    """
+    tree = Tree(root)
+    path = tree.find("label.csv", "labels.csv")
+    if path is None and (archive := tree.find("label.npz")):
+        raise DatasetError(
+            f"{archive}: found labels as pickled Python objects, which are never loaded because they can run code; "
+            f"expected label.csv: {_PURPOSE}"
+        )
+    path = path or tree.require("label.csv", purpose=_PURPOSE)
+    segments = _read_transcripts(tree)
+    listed = []
+    found: Counter[str] = Counter()
+    for row in read_table(path, ("video_id", "clip_id", "label", "mode")):
+        name = f"{row['video_id']}_{row['clip_id']}"
+        clip = _clip(name, row, segments.get(name), str(path))
+        found.update([str(clip.split)])
+        found["test not zero"] += clip.split == "test" and clip.meta["sentiment"] != 0
+        listed.append(_locate(tree, clip, row["video_id"], row["clip_id"], segments.get(name)))
+    warnings = counts.differences("CMU-MOSEI", found, counts.MOSEI)
+    return finish("CMU-MOSEI", tree.root, listed, warnings + tree.warnings(), "Videos/Full/Combined/NAME.mp4")
+
+
+def _clip(name: str, row: dict[str, str], segment: _Segment | None, where: str) -> Clip:
+    try:
+        score = float(row["label"])
+    except ValueError as error:
+        raise DatasetError(f"{where}, {name}: found the label {row['label']!r}; expected a score, -3 to 3") from error
+    if row["mode"].lower() not in _SPLITS:
+        raise DatasetError(f"{where}, {name}: found the mode {row['mode']!r}; expected train, valid or test")
+    return Clip(
+        id=name,
+        path=Path(name),
+        label=SENTIMENTS[(score > 0) - (score < 0) + 1],
+        subtitle=(segment[2] if segment else row.get("text")) or None,
+        split=_SPLITS[row["mode"].lower()],
+        corpus="mosei",
+        meta={"sentiment": score, "language": "en"},
+    )
+
+
+def _locate(tree: Tree, clip: Clip, video: str, index: str, segment: _Segment | None) -> tuple[Clip, Path | None]:
+    cut = tree.clip(clip.id) or tree.clip(index, parent=video)
+    if cut is not None or segment is None:
+        return clip, cut
+    start_s, stop_s, _ = segment
+    part = Clip(**{**vars(clip), "start_s": start_s, "stop_s": stop_s})
+    return part, tree.clip(video, prefer=("full",))
+
+
+def _read_transcripts(tree: Tree) -> dict[str, _Segment]:
+    segments: dict[str, _Segment] = {}
+    for path in tree.all_files(".txt", within=("Segmented",)):
+        for number, line in enumerate(read_text(path, ("utf-8", "cp1252")).split("\n"), start=1):
+            if not line.strip():
+                continue
+            cells = line.strip().split("___", 4)
+            try:
+                name, index, start_s, stop_s, text = cells
+                segments[f"{name}_{index}"] = (max(float(start_s), 0.0), float(stop_s), text.strip())
+            except ValueError as error:
+                raise DatasetError(
+                    f"{path}:{number}: found {line.strip()[:60]!r}; expected name___idx___start___end___text"
+                ) from error
+    return segments

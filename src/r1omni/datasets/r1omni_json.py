@@ -1,0 +1,131 @@
+"""The JSON of the official R1-Omni code, read and written, so that its cold-start files train unchanged.
+
+    training      [{"video": path, "conversations": [{"from": "human", "value": markers and instruction},
+                                                     {"from": "gpt", "value": label or tagged answer}]}]
+    evaluation    the same with "clip_meta_path"
+    RAVDESS       [{"ori_path": path, "crop_path": path, "QA_question": "... Answer:fearful"}]
+
+An instruction that is neither of ours is kept in `meta.instruction`, the other fields in `meta`, and both are written
+back.
+"""
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from r1omni.core.clip import Clip
+from r1omni.core.errors import DatasetError
+from r1omni.core.instruction import LABEL_INSTRUCTION, REASONING_INSTRUCTION, format_answer, parse_answer
+from r1omni.datasets.names import emotion_name
+from r1omni.datasets.release import Release, finish
+from r1omni.datasets.tables import read_text
+from r1omni.datasets.tree import locate
+
+_MARKERS = "<video>\n<audio>\n"
+_KEPT = ("clip_meta_path", "crop_path")
+
+
+def read(root: Path, *, media_root: Path | None = None) -> Release:
+    """Read a training or evaluation file.
+
+    Args:
+        root: the JSON file.
+        media_root: where the clips lie; a path in the file that does not exist is looked for there, first as it
+            stands, then by name. None looks beside the JSON file.
+
+    Raises:
+        DatasetError: the file is not of this kind, or no clip is there.
+    """
+    entries = _load(root)
+    clips, given, broken = [], [], []
+    for number, entry in enumerate(entries):
+        clip = _clip(entry, number, root)
+        if clip.label is None:
+            broken.append(number)
+        else:
+            clips.append(clip)
+            given.append(str(clip.path))
+    folder = media_root or root.parent
+    paths, warnings = locate(given, folder)
+    if broken:
+        warnings.append(
+            f"{root}: {len(broken):,} of {len(entries):,} entries have no readable answer (broken tags) and were left "
+            f"out, the first is entry {broken[0]}"
+        )
+    return finish("R1-Omni JSON", folder, list(zip(clips, paths, strict=True)), warnings, *given[:1] or [""])
+
+
+def write(path: Path, clips: Iterable[Clip]) -> None:
+    """Write clips as a training file of the official code, with absolute paths, to a temporary name first.
+
+    Args:
+        path: the JSON file.
+        clips: labelled clips; one with reasoning gets a tagged answer, one without the label alone.
+
+    Raises:
+        DatasetError: a clip has no label, or is a part of its file, which this format cannot say.
+    """
+    entries = []
+    for clip in clips:
+        if clip.label is None or clip.start_s is not None or clip.stop_s is not None:
+            lack = "has no label" if clip.label is None else "is a part of its file"
+            raise DatasetError(f"clip {clip.id!r} {lack}; the R1-Omni format holds whole labelled files")
+        instruction = clip.meta.get("instruction") or (REASONING_INSTRUCTION if clip.reasoning else LABEL_INSTRUCTION)
+        answer = format_answer(clip.reasoning, clip.label) if clip.reasoning else clip.label
+        turns = [
+            {"from": "human", "value": clip.meta.get("markers", _MARKERS) + instruction},
+            {"from": "gpt", "value": answer},
+        ]
+        kept = {key: clip.meta[key] for key in _KEPT if key in clip.meta}
+        entries.append({"video": str(clip.path), "conversations": turns, **kept})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.part")
+    temporary.write_text(json.dumps(entries, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def _load(path: Path) -> list[dict[str, Any]]:
+    try:
+        entries = json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise DatasetError(
+            f"{path}:{error.lineno}: not JSON ({error.msg}); expected R1-Omni's list of entries"
+        ) from error
+    if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
+        raise DatasetError(f"{path}: expected a JSON list of entries with `video` and `conversations`")
+    return entries
+
+
+def _clip(entry: dict[str, Any], number: int, path: Path) -> Clip:
+    """Return the clip with its path as given, and without a label where the answer cannot be read."""
+    given = entry.get("video") or entry.get("ori_path")
+    if not isinstance(given, str):
+        raise DatasetError(f"{path}, entry {number}: found no `video`; expected the clip's path")
+    meta = {key: entry[key] for key in _KEPT if isinstance(entry.get(key), str)}
+    if "QA_question" in entry:
+        label, reasoning = str(entry["QA_question"]).rpartition("Answer:")[2], None
+    else:
+        human, reply = _turns(entry, number, path)
+        if human.removeprefix(_MARKERS) not in (REASONING_INSTRUCTION, LABEL_INSTRUCTION):
+            instruction = human.replace("<video>\n", "").replace("<audio>\n", "")
+            meta["instruction"] = instruction
+            if human.removesuffix(instruction) != _MARKERS:
+                meta["markers"] = human.removesuffix(instruction)
+        answer = parse_answer(reply)
+        label, reasoning = answer.answer or "", answer.reasoning
+        if not answer.well_formed and answer.answer != reply.strip().lower():
+            label = ""
+    name = f"{number:06d}-{Path(given).stem}"
+    label = emotion_name(label) or None
+    return Clip(name, Path(given), label=label, reasoning=reasoning, corpus="r1omni-json", meta=meta)
+
+
+def _turns(entry: dict[str, Any], number: int, path: Path) -> tuple[str, str]:
+    turns = entry.get("conversations")
+    if isinstance(turns, list) and len(turns) == 2 and all(isinstance(turn, dict) for turn in turns):
+        values = [turn.get("value") for turn in turns]
+        if [turn.get("from") for turn in turns] == ["human", "gpt"] and all(isinstance(v, str) for v in values):
+            return str(values[0]), str(values[1])
+    raise DatasetError(f"{path}, entry {number}: expected two `conversations`, one from human and one from gpt")

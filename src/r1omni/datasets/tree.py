@@ -1,0 +1,194 @@
+"""Finds the files of a release by name, wherever they lie under its root.
+
+The folder is walked once. A clip is found by its name without the extension; a name that is a number is found with and
+without leading zeros, since releases pad the same id differently. Hidden files are passed over: macOS archives hold a
+`._name` beside every clip. A folder that holds pictures counts as a clip of kind `frames` under the folder's name.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+from r1omni.core.errors import DatasetError
+
+MediaKind = Literal["video", "audio", "frames"]
+
+_KIND_OF_SUFFIX: dict[str, MediaKind] = {
+    **dict.fromkeys((".mp4", ".avi", ".mkv", ".mov", ".webm", ".flv", ".m4v", ".mpg", ".mpeg", ".wmv"), "video"),
+    **dict.fromkeys((".wav", ".mp3", ".flac", ".m4a", ".ogg", ".opus", ".aac"), "audio"),
+}
+_PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp"})
+
+
+class Tree:
+    """Every file under a release's root, by name.
+
+    Args:
+        root: the folder; links to folders are followed.
+
+    Raises:
+        DatasetError: it is no folder.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = Path(os.path.abspath(root))
+        self.ambiguous: dict[str, list[Path]] = {}
+        if not self.root.is_dir():
+            raise DatasetError(f"{self.root}: no such folder; give the folder that holds the release as --root")
+        self._media: dict[str, list[tuple[MediaKind, Path]]] = {}
+        self._files: dict[str, list[Path]] = {}
+        seen: set[str] = set()
+        for folder, folders, names in os.walk(self.root, followlinks=True):
+            real = os.path.realpath(folder)
+            if real in seen:
+                folders.clear()
+                continue
+            seen.add(real)
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            self._add(Path(folder), sorted(name for name in names if not name.startswith(".")))
+
+    def _add(self, folder: Path, names: list[str]) -> None:
+        pictures = False
+        for name in names:
+            stem, suffix = os.path.splitext(name)
+            kind = _KIND_OF_SUFFIX.get(suffix.lower())
+            if kind is not None:
+                self._media.setdefault(_key(stem), []).append((kind, folder / name))
+            elif suffix.lower() in _PICTURE_SUFFIXES:
+                pictures = True
+            else:
+                self._files.setdefault(name.lower(), []).append(folder / name)
+        if pictures and folder != self.root:
+            self._media.setdefault(_key(folder.name), []).append(("frames", folder))
+
+    def clips(self, kinds: Sequence[MediaKind] = ("video", "audio")) -> Iterator[tuple[str, Path]]:
+        """Yield every media file as (name without extension, path), sorted by path.
+
+        Args:
+            kinds: what to yield.
+        """
+        found = [path for files in self._media.values() for kind, path in files if kind in kinds]
+        for path in sorted(found):
+            yield path.name if path.is_dir() else path.stem, path
+
+    def clip(
+        self,
+        name: str,
+        *,
+        kinds: Sequence[MediaKind] = ("video",),
+        prefer: Sequence[str] = (),
+        within: Sequence[str] = (),
+        parent: str | None = None,
+    ) -> Path | None:
+        """Find one clip; None where it is not there.
+
+        Where several files fit equally the first path in alphabetical order is taken and the case is kept in
+        `ambiguous`.
+
+        Args:
+            name: the clip's name, with or without a media extension.
+            kinds: what may be taken, the best first.
+            prefer: parts of folder names, the best first, that decide between several files.
+            within: if given, some folder above the file must contain one of these words.
+            parent: if given, the folder the file lies in must have this name.
+        """
+        stem, suffix = os.path.splitext(name)
+        key = _key(stem if suffix.lower() in _KIND_OF_SUFFIX else name)
+        ranked: list[tuple[tuple[int, int], Path]] = []
+        for kind, path in self._media.get(key, ()):
+            folders = [part.lower() for part in path.relative_to(self.root).parts[:-1]]
+            if parent is not None and path.parent.name != parent:
+                continue
+            if kind in kinds and (not within or any(word in part for word in within for part in folders)):
+                order = next((i for i, word in enumerate(prefer) if any(word in part for part in folders)), len(prefer))
+                ranked.append(((list(kinds).index(kind), order), path))
+        if not ranked:
+            return None
+        ranked.sort()
+        if len(ranked) > 1 and ranked[0][0] == ranked[1][0]:
+            self.ambiguous[name] = [path for rank, path in ranked if rank == ranked[0][0]]
+        return ranked[0][1]
+
+    def warnings(self) -> list[str]:
+        """Say which clips lay under the root more than once."""
+        if not self.ambiguous:
+            return []
+        name, paths = next(iter(self.ambiguous.items()))
+        return [
+            f"{len(self.ambiguous):,} clips lie under {self.root} more than once and the first path was taken: "
+            f"{name} is {', '.join(str(path.relative_to(self.root)) for path in paths[:3])}"
+        ]
+
+    def find(self, *names: str, within: Sequence[str] = ()) -> Path | None:
+        """Find an annotation file by one of its published names, the shallowest first; None where it is not there.
+
+        Args:
+            *names: file names, the best first; case does not matter.
+            within: folder names that must stand above the file, in this order.
+        """
+        for name in names:
+            fits = [path for path in self._files.get(name.lower(), ()) if self._under(path, within)]
+            if fits:
+                return min(fits, key=lambda path: (len(path.parts), path))
+        return None
+
+    def require(self, *names: str, purpose: str, within: Sequence[str] = ()) -> Path:
+        """Find an annotation file.
+
+        Args:
+            *names: file names, the best first.
+            purpose: what it holds and where to get it, for the error.
+            within: folder names that must stand above the file, in this order.
+
+        Raises:
+            DatasetError: it is not under the root.
+        """
+        path = self.find(*names, within=within)
+        if path is None:
+            wanted = " or ".join("/".join([*within, name]) for name in names)
+            raise DatasetError(f"{self.root}: found no {wanted}; expected {purpose}")
+        return path
+
+    def all_files(self, suffix: str, within: Sequence[str] = ()) -> list[Path]:
+        """Return every file that is no media and has this extension, sorted.
+
+        Args:
+            suffix: the extension with its dot.
+            within: folder names that must stand above the file, in this order.
+        """
+        found = [path for paths in self._files.values() for path in paths if path.suffix.lower() == suffix]
+        return sorted(path for path in found if self._under(path, within))
+
+    def _under(self, path: Path, within: Sequence[str]) -> bool:
+        folders = iter(part.lower() for part in path.relative_to(self.root).parts[:-1])
+        return all(any(part == word.lower() for part in folders) for word in within)
+
+
+def locate(given: Sequence[str], folder: Path) -> tuple[list[Path | None], list[str]]:
+    """Find clips by the paths that a list gives for them, and return the paths and what there is to say of them.
+
+    A path is taken as it stands, then relative to the folder, then by its name anywhere under the folder; the folder
+    is only walked for the last.
+
+    Args:
+        given: the paths.
+        folder: where the clips lie.
+    """
+    folder = Path(os.path.abspath(folder))
+    paths: list[Path | None] = []
+    for text in given:
+        standing = (Path(text), folder / text, folder / text.lstrip("/"))
+        paths.append(next((path for path in standing if path.is_absolute() and path.is_file()), None))
+    if all(paths):
+        return paths, []
+    tree = Tree(folder)
+    found = [
+        path or tree.clip(Path(text).name, kinds=("video", "audio")) for text, path in zip(given, paths, strict=True)
+    ]
+    return found, tree.warnings()
+
+
+def _key(stem: str) -> str:
+    stem = stem.strip().lower()
+    return (stem.lstrip("0") or "0") if stem.isdecimal() else stem
