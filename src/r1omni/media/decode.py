@@ -9,25 +9,32 @@ Leaves out on purpose: resizing and log-mel features (the model's processor does
 and decoder threads (work is spread over clips instead).
 """
 
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import av
 import numpy as np
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from av.error import FFmpegError, InvalidDataError
+from av.stream import Disposition
+from av.video.stream import VideoStream
 
-from r1omni.core.errors import MediaError
+from r1omni.core.errors import ConfigError, MediaError
 from r1omni.media.pictures import PacketList, read_pictures
 from r1omni.media.sound import SoundReader
+from r1omni.media.whole import is_cut_short
 from r1omni.media.window import Window
 
 Modality = Literal["auto", "video+audio", "video", "audio"]
 
-_SEEK_MARGIN_S = 0.5
+_MARGIN_S = 0.5
 """Sound decoders need some packets before the first sample to be right."""
-_SHORT_S = 0.5
-"""Headers of Matroska and WAV state the length this exactly."""
+_UNTRUSTED_FORMATS = frozenset({"tty", "hls", "dash", "concat", "sdp", "imf", "webvtt", "lrc"})
+"""What FFmpeg makes of texts, and files that only point to others."""
 
 
 @dataclass(frozen=True)
@@ -66,28 +73,36 @@ def load_media(
         modality: `auto` takes what is there; the others take only what they name and require it.
 
     Raises:
+        ConfigError: an argument that no clip can satisfy.
         MediaError: the clip cannot be read; `kind` says why in one word.
     """
+    if num_frames < 1 or sample_rate_hz < 1 or modality not in get_args(Modality):
+        raise ConfigError(
+            f"num_frames {num_frames}, sample_rate_hz {sample_rate_hz}, modality {modality!r}: give counts above 0 and "
+            f"one of {', '.join(get_args(Modality))}"
+        )
     file = Path(path)
-    size_bytes = _check_file(file)
-    window = (start_s or 0.0, float("inf") if stop_s is None else stop_s)
-    if not 0 <= window[0] < window[1]:
-        raise MediaError("no-frames", f"{file}: the part from {start_s} to {stop_s} s is empty; give start_s < stop_s")
+    start, stop = start_s or 0.0, math.inf if stop_s is None else stop_s
+    if not 0 <= start < stop:
+        raise MediaError(
+            "no-frames", f"{file}: the part from {start_s} to {stop_s} s is empty; give 0 <= start_s < stop_s"
+        )
+    is_cut = _check_file(file)
     try:
-        with av.open(str(file), metadata_errors="replace") as container:
-            origin_s = (container.start_time or 0) / av.time_base
-            request = _Request(str(file), size_bytes, Window(*window, origin_s), num_frames, sample_rate_hz, modality)
-            return _read(container, request)
+        # The prefix keeps a colon in the name from being read as a protocol; the list keeps playlists off the network.
+        with av.open(f"file:{file}", metadata_errors="replace", options={"protocol_whitelist": "file"}) as container:
+            window = Window(start, stop, (container.start_time or 0) / av.time_base)
+            return _read(container, _Request(str(file), is_cut, window, num_frames, sample_rate_hz, modality))
     except MediaError:
         raise
-    except (av.FFmpegError, UnicodeDecodeError, ValueError, OSError, OverflowError) as error:
-        raise _explain(file, error) from error
+    except (FFmpegError, UnicodeDecodeError, ValueError, OSError, OverflowError) as error:
+        raise _explain(str(file), is_cut, error) from error
 
 
 @dataclass(frozen=True)
 class _Request:
     name: str
-    size_bytes: int
+    is_cut_short: bool
     window: Window
     num_frames: int
     sample_rate_hz: int
@@ -95,21 +110,22 @@ class _Request:
 
     @property
     def is_whole(self) -> bool:
-        return self.window.start_s == 0 and self.window.stop_s == float("inf")
+        return self.window.start_s == 0 and self.window.stop_s == math.inf
 
 
-def _read(container: av.container.InputContainer, request: _Request) -> Media:
+def _read(container: InputContainer, request: _Request) -> Media:
+    if container.format.name in _UNTRUSTED_FORMATS:
+        raise MediaError("not-media", f"{request.name}: is a text or a playlist; give the video or sound file itself")
     pictures_stream, sound_stream = _choose_streams(container, request)
     is_still = container.format.name == "image2" or container.format.name.endswith("_pipe")
-    if not is_still:
-        _refuse_truncated(container, request)
     packets = PacketList()
     sound = None if sound_stream is None else SoundReader(sound_stream, request.sample_rate_hz)
     for stream in (pictures_stream, sound_stream):
         if stream is not None:
             stream.codec_context.thread_count = 1
-    end_s = _demux(container, pictures_stream, packets, sound_stream, sound, request.window)
-    _refuse_short(container, request, end_s)
+    intact_s = _demux(container, pictures_stream, packets, sound_stream, sound, request.window)
+    if request.is_cut_short and intact_s < request.window.stop_s:
+        raise _truncated(request.name, 0.0 if is_still else intact_s)
     waveform = None if sound is None else sound.finish(request.window, request.name)
     pictures = None
     if pictures_stream is not None:
@@ -127,10 +143,8 @@ def _read(container: av.container.InputContainer, request: _Request) -> Media:
     )
 
 
-def _choose_streams(
-    container: av.container.InputContainer, request: _Request
-) -> tuple[av.VideoStream | None, av.AudioStream | None]:
-    pictures = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
+def _choose_streams(container: InputContainer, request: _Request) -> tuple[VideoStream | None, AudioStream | None]:
+    pictures = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     sounds = list(container.streams.audio)
     if not pictures and not sounds:
         raise MediaError(
@@ -160,27 +174,29 @@ def _require(request: _Request, has_pictures: bool, has_sound: bool, has_packets
 
 
 def _demux(
-    container: av.container.InputContainer,
-    pictures_stream: av.VideoStream | None,
+    container: InputContainer,
+    pictures_stream: VideoStream | None,
     packets: PacketList,
-    sound_stream: av.AudioStream | None,
+    sound_stream: AudioStream | None,
     sound: SoundReader | None,
     window: Window,
 ) -> float:
-    """Note the picture packets and decode the sound packets of the window; return the last end seen, own clock, s."""
+    """Note the picture packets and decode the sound packets of the window; return up to when all tracks go, s."""
     if window.start_s > 0:
-        container.seek(round((window.origin_s + window.start_s - _SEEK_MARGIN_S) * av.time_base), backward=True)
+        container.seek(round((window.origin_s + window.start_s - _MARGIN_S) * av.time_base), backward=True)
     streams = [stream for stream in (pictures_stream, sound_stream) if stream is not None]
-    going_on = {stream.index for stream in streams}
-    end_s = window.origin_s
+    ends_s = {stream.index: 0.0 for stream in streams}
+    going_on = set(ends_s)
     for packet in container.demux(streams):
-        if packet.stream.index not in going_on:
+        index = packet.stream.index
+        if index not in going_on:
             continue
         time = packet.dts if packet.dts is not None else packet.pts
         if time is not None and packet.time_base is not None:
-            end_s = max(end_s, float(((packet.pts or time) + (packet.duration or 0)) * packet.time_base))
-            if float(time * packet.time_base) > window.origin_s + window.stop_s + _SEEK_MARGIN_S:
-                going_on.remove(packet.stream.index)
+            end = (time if packet.pts is None else packet.pts) + (packet.duration or 0)
+            ends_s[index] = max(ends_s[index], float(end * packet.time_base) - window.origin_s)
+            if float(time * packet.time_base) > window.origin_s + window.stop_s + _MARGIN_S:
+                going_on.remove(index)
                 if not going_on:
                     break
                 continue
@@ -188,71 +204,44 @@ def _demux(
             sound.feed(packet)
         else:
             packets.add(packet)
-    return end_s
+    return min(ends_s.values())
 
 
-def _check_file(file: Path) -> int:
+def _check_file(file: Path) -> bool:
+    """Refuse what is no file with content; tell whether its end is missing."""
     try:
         size_bytes = file.stat().st_size
-        is_file = file.is_file()
+        if not file.is_file():
+            raise MediaError("not-media", f"{file}: is not a file; name the video, sound file or image itself")
+        if size_bytes == 0:
+            raise MediaError("empty", f"{file}: has 0 bytes; copy or download it again")
+        return is_cut_short(file, size_bytes)
     except OSError as error:
         raise MediaError(
-            "missing",
-            f"{file}: cannot be found ({error.strerror}); check the path, relative ones start at the manifest",
+            "missing", f"{file}: cannot be read ({error.strerror}); check the path and its rights"
         ) from error
-    if not is_file:
-        raise MediaError("not-media", f"{file}: is not a file; name the video, sound file or image itself")
-    if size_bytes == 0:
-        raise MediaError("empty", f"{file}: has 0 bytes; copy or download it again")
-    return size_bytes
 
 
-def _refuse_truncated(container: av.container.InputContainer, request: _Request) -> None:
-    """Refuse an mp4 whose index points beyond the end of the file, within the window."""
-    if "mp4" not in container.format.name:
-        return
-    for stream in (*container.streams.video, *container.streams.audio):
-        entries = stream.index_entries
-        if len(entries) == 0 or stream.time_base is None:
-            continue
-        last = entries[len(entries) - 1]
-        if last.pos + last.size <= request.size_bytes:
-            continue
-        cut = min(entry.timestamp for entry in entries if entry.pos + entry.size > request.size_bytes)
-        cut_s = float(cut * stream.time_base) - request.window.origin_s
-        if cut_s < request.window.stop_s:
-            raise _truncated(request, cut_s)
-
-
-def _refuse_short(container: av.container.InputContainer, request: _Request, end_s: float) -> None:
-    """Refuse a file of a kind whose header states the length where the packets end clearly earlier."""
-    if not any(kind in container.format.name for kind in ("matroska", "wav")) or container.duration is None:
-        return
-    stated_s = min(container.duration / av.time_base, request.window.stop_s)
-    found_s = end_s - request.window.origin_s
-    if stated_s - found_s > max(_SHORT_S, 0.05 * stated_s):
-        raise _truncated(request, found_s)
-
-
-def _truncated(request: _Request, intact_s: float) -> MediaError:
+def _truncated(name: str, intact_s: float) -> MediaError:
+    rest = ""
+    if intact_s >= 0.01:
+        rest = f", or read the intact part with stop_s up to {math.floor(intact_s * 100) / 100:.2f}"
     return MediaError(
-        "truncated",
-        f"{request.name}: was cut short, {max(0.0, intact_s):.2f} s of it are there; copy or download it again, or read "
-        f"the intact part with stop_s",
+        "truncated", f"{name}: its end is missing, the file was cut short; copy or download it again{rest}"
     )
 
 
-def _explain(file: Path, error: Exception) -> MediaError:
+def _explain(request_name: str, is_cut: bool, error: Exception) -> MediaError:
     """Turn an error of FFmpeg into ours."""
     if isinstance(error, PermissionError):
-        return MediaError("missing", f"{file}: may not be read; change its permissions")
-    with file.open("rb") as opened:
-        head = opened.read(12)
-    if head[4:8] == b"ftyp" and b"moov" not in file.read_bytes():
-        return MediaError(
-            "truncated", f"{file}: its index is missing, the file was cut short; copy or download it again"
-        )
+        return MediaError("missing", f"{request_name}: may not be read; change its permissions")
+    if is_cut:
+        return _truncated(request_name, 0.0)
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    if isinstance(error, av.error.InvalidDataError):
-        return MediaError("not-media", f"{file}: is no video, sound file or image ({reason}); look at what it holds")
-    return MediaError("unreadable", f"{file}: cannot be decoded ({reason}); write it again as H.264 and AAC in mp4")
+    if isinstance(error, InvalidDataError):
+        return MediaError(
+            "not-media", f"{request_name}: is no video, sound file or image ({reason}); check what it holds"
+        )
+    return MediaError(
+        "unreadable", f"{request_name}: cannot be decoded ({reason}); write it again as H.264 and AAC in mp4"
+    )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.container import OutputContainer
 
 from r1omni.core.errors import ConfigError
 
@@ -50,7 +51,7 @@ def write_video(
 
 
 def _write_streams(
-    container: av.container.OutputContainer,
+    container: OutputContainer,
     frames: np.ndarray,
     frame_rate_fps: float,
     waveform: np.ndarray | None,
@@ -88,7 +89,7 @@ def _check(frames: np.ndarray, frame_rate_fps: float, waveform: np.ndarray | Non
     height, width = frames.shape[1:3]
     if height % 2 or width % 2:
         raise ConfigError(
-            f"frames are {width} x {height} pixels: H.264 in 4:2:0 needs an even width and height, crop or pad by one pixel"
+            f"frames are {width} x {height} pixels: H.264 in 4:2:0 needs an even width and height; crop or pad by one"
         )
     if not 0 < frame_rate_fps <= 1000:
         raise ConfigError(f"frame rate is {frame_rate_fps}: give a number above 0 and up to 1000 frames per second")

@@ -5,7 +5,7 @@ frame are decoded, and pictures that nothing refers to are skipped on the way. W
 presentation times, hidden frames, damage), every frame is decoded, twice: once to count, once to take.
 
 Frames are ordered by presentation time and sampled by index, as the published models do, so a variable frame rate
-weighs frames, not seconds. Pixels are taken as stored: a sample aspect ratio is not applied, a rotation in the header is.
+weighs frames, not seconds. A rotation in the header is applied, a sample aspect ratio is not.
 """
 
 from collections.abc import Iterator
@@ -14,6 +14,9 @@ from fractions import Fraction
 
 import av
 import numpy as np
+from av.container import InputContainer
+from av.error import EOFError as DecoderEndError
+from av.error import InvalidDataError
 from av.video.reformatter import Interpolation
 
 from r1omni.media.sample import sample_frame_indices
@@ -68,7 +71,7 @@ class Pictures:
 
 
 def read_pictures(
-    container: av.container.InputContainer, stream: av.VideoStream, packets: PacketList, window: Window, num_frames: int
+    container: InputContainer, stream: av.VideoStream, packets: PacketList, window: Window, num_frames: int
 ) -> Pictures | None:
     """Read evenly sampled pictures.
 
@@ -89,7 +92,7 @@ def read_pictures(
 
 
 def _take_by_packets(
-    container: av.container.InputContainer,
+    container: InputContainer,
     stream: av.VideoStream,
     packets: PacketList,
     window: Window,
@@ -108,10 +111,10 @@ def _take_by_packets(
     for keyframe_position, wanted in _group_by_keyframe(packets, set(targets)).items():
         start = packets.dts[keyframe_position]
         container.seek(known[keyframe_position] if start is None else start, stream=stream, backward=True)
-        for frame in _decode_until(container, stream, wanted):
+        for pts, frame in _decode_until(container, stream, wanted):
             picture = _convert(frame, shape)
             shape = shape or picture.shape[:2]
-            pictures[frame.pts] = picture
+            pictures[pts] = picture
     if not pictures.keys() >= set(targets):
         return None
     times_s = np.array([float(pts * time_base) - window.origin_s for pts in targets])
@@ -131,8 +134,8 @@ def _group_by_keyframe(packets: PacketList, targets: set[int]) -> dict[int, set[
 
 
 def _decode_until(
-    container: av.container.InputContainer, stream: av.VideoStream, wanted: set[int]
-) -> Iterator[av.VideoFrame]:
+    container: InputContainer, stream: av.VideoStream, wanted: set[int]
+) -> Iterator[tuple[int, av.VideoFrame]]:
     """Decode from the current position and yield the wanted frames until all have come."""
     waiting = set(wanted)
     codec = stream.codec_context
@@ -141,16 +144,16 @@ def _decode_until(
         if can_skip:
             codec.skip_frame = "DEFAULT" if packet.size == 0 or packet.pts in waiting else "NONREF"
         for frame in _decode(packet):
-            if frame.pts in waiting:
+            if frame.pts is not None and frame.pts in waiting:
                 waiting.remove(frame.pts)
-                yield frame
+                yield frame.pts, frame
         if not waiting:
             break
     codec.skip_frame = "DEFAULT"
 
 
 def _take_by_decoding(
-    container: av.container.InputContainer,
+    container: InputContainer,
     stream: av.VideoStream,
     packets: PacketList,
     window: Window,
@@ -175,9 +178,9 @@ def _take_by_decoding(
 
 
 def _decode_window(
-    container: av.container.InputContainer, stream: av.VideoStream, window: Window
+    container: InputContainer, stream: av.VideoStream, window: Window
 ) -> Iterator[tuple[av.VideoFrame, float]]:
-    """Decode from the file's beginning and yield the window's frames, with their times; an unknown time is counted on."""
+    """Decode from the file's beginning and yield the window's frames with their times; unknown times are counted on."""
     container.seek(round(window.origin_s * av.time_base), backward=True)
     step_s = float(1 / (stream.average_rate or stream.guessed_rate or Fraction(25)))
     next_s = window.origin_s
@@ -195,7 +198,7 @@ def _decode(packet: av.Packet) -> list[av.VideoFrame]:
     """Decode one packet; a damaged one gives nothing, as in a player."""
     try:
         return packet.decode()  # pyright: ignore[reportReturnType]
-    except (av.error.InvalidDataError, av.error.EOFError):
+    except (InvalidDataError, DecoderEndError):
         return []
 
 

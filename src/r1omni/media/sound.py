@@ -6,6 +6,8 @@ decoder of the published models' training does.
 
 import av
 import numpy as np
+from av.error import EOFError as DecoderEndError
+from av.error import InvalidDataError, PatchWelcomeError
 
 from r1omni.core.errors import MediaError
 from r1omni.media.window import Window
@@ -38,7 +40,7 @@ class SoundReader:
         self.num_packets += packet.size > 0
         try:
             frames = packet.decode()
-        except (av.error.InvalidDataError, av.error.EOFError, av.error.PatchWelcomeError):
+        except (InvalidDataError, DecoderEndError, PatchWelcomeError):
             self.num_damaged += packet.size > 0
             return
         for frame in frames:
@@ -76,10 +78,8 @@ class SoundReader:
         waveform = np.concatenate(self._chunks)
         first_s = 0.0 if self._first_s is None else self._first_s - window.origin_s
         first = max(0, round((window.start_s - first_s) * self._sample_rate_hz)) if window.start_s > 0 else 0
-        stop = len(waveform)
-        if window.stop_s != float("inf"):
-            stop = min(stop, max(first, round((window.stop_s - first_s) * self._sample_rate_hz)))
-        waveform = waveform[first:stop]
+        stop_s = min(window.stop_s - first_s, len(waveform) / self._sample_rate_hz)
+        waveform = waveform[first : max(first, round(stop_s * self._sample_rate_hz))]
         num_bad = int(np.count_nonzero(~np.isfinite(waveform)))
         if num_bad:
             raise MediaError(
