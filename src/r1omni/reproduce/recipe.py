@@ -1,0 +1,295 @@
+"""The recipe, top to bottom: corpora -> towers -> base -> cold start -> label-only SFT -> RLVR -> Table 1 -> report.
+
+Every stage writes its own folder under `OUT/stages/` and is done when the folder is complete; a second call does what is
+missing, and a killed run goes on where it stopped. The five models of the table are
+
+    base             pretrained on captions, text and a few labels        answers with a label
+    cold-start       base + the reasoned examples                         reasons, then answers
+    label-sft        base + the labels of the two training corpora        answers with a label
+    cold-start-sft   cold-start + the same labels (a control)             answers with a label
+    r1-omni          cold-start + RLVR on the same clips and labels       reasons, then answers
+
+Left out on purpose: anything that looks at a test split before the last stage.
+"""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from r1omni.config.recipe import RecipeSettings, SftSettings
+from r1omni.core.clip import Answer, Clip
+from r1omni.core.errors import MediaError
+from r1omni.core.instruction import LABEL_INSTRUCTION, REASONING_INSTRUCTION
+from r1omni.datasets.manifest import read_manifest
+from r1omni.infer.cache import FeatureCache
+from r1omni.infer.engine import Engine
+from r1omni.media.decode import load_media
+from r1omni.model.modeling import HumanOmniForConditionalGeneration
+from r1omni.model.presets import build_model, preset_config
+from r1omni.model.processing import HumanOmniProcessor
+from r1omni.model.tokenizer import build_tokenizers
+from r1omni.reproduce.examples import caption_examples, knowledge_examples, label_examples, reasoned_examples
+from r1omni.scoring.rewards import REWARDS
+from r1omni.synth.corpus import make_corpus, targets_path
+from r1omni.synth.words import CAPTION_INSTRUCTION, KNOWLEDGE_INSTRUCTION
+from r1omni.synth.world import Noise
+from r1omni.train.grpo import Reward, train_grpo
+from r1omni.train.sft import Example, train_sft
+from r1omni.train.towers import train_tower
+
+Model = HumanOmniForConditionalGeneration
+Report = Callable[[str, float], None]
+"""Called with a stage's name and the share of it that is done."""
+
+INSTRUCTIONS: dict[str, str] = {
+    "base": LABEL_INSTRUCTION,
+    "cold-start": REASONING_INSTRUCTION,
+    "label-sft": LABEL_INSTRUCTION,
+    "cold-start-sft": LABEL_INSTRUCTION,
+    "r1-omni": REASONING_INSTRUCTION,
+}
+"""The models of the table, in its order, and what each is asked."""
+
+TRAINING_CORPORA = ("dfew-like", "mafw-like")
+TEST_CORPORA = ("dfew-like", "mafw-like", "ravdess-like")
+SFT_TRAINABLE = ("language_model", "projector", "audio_projector", "router_gate")
+
+
+@dataclass
+class Recipe:
+    """One run of the recipe: where it lies, what shapes it, and how long its stages took."""
+
+    out: Path
+    settings: RecipeSettings
+    seed: int
+    report: Report = lambda stage, share: None
+    noise: Noise = field(default_factory=Noise)
+
+    def stage(self, name: str) -> Path:
+        """Folder of a stage."""
+        return self.out / "stages" / name
+
+    def record_seconds(self, name: str, seconds: float) -> None:
+        """Add to the time a stage took, over all calls."""
+        path = self.out / "seconds.json"
+        taken = json.loads(path.read_text()) if path.exists() else {}
+        taken[name] = taken.get(name, 0.0) + seconds
+        temporary = path.with_suffix(".partial")
+        temporary.write_text(json.dumps(taken, indent=1))
+        temporary.replace(path)
+
+
+def corpus_clips(recipe: Recipe, corpus: str, split: str | None = None) -> list[Clip]:
+    """The clips of a made corpus, all or of one split."""
+    clips = read_manifest(recipe.out / "corpora" / corpus / "manifest.jsonl")
+    return [clip for clip in clips if split is None or clip.split == split]
+
+
+def labelled_clips(recipe: Recipe, split: str) -> list[Clip]:
+    """The clips of both training corpora in one split."""
+    return [clip for corpus in TRAINING_CORPORA for clip in corpus_clips(recipe, corpus, split)]
+
+
+def make_corpora(recipe: Recipe) -> None:
+    """Write the five made corpora."""
+    for corpus, size in recipe.settings.corpora.sizes().items():
+        make_corpus(
+            corpus,
+            recipe.out / "corpora" / corpus,
+            size,
+            recipe.seed,
+            noise=recipe.noise,
+            on_clip=lambda done, corpus=corpus, size=size: recipe.report(f"corpora: {corpus}", done / size),
+        )
+
+
+def make_towers(recipe: Recipe) -> None:
+    """Build the model and its tokenizers, and train the two towers from scratch on rendering parameters."""
+    folder, settings = recipe.stage("towers") / "model", recipe.settings
+    if folder.exists():
+        return
+    clips = corpus_clips(recipe, "humanomni-like")
+    texts = [example.given + example.answer for example in knowledge_examples(2000, recipe.seed, recipe.noise)]
+    texts += [clip.reasoning or "" for clip in corpus_clips(recipe, "emer-like")]
+    texts += [LABEL_INSTRUCTION, REASONING_INSTRUCTION, CAPTION_INSTRUCTION, KNOWLEDGE_INSTRUCTION] * 200
+    texts += ["<think>a</think>\n<answer>b</answer>"] * 500
+    language, router = build_tokenizers(texts, settings.vocab_size)
+    sizes = {"text_config": {"vocab_size": len(language)}, "router_config": {"vocab_size": len(router)}}
+    config = preset_config(settings.preset, **sizes)
+    model = build_model(config, seed=recipe.seed)
+    processor = HumanOmniProcessor.from_config(config, tokenizer=language, router_tokenizer=router)
+    pictures, landmarks, sounds, voices, classes = tower_examples(processor, clips)
+    vision = train_tower(
+        lambda x: model.encode_video(x.unsqueeze(1).float() / 127.5 - 1).squeeze(1),
+        model.vision_tower,
+        pictures,
+        landmarks,
+        {name: ids.repeat_interleave(len(pictures) // len(clips)) for name, ids in classes.items() if name != "speaker"},
+        **settings.vision_tower.model_dump(),
+        seed=recipe.seed,
+        on_step=lambda row: recipe.report("towers: vision", row["step"] / row["num_steps"]),
+    )
+    audio = train_tower(
+        model.encode_audio,
+        model.audio_tower,
+        sounds,
+        voices,
+        {name: classes[name] for name in ("sentence", "speaker")},
+        **settings.audio_tower.model_dump(),
+        seed=recipe.seed,
+        on_step=lambda row: recipe.report("towers: audio", row["step"] / row["num_steps"]),
+    )
+    save_model(model, processor, folder, {"vision": vision, "audio": audio})
+
+
+def tower_examples(
+    processor: HumanOmniProcessor, clips: list[Clip]
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]:
+    """Read the inputs and targets of the tower stage: 8-bit pictures, landmarks, log-mel, voice curves, class ids."""
+    num_frames = processor.num_frames
+    pictures, landmarks, sounds, voices = [], [], [], []
+    for clip in clips:
+        media = load_media(clip.path, num_frames=num_frames)
+        inputs = processor.process_media(media)
+        pictures.append(((inputs["pixel_values"] + 1) * 127.5).round().to(torch.uint8))
+        sounds.append(inputs["input_features"])
+        with np.load(targets_path(clip)) as targets:
+            chosen = np.round(np.linspace(0, len(targets["landmarks"]) - 1, 2 * num_frames + 1)[1::2]).astype(int)
+            landmarks.append(torch.from_numpy(targets["landmarks"][chosen].reshape(num_frames, -1)).float())
+            voices.append(torch.from_numpy(targets["voice"]).float())
+    sentences = sorted({clip.subtitle or "" for clip in clips})
+    classes = {"sentence": torch.tensor([sentences.index(clip.subtitle or "") for clip in clips])}
+    for name in ("room", "clothing", "speaker"):
+        classes[name] = torch.tensor([int(clip.meta[name]) for clip in clips])
+    return torch.cat(pictures), torch.cat(landmarks), torch.stack(sounds), torch.stack(voices), classes
+
+
+def save_model(model: Model, processor: HumanOmniProcessor, folder: Path, facts: dict[str, object]) -> None:
+    """Write a model folder whole or not at all."""
+    partial = folder.with_name(folder.name + ".partial")
+    model.save_pretrained(partial)
+    processor.save_pretrained(partial)
+    (partial / "facts.json").write_text(json.dumps(facts, indent=1))
+    partial.replace(folder)
+
+
+def load_model(recipe: Recipe, stage: str) -> tuple[Model, HumanOmniProcessor]:
+    """Read the model that a stage left."""
+    folder = recipe.stage(stage) / "model"
+    return Model.from_pretrained(folder), HumanOmniProcessor.from_pretrained(folder)
+
+
+def make_engine(recipe: Recipe, model: Model, processor: HumanOmniProcessor) -> Engine:
+    """The one engine that encodes and generates, over the run's feature cache."""
+    cache = FeatureCache(recipe.out / "features")
+    batch_size = recipe.settings.eval_batch_size
+    return Engine(model, processor, cache=cache, batch_size=batch_size, num_frames=processor.num_frames)
+
+
+def answer_clips(engine: Engine, clips: list[Clip], instruction: str, settings: RecipeSettings) -> list[str | MediaError]:
+    """Greedy answers, one text a clip."""
+    generated = engine.generate(
+        clips, instruction, num_samples=1, temperature=0.0, max_new_tokens=settings.grpo.max_completion_length
+    )
+    return [row if isinstance(row, MediaError) else row[0].text for row in generated]
+
+
+def run_sft(
+    recipe: Recipe, name: str, start: str, examples: list[Example], settings: SftSettings, *, validated: bool = False
+) -> None:
+    """One supervised stage from the model of an earlier one.
+
+    Args:
+        recipe: the run.
+        name: the stage, and the model it makes.
+        start: the stage whose model it starts from.
+        examples: what it learns.
+        settings: its numbers.
+        validated: keep the epoch with the best WAR on the validation split (labels of the crowd), else the last.
+    """
+    if (recipe.stage(name) / "model").exists():
+        return
+    model, processor = load_model(recipe, start)
+    engine = make_engine(recipe, model, processor)
+    held_out = labelled_clips(recipe, "val") if validated else []
+
+    def validate(_: Model) -> dict[str, float]:
+        return validation_scores(engine, held_out, INSTRUCTIONS[name], recipe.settings)
+
+    num_steps = settings.num_epochs * -(-len(examples) // settings.batch_size)
+    train_sft(
+        model,
+        processor,
+        examples,
+        engine.features,
+        output_dir=recipe.stage(name),
+        num_epochs=settings.num_epochs,
+        batch_size=settings.batch_size,
+        learning_rate=settings.learning_rate,
+        warmup_ratio=settings.warmup_ratio,
+        weight_decay=settings.weight_decay,
+        patience=settings.patience,
+        validate=validate if validated else None,
+        seed=recipe.seed,
+        trainable=SFT_TRAINABLE,
+        on_step=lambda row: recipe.report(name, row["step"] / num_steps),
+    )
+
+
+def run_rlvr(recipe: Recipe) -> None:
+    """RLVR by GRPO from the cold start, on the labels of the two training corpora."""
+    if (recipe.stage("r1-omni") / "model").exists():
+        return
+    settings = recipe.settings.grpo
+    model, processor = load_model(recipe, "cold-start")
+    reference, _ = load_model(recipe, "cold-start")
+    engine = make_engine(recipe, model, processor)
+    held_out = labelled_clips(recipe, "val")
+
+    def validate(_: Model) -> dict[str, float]:
+        return validation_scores(engine, held_out, REASONING_INSTRUCTION, recipe.settings)
+
+    train_grpo(
+        model,
+        reference,
+        processor,
+        engine,
+        labelled_clips(recipe, "train"),
+        [Reward("accuracy", grade_reward("accuracy")), Reward("format", grade_reward("format"))],
+        output_dir=recipe.stage("r1-omni"),
+        max_steps=settings.max_steps,
+        num_generations=settings.num_generations,
+        prompts_per_device=settings.prompts_per_step,
+        num_iterations=settings.num_iterations,
+        beta=settings.beta,
+        temperature=settings.temperature,
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type=settings.lr_scheduler_type,
+        warmup_ratio=settings.warmup_ratio,
+        max_completion_length=settings.max_completion_length,
+        zero_variance=settings.zero_variance,
+        min_format=settings.min_format,
+        min_accuracy=settings.min_accuracy,
+        validate=validate,
+        validate_every_steps=settings.validate_every_steps,
+        seed=recipe.seed,
+        on_step=lambda row: recipe.report("r1-omni", row["step"] / settings.max_steps),
+    )
+
+
+def grade_reward(name: str) -> Callable[[Answer, Clip], float]:
+    """A reward of the scorer, over a clip's label."""
+    function = REWARDS[name]
+    return lambda answer, clip: function(answer, clip.label or "")
+
+
+def timed(recipe: Recipe, name: str, stage: Callable[[], None]) -> None:
+    """Run a stage and record what it took."""
+    started = time.monotonic()
+    stage()
+    recipe.record_seconds(name, time.monotonic() - started)

@@ -1,0 +1,218 @@
+"""The made corpora: which clips there are, with which labels, and writing them in parallel.
+
+    dfew-like      seven classes, DFEW's imbalance; shortcuts; training labels as a crowd gives them
+    mafw-like      eleven classes, MAFW's imbalance; shortcuts; training labels as a crowd gives them
+    ravdess-like   eight classes, balanced, test only: another look, other voices, fixed sentences, no shortcuts
+    emer-like      reasoned examples for the cold start
+    humanomni-like faces and voices without an emotion, both looks, captioned by their cues, with rendering parameters as
+                   targets for the towers: what HumanOmni's pretraining stands for
+
+Every clip is drawn from a generator of its own, `[seed, corpus, index]`, so a corpus is the same whatever the number of
+processes, and a killed run goes on where it stopped. What is true of a clip stands in `meta`; no model sees it outside the
+reasoning of emer-like and the captions of humanomni-like.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+
+from r1omni.core.clip import Clip
+from r1omni.core.errors import ConfigError
+from r1omni.core.labels import DFEW_LABELS, MAFW_LABELS, RAVDESS_LABELS, Emotion
+from r1omni.datasets.manifest import write_manifest
+from r1omni.synth.acting import face_pose, voice_style
+from r1omni.synth.cast import FILM_VOICES, STUDIO_VOICES, Cast, cast_clip, dressed, make_cast
+from r1omni.synth.render import ClipSpec, render_clip
+from r1omni.synth.scene import LOOKS
+from r1omni.synth.words import FIXED_SENTENCES, SENTENCES, describe, reason
+from r1omni.synth.world import Noise, crowd_label, express, random_cues
+
+FILM_LOOKS = ("film", "film-warm", "film-cool")
+
+
+@dataclass(frozen=True)
+class CorpusKind:
+    """What sets a made corpus apart."""
+
+    labels: tuple[Emotion, ...]
+    """Its classes; empty for a corpus without emotions."""
+    counts: tuple[int, ...] = ()
+    """Relative frequency of each class; empty for balanced."""
+    looks: tuple[str, ...] = FILM_LOOKS
+    voices: tuple[str, ...] = FILM_VOICES
+    shortcut: float = 0.0
+    """For each of room, clothing and speaker, how often the emotion's habit decides it."""
+    fixed_sentences: bool = False
+    test_share: float = 0.0
+    """Share of the clips that are the test split, with clean labels."""
+    val_share: float = 0.0
+    """Share of the clips that are the validation split; its labels are the crowd's, as in training."""
+
+
+CORPORA: dict[str, CorpusKind] = {
+    "dfew-like": CorpusKind(
+        DFEW_LABELS, (2445, 1894, 2669, 2173, 1469, 145, 902), shortcut=0.35, test_share=0.4, val_share=0.1
+    ),
+    "mafw-like": CorpusKind(
+        MAFW_LABELS,
+        (1390, 639, 625, 1242, 1138, 1470, 1072, 236, 916, 262, 182),
+        shortcut=0.35,
+        test_share=0.4,
+        val_share=0.1,
+    ),
+    "ravdess-like": CorpusKind(
+        RAVDESS_LABELS, looks=("studio",), voices=STUDIO_VOICES, fixed_sentences=True, test_share=1.0
+    ),
+    "emer-like": CorpusKind((*MAFW_LABELS, "calm")),
+    "humanomni-like": CorpusKind((), looks=(*FILM_LOOKS, "studio", "studio"), voices=(*FILM_VOICES, *STUDIO_VOICES)),
+}
+
+THOROUGH_SHARE = 232 / 580
+"""Share of the reasoned examples that name every cue (see `words.reason`)."""
+
+
+@dataclass(frozen=True)
+class _Planned:
+    clip: Clip
+    spec: ClipSpec
+    targets: bool
+
+
+def _split(index: int, num_clips: int, kind: CorpusKind) -> str:
+    if index < round(num_clips * kind.test_share):
+        return "test"
+    return "val" if index < round(num_clips * (kind.test_share + kind.val_share)) else "train"
+
+
+def _emotion(kind: CorpusKind, split: str, index: int, rng: np.random.Generator) -> Emotion | None:
+    if not kind.labels:
+        return None
+    if not kind.counts:
+        return kind.labels[index % len(kind.labels)]
+    shares = np.array(kind.counts) / sum(kind.counts)
+    return kind.labels[int(rng.choice(len(kind.labels), p=shares))]
+
+
+def _plan(corpus: str, cast: Cast, index: int, num_clips: int, seed: int, noise: Noise, folder: Path) -> _Planned:
+    kind = CORPORA[corpus]
+    rng = np.random.default_rng([seed, list(CORPORA).index(corpus), index])
+    split = _split(index, num_clips, kind)
+    emotion = _emotion(kind, split, index, rng)
+    cues = random_cues(rng) if emotion is None else express(emotion, rng, noise)
+    if kind.fixed_sentences:
+        cues["words"] = "plain"
+    look = str(rng.choice(kind.looks))
+    casting = cast_clip(cast, emotion, rng, shortcut=kind.shortcut)
+    studio = LOOKS[look].studio
+    sentences = FIXED_SENTENCES if studio and cues["words"] == "plain" else SENTENCES[cues["words"]]
+    sentence = str(rng.choice(sentences))
+    spec = ClipSpec(
+        person=dressed(cast, casting),
+        room=cast.rooms[casting.room],
+        look=LOOKS[look],
+        pose_apex=face_pose(cues, rng),
+        onset=float(rng.uniform(0.05, 0.25)),
+        voice=voice_style(cues, rng),
+        speaker=cast.speakers[casting.speaker],
+        sentence=sentence,
+        subtitle=not kind.fixed_sentences,
+        camera_noise=float(rng.uniform(2.0, 6.0)),
+        seed=int(rng.integers(2**31)),
+    )
+    label, reasoning = None, None
+    if emotion is not None:
+        crowd = corpus in {"dfew-like", "mafw-like"} and split != "test"
+        label = crowd_label(emotion, kind.labels, rng, noise) if crowd else emotion
+        if corpus == "emer-like":
+            reasoning = reason(cues, emotion, rng, thorough_share=THOROUGH_SHARE)
+    else:
+        reasoning = describe(cues)
+    name = f"{index:05d}"
+    clip = Clip(
+        id=f"{corpus}-{name}",
+        path=folder / "clips" / f"{name}.mp4",
+        label=label,
+        reasoning=reasoning,
+        subtitle=sentence,
+        split=split,
+        corpus=corpus,
+        meta={
+            "cues": cues,
+            "emotion": emotion,
+            "look": look,
+            "person": casting.person,
+            "room": casting.room,
+            "clothing": casting.clothing,
+            "speaker": casting.speaker,
+        },
+    )
+    return _Planned(clip, spec, targets=emotion is None)
+
+
+def targets_path(clip: Clip) -> Path:
+    """Where the rendering parameters of a humanomni-like clip lie."""
+    return clip.path.parent.parent / "targets" / f"{clip.path.stem}.npz"
+
+
+def _write(planned: _Planned) -> str:
+    path, targets = planned.clip.path, targets_path(planned.clip)
+    if not path.exists() or (planned.targets and not targets.exists()):
+        geometry = render_clip(planned.spec, path)
+        if planned.targets:
+            temporary = targets.with_suffix(".partial.npz")
+            np.savez(temporary, landmarks=geometry.landmarks, voice=geometry.voice)
+            temporary.replace(targets)
+    return planned.clip.id
+
+
+def make_corpus(
+    corpus: str,
+    out: Path,
+    num_clips: int,
+    seed: int,
+    *,
+    noise: Noise | None = None,
+    num_workers: int = 2,
+    on_clip: Callable[[int], None] | None = None,
+) -> Path:
+    """Write a made corpus: `clips/*.mp4` and `manifest.jsonl`.
+
+    Args:
+        corpus: a name of `CORPORA`.
+        out: the folder; what it already holds of this corpus is kept.
+        num_clips: how many clips over all splits.
+        seed: the world; corpora of one seed share their people, rooms and habits.
+        noise: how far clips stray from the patterns; None takes the defaults.
+        num_workers: processes.
+        on_clip: called with the number of clips done.
+
+    Returns:
+        The path of the manifest, which is written last: its presence means that the corpus is complete.
+
+    Raises:
+        ConfigError: an unknown corpus or no clips.
+    """
+    if corpus not in CORPORA:
+        raise ConfigError(f"Unknown corpus '{corpus}'; the made corpora are {', '.join(CORPORA)}.")
+    if num_clips < 1:
+        raise ConfigError(f"A corpus needs at least one clip, not {num_clips}; give --clips a positive number.")
+    kind, noise = CORPORA[corpus], noise or Noise()
+    world = 1 if kind.looks == ("studio",) else 0
+    cast = make_cast(np.random.default_rng([seed, 1000 + world]), num_people=48, voices=kind.voices)
+    out = out.resolve()
+    manifest = out / "manifest.jsonl"
+    plans = [_plan(corpus, cast, index, num_clips, seed, noise, out) for index in range(num_clips)]
+    if not manifest.exists():
+        (out / "clips").mkdir(parents=True, exist_ok=True)
+        if not kind.labels:
+            (out / "targets").mkdir(exist_ok=True)
+        with ProcessPoolExecutor(num_workers, mp_context=get_context("spawn")) as pool:
+            for done, _ in enumerate(pool.map(_write, plans, chunksize=8), start=1):
+                if on_clip is not None:
+                    on_clip(done)
+        write_manifest(manifest, [planned.clip for planned in plans])
+    return manifest
