@@ -87,8 +87,10 @@ def test_failed_write_leaves_the_old_manifest_and_no_rubbish(tmp_path: Path) -> 
     path = tmp_path / "m.jsonl"
     write_manifest(path, [full_clip(tmp_path)])
     before = manifest_hash(path)
-    with pytest.raises(ManifestError, match="cannot be written as JSON"):
+    with pytest.raises(ManifestError, match="cannot be written"):
         write_manifest(path, [Clip(id="x", path=tmp_path / "x.mp4", meta={"valence": float("nan")})])
+    with pytest.raises(ManifestError, match="is not after"):
+        write_manifest(path, [Clip(id="x", path=tmp_path / "x.mp4", start_s=2.0, stop_s=2.0)])
     with pytest.raises(ManifestError, match="two clips"):
         write_manifest(path, [full_clip(tmp_path), full_clip(tmp_path)])
     assert manifest_hash(path) == before

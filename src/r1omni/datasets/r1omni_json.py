@@ -54,7 +54,7 @@ def read(root: Path, *, media_root: Path | None = None) -> Release:
             f"{root}: {len(broken):,} of {len(entries):,} entries have no readable answer (broken tags) and were left "
             f"out, the first is entry {broken[0]}"
         )
-    return finish("R1-Omni JSON", folder, list(zip(clips, paths, strict=True)), warnings, *given[:1] or [""])
+    return finish("R1-Omni JSON", folder, list(zip(clips, paths, strict=True)), warnings, given[0] if given else "")
 
 
 def write(path: Path, clips: Iterable[Clip]) -> None:

@@ -32,7 +32,7 @@ class Release:
     """One sentence each: what is missing, differs or was left out."""
 
 
-def read_release(corpus: str, root: Path | str, **options: Any) -> Release:
+def read_release(corpus: str, root: Path | str, /, **options: Any) -> Release:
     """Run an adapter.
 
     Args:
@@ -51,10 +51,9 @@ def read_release(corpus: str, root: Path | str, **options: Any) -> Release:
     try:
         return validate_call(read)(Path(root), **options)
     except ValidationError as error:
-        first = error.errors()[0]
         known = ", ".join(list(inspect.signature(read).parameters)[1:])
-        where = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"{name}: option {where}: {first['msg']}; options are {known or 'none'}") from error
+        wrong = "; ".join(f"option {'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+        raise ConfigError(f"{name}: {wrong}; options are {known or 'none'}") from error
 
 
 def finish(
@@ -70,11 +69,13 @@ def finish(
         example: the file name that was looked for, shown where no clip at all was found.
 
     Raises:
-        DatasetError: no listed clip is on disk.
+        DatasetError: nothing is listed, or no listed clip is on disk.
     """
     notes = list(warnings)
     found = [replace(clip, path=path) for clip, path in listed if path is not None]
     missing = [clip.id for clip, path in listed if path is None]
+    if not listed:
+        raise DatasetError(f"{corpus}: the list holds no usable clip; {'; '.join(notes) or 'expected at least one'}")
     if not found:
         raise DatasetError(
             f"{corpus}: none of the {len(listed):,} listed clips is under {root}; expected files such as {example} "
