@@ -1,0 +1,322 @@
+"""Loading, inspecting and converting checkpoints: our own folders and the published ones.
+
+`load_model` reads either. `convert_checkpoint` writes a published folder as one self-contained folder, tensor by
+tensor, so that it needs the memory of one output shard and not of the model.
+"""
+
+import json
+import os
+import shutil
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+from transformers import BertTokenizer, GenerationConfig, Qwen2Tokenizer, SiglipImageProcessorPil
+
+from r1omni.core.errors import CheckpointError
+from r1omni.model.configuration import HumanOmniConfig
+from r1omni.model.modeling import HumanOmniForConditionalGeneration
+from r1omni.model.official import (
+    PARTS,
+    OfficialCheckpoint,
+    Towers,
+    expected_shapes,
+    fetch,
+    is_official,
+    part_of,
+    read_official,
+)
+from r1omni.model.precision import best_dtype
+from r1omni.model.processing import HumanOmniProcessor
+from r1omni.model.weights import INDEX, SINGLE, Stored, read_inventory, read_json, read_tensors
+
+
+@dataclass(frozen=True)
+class PartReport:
+    """One part of a checkpoint."""
+
+    name: str
+    num_parameters: int
+    """Parameters that are read."""
+    dtypes: tuple[str, ...]
+    """As stored, the commonest first."""
+    files: tuple[str, ...]
+    """Where they lie."""
+
+
+@dataclass(frozen=True)
+class CheckpointReport:
+    """What `r1omni checkpoint inspect` shows."""
+
+    folder: Path
+    layout: str
+    """`r1omni` or `official`."""
+    config: HumanOmniConfig
+    parts: tuple[PartReport, ...]
+    num_unread_parameters: int
+    """Stored, but read by nothing: the vision tower's last layer and heads, poolers, classifiers."""
+    problems: tuple[str, ...]
+    """What keeps it from loading, one sentence each; empty where nothing does."""
+
+
+def load_model(
+    path_or_id: str | os.PathLike[str],
+    *,
+    vision: str | None = None,
+    audio: str | None = None,
+    router: str | None = None,
+    dtype: torch.dtype | str = "auto",
+    device: str | torch.device = "cpu",
+    **kwargs: Any,
+) -> tuple[HumanOmniForConditionalGeneration, HumanOmniProcessor]:
+    """Load a model, in evaluation mode, and its processor from our own or a published folder or hub id.
+
+    Args:
+        path_or_id: the folder or hub id.
+        vision: SigLIP folder or hub id, for a published checkpoint without its vision tower; None takes the default.
+        audio: Whisper folder or hub id, likewise.
+        router: BERT folder or hub id, likewise; its vocabulary is always needed.
+        dtype: `auto` takes what the device computes best in; else a torch dtype.
+        device: where the model goes.
+        **kwargs: for `from_pretrained`, such as `attn_implementation`.
+
+    Raises:
+        CheckpointError: the checkpoint cannot be loaded; the message names the key, the file and the mend.
+    """
+    folder = fetch(os.fspath(path_or_id), "the model")
+    kwargs["dtype"] = best_dtype(device) if dtype == "auto" else dtype
+    raw = read_json(folder / "config.json", "the model's settings")
+    if is_official(raw):
+        checkpoint = read_official(folder, Towers(vision, audio, router))
+        _raise_problems(checkpoint.problems)
+        state = {}
+        names = {id(stored): name for name, stored in checkpoint.sources.items()}
+        for stored, tensor in read_tensors(checkpoint.sources.values()):
+            state[names[id(stored)]] = tensor
+        processor = official_processor(checkpoint)
+        model = HumanOmniForConditionalGeneration.from_pretrained(
+            None, config=checkpoint.config, state_dict=state, **kwargs
+        )
+        model.generation_config = official_generation_config(checkpoint, processor)
+    else:
+        _raise_problems(_own_problems(folder, raw)[2])
+        model = HumanOmniForConditionalGeneration.from_pretrained(folder, **kwargs)
+        processor = HumanOmniProcessor.from_pretrained(folder)
+    return model.to(device).eval(), processor
+
+
+def inspect_checkpoint(
+    path_or_id: str | os.PathLike[str],
+    *,
+    vision: str | None = None,
+    audio: str | None = None,
+    router: str | None = None,
+) -> CheckpointReport:
+    """Report a checkpoint's parts and whatever keeps it from loading, from headers alone.
+
+    Args:
+        path_or_id: the folder or hub id.
+        vision: see `load_model`.
+        audio: see `load_model`.
+        router: see `load_model`.
+
+    Raises:
+        CheckpointError: config.json or the weights cannot be read at all.
+    """
+    folder = fetch(os.fspath(path_or_id), "the model")
+    raw = read_json(folder / "config.json", "the model's settings")
+    if is_official(raw):
+        checkpoint = read_official(folder, Towers(vision, audio, router))
+        config, sources, problems = checkpoint.config, checkpoint.sources, checkpoint.problems
+        if checkpoint.router_folder is None:
+            problems = [*problems, _NO_ROUTER]
+        unread = sum(stored.num_parameters for stored in checkpoint.unread)
+        layout = "official"
+    else:
+        config, sources, problems = _own_problems(folder, raw)
+        unread, layout = 0, "r1omni"
+    parts = tuple(_part_report(part, sources) for part in PARTS)
+    return CheckpointReport(folder, layout, config, parts, unread, tuple(problems))
+
+
+def convert_checkpoint(
+    path_or_id: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    vision: str | None = None,
+    audio: str | None = None,
+    router: str | None = None,
+    shard_bytes: int = 2 * 2**30,
+) -> Path:
+    """Write a published checkpoint as one self-contained folder; stored numbers are kept as they are.
+
+    The folder appears under its name only when it is whole. What nobody reads is left out.
+
+    Args:
+        path_or_id: a published folder or hub id.
+        out: the folder to write; must not exist.
+        vision: see `load_model`.
+        audio: see `load_model`.
+        router: see `load_model`.
+        shard_bytes: size of an output file at most, and about the memory needed.
+
+    Raises:
+        CheckpointError: the checkpoint cannot be read, is ours already, or `out` exists.
+    """
+    folder, target = fetch(os.fspath(path_or_id), "the model"), Path(out)
+    if target.exists():
+        raise CheckpointError(f"{target} exists; convert writes a new folder. Remove it or name another with --out.")
+    if not is_official(read_json(folder / "config.json", "the model's settings")):
+        raise CheckpointError(
+            f"{folder} is not a published HumanOmni folder; it needs no conversion or cannot have one."
+        )
+    checkpoint = read_official(folder, Towers(vision, audio, router))
+    _raise_problems(checkpoint.problems)
+    processor = official_processor(checkpoint)
+    partial = target.with_name(f".{target.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    checkpoint.config.save_pretrained(partial)
+    official_generation_config(checkpoint, processor).save_pretrained(partial)
+    processor.save_pretrained(partial)
+    _write_shards(checkpoint.sources, partial, shard_bytes)
+    partial.rename(target)
+    return target
+
+
+def official_processor(checkpoint: OfficialCheckpoint) -> HumanOmniProcessor:
+    """Build the processor of a published checkpoint.
+
+    Args:
+        checkpoint: what `read_official` returned.
+
+    Raises:
+        CheckpointError: a tokenizer's files are missing.
+    """
+    folder = checkpoint.folder
+    if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.json")):
+        raise CheckpointError(
+            f"{folder} holds no tokenizer; expected tokenizer.json, or vocab.json with merges.txt. Download them too."
+        )
+    if checkpoint.router_folder is None:
+        raise CheckpointError(_NO_ROUTER)
+    if not any((checkpoint.router_folder / name).is_file() for name in ("tokenizer.json", "vocab.txt")):
+        raise CheckpointError(
+            f"{checkpoint.router_folder} holds no vocab.txt; the router needs one. Name another: --router."
+        )
+    try:
+        tokenizer = Qwen2Tokenizer.from_pretrained(folder)
+    except (ValueError, OSError) as error:
+        raise CheckpointError(
+            f"The tokenizer in {folder} cannot be read: {error}. Download its files again."
+        ) from error
+    if tokenizer.chat_template is None:
+        raise CheckpointError(
+            f"The tokenizer in {folder} has no chat template; expected one in tokenizer_config.json or "
+            "chat_template.jinja. Copy it from the Qwen2.5 release the checkpoint was trained from."
+        )
+    router_tokenizer = BertTokenizer.from_pretrained(checkpoint.router_folder)
+    processor = HumanOmniProcessor.from_config(checkpoint.config, tokenizer, router_tokenizer)
+    vision = checkpoint.vision_folder
+    if vision is not None and (vision / "preprocessor_config.json").is_file():
+        processor.image_processor = SiglipImageProcessorPil.from_pretrained(vision)
+    return processor
+
+
+def official_generation_config(checkpoint: OfficialCheckpoint, processor: HumanOmniProcessor) -> GenerationConfig:
+    """Read how a published checkpoint generates; the turn's end always stops it.
+
+    Args:
+        checkpoint: what `read_official` returned.
+        processor: its processor.
+    """
+    if (checkpoint.folder / "generation_config.json").is_file():
+        config = GenerationConfig.from_pretrained(checkpoint.folder)
+    else:
+        config = GenerationConfig()
+    tokenizer = processor.tokenizer
+    if config.eos_token_id is None:
+        config.eos_token_id = tokenizer.eos_token_id
+    if config.pad_token_id is None:
+        config.pad_token_id = tokenizer.pad_token_id
+    return config
+
+
+_NO_ROUTER = (
+    "The router's vocabulary is missing: published checkpoints do not hold it. Name the folder or hub id of "
+    "bert-base-uncased with --router."
+)
+
+
+def _raise_problems(problems: list[str]) -> None:
+    if problems:
+        more = f" ({len(problems) - 1} more problems: see `r1omni checkpoint inspect`.)" if len(problems) > 1 else ""
+        raise CheckpointError(problems[0] + more)
+
+
+def _own_problems(folder: Path, raw: dict[str, Any]) -> tuple[HumanOmniConfig, dict[str, Stored], list[str]]:
+    """Check a folder that `save_pretrained` or `convert_checkpoint` wrote."""
+    if raw.get("model_type") != HumanOmniConfig.model_type:
+        raise CheckpointError(
+            f"{folder / 'config.json'} has model_type {raw.get('model_type')!r}; expected humanomni or HumanOmni_qwen2."
+        )
+    config = HumanOmniConfig.from_pretrained(folder)
+    sources = read_inventory(folder)
+    expected = expected_shapes(config)
+    problems = [
+        f"{key} in {stored.file} has shape {list(stored.shape)}; config.json asks for {list(expected[key])}."
+        for key, stored in sources.items()
+        if key in expected and stored.shape != expected[key]
+    ]
+    problems += [f"{key} in {s.file} is not expected." for key, s in sources.items() if key not in expected]
+    problems += [f"{key} is missing from {folder}. Copy the folder again." for key in expected if key not in sources]
+    if not (folder / "processor_config.json").is_file():
+        problems.append(f"{folder} holds no processor_config.json; save the processor beside the model.")
+    return config, sources, problems
+
+
+def _part_report(part: str, sources: dict[str, Stored]) -> PartReport:
+    held = [stored for name, stored in sources.items() if part_of(name) == part] if sources else []
+    dtypes = Counter(stored.dtype for stored in held)
+    return PartReport(
+        part,
+        sum(stored.num_parameters for stored in held),
+        tuple(dtype for dtype, _ in dtypes.most_common()),
+        tuple(sorted({str(stored.file) for stored in held})),
+    )
+
+
+def _write_shards(sources: dict[str, Stored], folder: Path, shard_bytes: int) -> None:
+    """Write tensors as they are read, starting a new file where the next one would not fit."""
+    names = {id(stored): name for name, stored in sources.items()}
+    shards: list[list[str]] = []
+    held: dict[str, Tensor] = {}
+    held_bytes = 0
+
+    def flush() -> None:
+        save_file(held, folder / f"part-{len(shards)}", metadata={"format": "pt"})
+        shards.append(list(held))
+        held.clear()
+
+    for stored, tensor in read_tensors(sources.values()):
+        if held and held_bytes + stored.num_bytes > shard_bytes:
+            flush()
+            held_bytes = 0
+        held[names[id(stored)]] = tensor.contiguous()
+        held_bytes += stored.num_bytes
+    flush()
+    if len(shards) == 1:
+        (folder / "part-0").rename(folder / SINGLE)
+        return
+    weight_map: dict[str, str] = {}
+    for i, keys in enumerate(shards):
+        name = f"model-{i + 1:05d}-of-{len(shards):05d}.safetensors"
+        (folder / f"part-{i}").rename(folder / name)
+        weight_map.update(dict.fromkeys(keys, name))
+    total = sum(stored.num_bytes for stored in sources.values())
+    index = {"metadata": {"total_size": total}, "weight_map": dict(sorted(weight_map.items()))}
+    (folder / INDEX).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
