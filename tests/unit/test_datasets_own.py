@@ -61,6 +61,12 @@ def test_named_columns_extra_columns_and_parts(tmp_path: Path) -> None:
     assert (clip.meta, clip.corpus) == ({"age": "31"}, "mine")
 
 
+def test_files_of_one_name_keep_different_ids(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("path,label\nx/a.mp4,sad\ny/a.mp4,sad\n")
+    touch(tmp_path, "x/a.mp4", "y/a.mp4")
+    assert [clip.id for clip in read_release("table", tmp_path / "t.csv").clips] == ["x/a.mp4", "y/a.mp4"]
+
+
 def test_numbers_are_no_labels_until_they_are_named(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("file,label\na.mp4,0\n")
     touch(tmp_path, "a.mp4")

@@ -64,7 +64,8 @@ def read(
     Args:
         root: the table, or the folder that holds the folders.
         media_root: where the table's clips lie, at any depth; None looks beside the table.
-        id: column of the ids; without one the clip's file name is its id.
+        id: column of the ids; without one the clip's file name without its extension is its id, or its whole path
+            where two files share a name.
         path: column of the clip's path or name.
         label: column of the label.
         reasoning: column of the reasons.
@@ -91,8 +92,16 @@ def read(
             f"{root}: found columns {', '.join(rows[0])}; expected one for the clip, such as "
             f"{', '.join(COLUMNS['path'])}; name it with --path"
         )
-    clips = [_clip(row, column_of, meanings, corpus, f"{root}:{n}") for n, row in enumerate(rows, start=2)]
     given_paths = [row[column_of["path"]] for row in rows]
+    if column_of.get("id") in (None, column_of["path"]):
+        stems = [Path(text).stem for text in given_paths]
+        ids = stems if len(set(stems)) == len(set(given_paths)) else given_paths
+    else:
+        ids = [row[column_of["id"]] for row in rows]
+    clips = [
+        _clip(name, row, column_of, meanings, corpus, f"{root}:{number}")
+        for number, (name, row) in enumerate(zip(ids, rows, strict=True), start=2)
+    ]
     folder = media_root or root.parent
     paths, warnings = locate(given_paths, folder)
     warnings += _strange(str(root), [clip.label for clip in clips])
@@ -126,7 +135,7 @@ def _columns(header: list[str], given: dict[str, str | None]) -> dict[str, str]:
     return found
 
 
-def _clip(row: Row, column_of: dict[str, str], meanings: dict[str, str], corpus: str, where: str) -> Clip:
+def _clip(name: str, row: Row, column_of: dict[str, str], meanings: dict[str, str], corpus: str, where: str) -> Clip:
     cell = {field: row[name] for field, name in column_of.items()}
     split = cell.get("split", "")
     seconds = {}
@@ -137,7 +146,7 @@ def _clip(row: Row, column_of: dict[str, str], meanings: dict[str, str], corpus:
         raise DatasetError(f"{where}: found {error}; expected seconds and a whole fold") from error
     used = set(column_of.values())
     return Clip(
-        id=cell.get("id") or Path(cell["path"]).stem,
+        id=name,
         path=Path(cell["path"]),
         label=_label(cell["label"], meanings, where) if cell.get("label") else None,
         labels=word_list(cell.get("labels", "")),
@@ -146,7 +155,7 @@ def _clip(row: Row, column_of: dict[str, str], meanings: dict[str, str], corpus:
         split=_SPLITS.get(split.lower(), split) or None,
         fold=fold,
         corpus=corpus,
-        meta={name: value for name, value in row.items() if name not in used and value},
+        meta={column: value for column, value in row.items() if column not in used and value},
         **seconds,
     )
 
