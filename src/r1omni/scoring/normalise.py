@@ -1,0 +1,55 @@
+"""Normalisers: what happens to an answer before it is compared with the gold label.
+
+`exact` is the paper's: strip and lower-case. `synonym` also drops the punctuation around the answer and maps
+inflections and plain synonyms to the class names through the wheel. Neither looks for a word inside a sentence: an answer that names
+every emotion would always be right. The name of the normaliser stands beside every figure.
+"""
+
+from collections.abc import Callable
+from typing import Literal, get_args
+
+from r1omni.core.errors import ConfigError
+from r1omni.core.labels import EMOTIONS
+from r1omni.scoring.wheel import FAMILY_OF
+
+NormaliserName = Literal["exact", "synonym"]
+
+_AROUND = " \t\n\r.,;:!?\"'`*_()[]{}<>“”‘’。，！？"
+
+SYNONYMS: dict[str, str] = {word: family for word, family in FAMILY_OF.items() if family in EMOTIONS}
+"""Word -> class name: the families of the wheel that carry a class name. Each class name maps to itself."""
+
+
+def exact(answer: str) -> str:
+    """Strip and lower-case.
+
+    Source:
+        arXiv 2503.05379, section 3.2 (accuracy reward compares the answer with the label).
+    """
+    return answer.strip().lower()
+
+
+def synonym(answer: str) -> str:
+    """Map inflections and plain synonyms to a class name; any other answer is only stripped and lower-cased."""
+    bare = " ".join(answer.lower().strip(_AROUND).split())
+    return SYNONYMS.get(bare, bare)
+
+
+NORMALISERS: dict[NormaliserName, Callable[[str], str]] = {"exact": exact, "synonym": synonym}
+
+
+def normalise(answer: str | None, normaliser: NormaliserName = "exact") -> str | None:
+    """Apply a normaliser by name.
+
+    Args:
+        answer: the answer part; None where there was none.
+        normaliser: a row of `NORMALISERS`.
+
+    Raises:
+        ConfigError: the name is not known.
+    """
+    if normaliser not in NORMALISERS:
+        raise ConfigError(
+            f"Normaliser {normaliser!r} is not known; choose one of {', '.join(get_args(NormaliserName))}."
+        )
+    return None if answer is None else (NORMALISERS[normaliser](answer) or None)

@@ -1,0 +1,87 @@
+from collections import Counter
+
+import pytest
+
+from r1omni.core.errors import ConfigError
+from r1omni.core.labels import EMOTIONS
+from r1omni.scoring.normalise import SYNONYMS, normalise
+from r1omni.scoring.wheel import FAMILY_OF, SECTOR_OF, SECTOR_VALENCE, WHEEL, valence_of
+
+# Written without looking at the table: what a reader would call pleasant or unpleasant.
+PLEASANT = "happy joyful cheerful calm peaceful proud grateful amused hopeful content fearless relieved loving".split()
+UNPLEASANT = (
+    "sad unhappy angry furious disgust fear afraid contemptuous contempt anxious helpless disappointed worried "
+    "hopeless dissatisfied displeased discouraged hateful ashamed jealous bored lonely"
+).split()
+
+
+@pytest.mark.parametrize("name", EMOTIONS)
+def test_every_class_name_maps_to_itself_under_both_normalisers(name):
+    assert normalise(name, "exact") == name
+    assert normalise(name.upper() + " ", "synonym") == name
+
+
+@pytest.mark.parametrize(
+    ("word", "name"),
+    [
+        ("happiness", "happy"),
+        ("Joy.", "happy"),
+        ("sadness", "sad"),
+        ("neutrality", "neutral"),
+        ("anger", "angry"),
+        ("angrily", "angry"),
+        ("surprised", "surprise"),
+        ("disgusted", "disgust"),
+        ("fearful", "fear"),
+        ("contempt", "contemptuous"),
+        ("anxiety", "anxious"),
+        ("helplessness", "helpless"),
+        ("disappointment", "disappointed"),
+        ("calmness", "calm"),
+        ("worry", "worried"),
+        ("**Angry**", "angry"),
+        ("unhappy", "sad"),
+    ],
+)
+def test_inflections_and_published_spellings_are_covered(word, name):
+    assert normalise(word, "synonym") == name
+
+
+@pytest.mark.parametrize(
+    "answer", ["not happy", "happy and sad", "the person is angry", "fearless", "annoyed", "joyless"]
+)
+def test_sentences_and_other_shades_are_not_credited(answer):
+    assert normalise(answer, "synonym") not in EMOTIONS
+
+
+def test_exact_only_strips_and_lower_cases():
+    assert normalise(" Happy\n", "exact") == "happy"
+    assert normalise("happy.", "exact") == "happy."
+
+
+def test_no_answer_stays_no_answer():
+    assert normalise(None, "synonym") is None and normalise("...", "synonym") is None
+
+
+def test_unknown_normaliser_names_the_known_ones():
+    with pytest.raises(ConfigError, match="exact, synonym"):
+        normalise("happy", "fuzzy")  # pyright: ignore[reportArgumentType]
+
+
+def test_no_word_is_mapped_across_valence():
+    assert {word: valence_of(word) for word in PLEASANT} == dict.fromkeys(PLEASANT, "positive")
+    assert {word: valence_of(word) for word in UNPLEASANT} == dict.fromkeys(UNPLEASANT, "negative")
+    assert {word: valence_of(word) for word in ("neutral", "surprise")} == dict.fromkeys(
+        ("neutral", "surprise"), "neither"
+    )
+    for word, name in SYNONYMS.items():
+        assert valence_of(word) == valence_of(name)
+
+
+def test_every_word_stands_once_on_the_wheel_and_every_family_is_named_by_its_first_word():
+    words = Counter(word for families in WHEEL.values() for text in families.values() for word in text.split())
+    assert [word for word, count in words.items() if count > 1] == []
+    assert all(text.split()[0] == family for families in WHEEL.values() for family, text in families.items())
+    assert set(WHEEL) == set(SECTOR_VALENCE)
+    assert set(SECTOR_OF) == set(FAMILY_OF.values())
+    assert set(EMOTIONS) <= set(SECTOR_OF)
