@@ -1,0 +1,374 @@
+"""The one engine that turns clips into features and answers, for training, evaluation, explanation and service.
+
+Clips are decoded in threads and pass the frozen towers once, behind the cache on disk and a small one in memory. A
+prompt is prefilled once and shared by all answers to it. What a clip samples depends on the seed and its id alone, not
+on the batch it is in.
+"""
+
+import hashlib
+from collections import Counter, OrderedDict
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from r1omni.core.clip import Clip
+from r1omni.core.errors import MediaError
+from r1omni.infer.cache import FeatureCache, Features, feature_key
+from r1omni.infer.decode import sample_groups
+from r1omni.infer.shared_prefix import answer_logprobs
+from r1omni.media.decode import Modality, load_media
+
+NO_FEATURES = Features(None, None)
+"""What a prompt of words alone brings."""
+
+
+@dataclass(frozen=True)
+class Generation:
+    """One answer as it was written."""
+
+    token_ids: list[int]
+    """With the end-of-turn token, unless truncated."""
+    text: str
+    """Without special tokens."""
+    logprobs: list[float]
+    """Of each token, under the distribution it was sampled from."""
+    truncated: bool
+    """Ran into the limit of tokens."""
+
+
+class Engine:
+    """Features and answers of clips.
+
+    Args:
+        model: HumanOmni; its weights are read anew at every call, so a model in training can be sampled from.
+        processor: its processor.
+        cache: features on disk; None keeps them in memory only.
+        batch_size: prompts, or clips in the towers, at a time.
+        num_workers: threads that decode clips.
+        num_frames: frames sampled from a clip.
+        modality: what is read of a clip; `auto` takes what is there.
+        memory_bytes: features held in memory.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        processor: Any,
+        *,
+        cache: FeatureCache | None = None,
+        batch_size: int = 32,
+        num_workers: int = 2,
+        num_frames: int = 8,
+        modality: Modality = "auto",
+        memory_bytes: int = 2**30,
+    ) -> None:
+        self.model, self.processor, self.cache = model, processor, cache
+        self.batch_size, self.num_workers = batch_size, num_workers
+        self.num_frames, self.modality, self.memory_bytes = num_frames, modality, memory_bytes
+        self._memory: OrderedDict[tuple[Any, ...], Features] = OrderedDict()
+        self._memory_used = 0
+        self._fingerprint = ""
+
+    def features(self, clips: Sequence[Clip]) -> list[Features | MediaError]:
+        """Return each clip's features, or the error that says why it cannot be read."""
+        found: list[Features | MediaError | None] = [self._memory.get(_identity(clip)) for clip in clips]
+        missing = [index for index, features in enumerate(found) if features is None]
+        if missing:
+            self._fingerprint = self._fingerprint or _fingerprint(self.model, self.processor)
+            with ThreadPoolExecutor(self.num_workers) as pool:
+                for start in range(0, len(missing), 4 * self.batch_size):
+                    part = missing[start : start + 4 * self.batch_size]
+                    read = list(pool.map(self._read, (clips[index] for index in part)))
+                    for index, features in zip(part, self._encode(read), strict=True):
+                        found[index] = features
+                        if isinstance(features, Features):
+                            self._remember(clips[index], features)
+        return [features for features in found if features is not None]
+
+    def generate(
+        self,
+        clips: Sequence[Clip],
+        instruction: str | Sequence[str],
+        *,
+        num_samples: int = 1,
+        temperature: float = 0.0,
+        max_new_tokens: int,
+        seed: int = 0,
+    ) -> list[list[Generation] | MediaError]:
+        """Write answers to clips.
+
+        Args:
+            clips: the clips; one that cannot be read gives its error.
+            instruction: one for all, or one per clip.
+            num_samples: answers per clip.
+            temperature: 0 takes the likeliest token.
+            max_new_tokens: tokens of an answer, the end-of-turn token included.
+            seed: with the clip's id, fixes what is drawn.
+        """
+        instructions = [instruction] * len(clips) if isinstance(instruction, str) else list(instruction)
+        results: list[Any] = list(self.features(clips))
+        uniforms = _uniforms(clips, num_samples, max_new_tokens, seed)
+        readable = [index for index, features in enumerate(results) if isinstance(features, Features)]
+        was_training = self.model.training
+        self.model.eval()
+        for start in range(0, len(readable), self.batch_size):
+            part = readable[start : start + self.batch_size]
+            written = self._write(
+                [instructions[index] for index in part],
+                [results[index] for index in part],
+                uniforms[part],
+                temperature,
+            )
+            for index, generations in zip(part, written, strict=True):
+                results[index] = generations
+        self.model.train(was_training)
+        return results
+
+    @torch.no_grad()
+    def label_probabilities(
+        self,
+        clips: Sequence[Clip],
+        instruction: str | Sequence[str],
+        texts: Sequence[str],
+        labels: Sequence[str],
+    ) -> list[dict[str, float] | MediaError]:
+        """Return how likely each label was, given the clip and what was written before it; they sum to 1.
+
+        Args:
+            clips: the clips.
+            instruction: one for all, or one per clip.
+            texts: what the model wrote; read up to the first `<answer>`. Without that tag the label follows the prompt.
+            labels: the label set.
+        """
+        instructions = [instruction] * len(clips) if isinstance(instruction, str) else list(instruction)
+        results: list[Any] = list(self.features(clips))
+        readable = [index for index, features in enumerate(results) if isinstance(features, Features)]
+        was_training = self.model.training
+        self.model.eval()
+        for start in range(0, len(readable), self.batch_size):
+            part = readable[start : start + self.batch_size]
+            scored = self._score_labels(
+                [instructions[index] for index in part],
+                [results[index] for index in part],
+                [texts[index] for index in part],
+                labels,
+            )
+            for index, probabilities in zip(part, scored, strict=True):
+                results[index] = dict(zip(labels, probabilities, strict=True))
+        self.model.train(was_training)
+        return results
+
+    def _read(self, clip: Clip) -> tuple[str, Features | MediaError | dict[str, Tensor]]:
+        """The clip's key with its cached features, its error, or the towers' inputs."""
+        key = ""
+        try:
+            if self.cache is not None:
+                key = feature_key(clip, f"{self._fingerprint}|{self.num_frames}|{self.modality}")
+                cached = self.cache.get(key)
+                if cached is not None:
+                    return key, cached
+            media = load_media(
+                clip.path,
+                num_frames=self.num_frames,
+                start_s=clip.start_s,
+                stop_s=clip.stop_s,
+                modality=self.modality,
+            )
+            return key, dict(self.processor.process_media(media))
+        except MediaError as error:
+            return key, error
+        except FileNotFoundError:
+            return key, MediaError("missing", f"{clip.path}: no such file; mend the path in the manifest.")
+        except OSError as error:
+            return key, MediaError("unreadable", f"{clip.path}: {error}; check the file's permissions and the disk.")
+
+    @torch.no_grad()
+    def _encode(self, read: list[tuple[str, Any]]) -> list[Features | MediaError]:
+        """Run the towers over what was not cached, clips of one shape together."""
+        towers = (("pixel_values", self.model.encode_video), ("input_features", self.model.encode_audio))
+        made: list[dict[str, Tensor]] = [{} for _ in read]
+        for name, encode in towers:
+            shapes: dict[tuple[int, ...], list[int]] = {}
+            for index, (_, entry) in enumerate(read):
+                if isinstance(entry, dict) and entry.get(name) is not None:
+                    shapes.setdefault(tuple(entry[name].shape), []).append(index)
+            for same in shapes.values():
+                for start in range(0, len(same), self.batch_size):
+                    part = same[start : start + self.batch_size]
+                    inputs = torch.stack([read[index][1][name] for index in part]).to(self.model.device)
+                    for index, features in zip(part, encode(inputs).cpu(), strict=True):
+                        made[index][name] = features.clone()
+        results: list[Features | MediaError] = []
+        for (key, entry), parts in zip(read, made, strict=True):
+            if isinstance(entry, dict):
+                entry = Features(parts.get("pixel_values"), parts.get("input_features"))
+                if self.cache is not None:
+                    self.cache.put(key, entry)
+            results.append(entry)
+        return results
+
+    def _remember(self, clip: Clip, features: Features) -> None:
+        if features.num_bytes > self.memory_bytes:
+            return
+        previous = self._memory.pop(_identity(clip), None)
+        self._memory[_identity(clip)] = features
+        self._memory_used += features.num_bytes - (previous.num_bytes if previous else 0)
+        while self._memory_used > self.memory_bytes:
+            _, oldest = self._memory.popitem(last=False)
+            self._memory_used -= oldest.num_bytes
+
+    def _write(
+        self, instructions: list[str], features: list[Features], uniforms: Tensor, temperature: float
+    ) -> list[list[Generation]]:
+        with torch.no_grad():
+            embeds, mask = embed_prompts(self.model, self.processor, instructions, features)
+        samples = sample_groups(
+            self.model.language_model,
+            self.model.lm_head,
+            embeds,
+            mask,
+            temperature=temperature,
+            stop_ids=stop_ids(self.model, self.processor),
+            uniforms=uniforms.to(embeds.device),
+        )
+        group = samples.lengths.shape[1]
+        lengths, truncated = samples.lengths.flatten().tolist(), samples.truncated.flatten().tolist()
+        ids, logprobs = samples.token_ids.flatten(0, 1).tolist(), samples.logprobs.flatten(0, 1).tolist()
+        ids = [row[:length] for row, length in zip(ids, lengths, strict=True)]
+        texts = self.processor.tokenizer.batch_decode(ids, skip_special_tokens=True)
+        written = [
+            Generation(row, text, chances[: len(row)], cut)
+            for row, text, chances, cut in zip(ids, texts, logprobs, truncated, strict=True)
+        ]
+        return [written[start : start + group] for start in range(0, len(written), group)]
+
+    def _tokenise(self, text: str) -> list[int]:
+        return self.processor.tokenizer(text, add_special_tokens=False)["input_ids"]
+
+    def _score_labels(
+        self, instructions: list[str], features: list[Features], texts: list[str], labels: Sequence[str]
+    ) -> list[list[float]]:
+        embeds, mask = embed_prompts(self.model, self.processor, instructions, features)
+        end = self.processor.tokenizer.decode(stop_ids(self.model, self.processor)[:1])
+        before, after = [], []
+        for text in texts:
+            head, tag, _ = text.partition("<answer>")
+            given = head + tag if tag else ""
+            closing = "</answer>" if tag else end
+            tokenised = [self._tokenise(f"{given}{label}{closing}") for label in labels]
+            common = _common_length([*tokenised, self._tokenise(given)])
+            before.append(tokenised[0][:common])
+            after.append([ids[common:] for ids in tokenised])
+        embed = self.model.language_model.get_input_embeddings()
+        rows = [
+            torch.cat([row[kept], embed(torch.tensor(ids, dtype=torch.long, device=row.device))])
+            for row, kept, ids in zip(embeds, mask.bool(), before, strict=True)
+        ]
+        prefix, prefix_mask = left_pad(rows)
+        longest = max(len(ids) for group in after for ids in group)
+        answers = torch.zeros(len(texts), len(labels), longest, dtype=torch.long)
+        answer_mask = torch.zeros_like(answers, dtype=torch.bool)
+        for row, group in enumerate(after):
+            for column, ids in enumerate(group):
+                answers[row, column, : len(ids)] = torch.tensor(ids, dtype=torch.long)
+                answer_mask[row, column, : len(ids)] = True
+        logprobs = answer_logprobs(
+            self.model.language_model,
+            self.model.lm_head,
+            prefix,
+            prefix_mask,
+            answers.to(prefix.device),
+            answer_mask.to(prefix.device),
+        )
+        return logprobs.sum(-1).softmax(-1).tolist()
+
+
+def embed_prompts(
+    model: Any, processor: Any, instructions: Sequence[str], features: Sequence[Features]
+) -> tuple[Tensor, Tensor]:
+    """Embed prompts with their features; gradients reach the projectors.
+
+    Args:
+        model: HumanOmni.
+        processor: its processor.
+        instructions: one per prompt.
+        features: one per prompt; `NO_FEATURES` for words alone.
+
+    Returns:
+        Embeddings [batch, prompt, hidden] padded on the left, and their mask.
+    """
+    text = processor.process_text(
+        list(instructions),
+        [entry.video is not None for entry in features],
+        [entry.audio is not None for entry in features],
+        [0 if entry.video is None else len(entry.video) for entry in features],
+    ).to(model.device)
+    embeds = model.embed_prompt(
+        text["input_ids"],
+        text["attention_mask"],
+        text["router_input_ids"],
+        text["router_attention_mask"],
+        [None if entry.video is None else entry.video.to(model.device) for entry in features],
+        [None if entry.audio is None else entry.audio.to(model.device) for entry in features],
+    )
+    return embeds, text["attention_mask"]
+
+
+def left_pad(rows: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Stack rows [tokens, hidden] of different lengths, padding on the left; returns them and their mask."""
+    padded = pad_sequence(list(rows), batch_first=True, padding_side="left")
+    lengths = torch.tensor([len(row) for row in rows], device=padded.device)
+    return padded, torch.arange(padded.shape[1], device=padded.device) >= padded.shape[1] - lengths[:, None]
+
+
+def stop_ids(model: Any, processor: Any) -> list[int]:
+    """End-of-turn tokens; the first is the one that training teaches."""
+    first = processor.tokenizer.eos_token_id
+    configured = getattr(model.generation_config, "eos_token_id", None)
+    others = configured if isinstance(configured, list) else [configured]
+    return [first, *(other for other in others if other is not None and other != first)]
+
+
+def _identity(clip: Clip) -> tuple[Any, ...]:
+    try:
+        status = clip.path.stat()
+    except OSError:
+        return (clip.path, clip.start_s, clip.stop_s)
+    return (clip.path, clip.start_s, clip.stop_s, status.st_mtime_ns, status.st_size)
+
+
+def _uniforms(clips: Sequence[Clip], num_samples: int, num_tokens: int, seed: int) -> Tensor:
+    """[clips, samples, tokens] in [0, 1), from the seed, the clip's id and how often it came before."""
+    seen: Counter[str] = Counter()
+    drawn = torch.empty(len(clips), num_samples, num_tokens)
+    generator = torch.Generator()
+    for row, clip in zip(drawn, clips, strict=True):
+        name = hashlib.sha256(f"{seed}/{seen[clip.id]}/{clip.id}".encode()).digest()
+        seen[clip.id] += 1
+        row.uniform_(generator=generator.manual_seed(int.from_bytes(name[:7], "big")))
+    return drawn
+
+
+def _fingerprint(model: Any, processor: Any) -> str:
+    """What identifies the towers' weights and the preprocessing."""
+    digest = hashlib.sha256()
+    for tower in (model.vision_tower, model.audio_tower):
+        for name, tensor in tower.state_dict().items():
+            digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+            digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+    for part in (processor.image_processor, processor.feature_extractor):
+        digest.update(repr(sorted((key, str(value)) for key, value in part.to_dict().items())).encode())
+    return digest.hexdigest()
+
+
+def _common_length(rows: Sequence[Sequence[int]]) -> int:
+    """Length of the longest common beginning."""
+    for position, ids in enumerate(zip(*rows, strict=False)):
+        if len(set(ids)) > 1:
+            return position
+    return min(len(row) for row in rows)

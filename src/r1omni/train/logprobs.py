@@ -1,0 +1,70 @@
+"""The training forward pass: prompts with their features and answers in, log-probabilities of the answers out.
+
+One module, so that a distributed wrapper sees one forward call; SFT and GRPO, policy and reference, all go through it.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from r1omni.infer.cache import Features
+from r1omni.infer.engine import embed_prompts
+from r1omni.infer.shared_prefix import answer_logprobs
+
+
+class AnswerScorer(nn.Module):
+    """Scores answers under a model.
+
+    Args:
+        model: HumanOmni, with or without adapters.
+        processor: its processor.
+    """
+
+    def __init__(self, model: Any, processor: Any) -> None:
+        super().__init__()
+        self.model = model
+        self.processor = processor
+
+    def forward(
+        self,
+        instructions: Sequence[str],
+        features: Sequence[Features],
+        answer_ids: Tensor,
+        answer_mask: Tensor,
+        temperature: float = 1.0,
+    ) -> Tensor:
+        """Return the log-probability of each token of each answer, [batch, group, answer]; 0 where masked.
+
+        Args:
+            instructions: one per prompt.
+            features: one per prompt.
+            answer_ids: [batch, group, answer], padded on the right.
+            answer_mask: true at the tokens to score.
+            temperature: logits are divided by it.
+        """
+        embeds, mask = embed_prompts(self.model, self.processor, instructions, features)
+        return answer_logprobs(
+            self.model.language_model,
+            self.model.lm_head,
+            embeds,
+            mask,
+            answer_ids.to(embeds.device),
+            answer_mask.to(embeds.device),
+            temperature,
+        )
+
+
+def pad_answers(groups: Sequence[Sequence[Sequence[int]]]) -> tuple[Tensor, Tensor]:
+    """Stack groups of answers, padded on the right; returns ids and mask, [batch, group, answer].
+
+    Args:
+        groups: token ids of the answers of each prompt; equally many for each.
+    """
+    longest = max(len(answer) for group in groups for answer in group)
+    rows = [[*answer, *[0] * (longest - len(answer))] for group in groups for answer in group]
+    lengths = torch.tensor([len(answer) for group in groups for answer in group])
+    shape = (len(groups), len(groups[0]))
+    ids = torch.tensor(rows, dtype=torch.long).unflatten(0, shape)
+    return ids, (torch.arange(longest) < lengths[:, None]).unflatten(0, shape)

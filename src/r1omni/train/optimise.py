@@ -1,0 +1,123 @@
+"""What is trained and how fast: named freezing, the optimiser, and the learning rate as a function of the step."""
+
+import math
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from r1omni.core.errors import ConfigError, DivergedError
+
+Schedule = Literal["cosine", "linear", "constant"]
+
+PARTS: dict[str, tuple[str, ...]] = {
+    "language_model": ("language_model", "lm_head"),
+    "projector": ("projector",),
+    "audio_projector": ("audio_projector",),
+    "router_gate": ("gate",),
+    "router": ("router",),
+}
+"""Name of a part -> the model's modules."""
+
+DEFAULT_PARTS = ("language_model", "projector", "audio_projector", "router_gate")
+"""What the official scripts train."""
+
+
+def set_trainable(model: nn.Module, parts: Sequence[str]) -> None:
+    """Let the named parts train and freeze everything else.
+
+    Where the language model carries adapters, they train in its place.
+
+    Args:
+        model: HumanOmni, with or without adapters.
+        parts: names out of `PARTS`.
+
+    Raises:
+        ConfigError: an unknown part.
+    """
+    unknown = [part for part in parts if part not in PARTS]
+    if unknown:
+        raise ConfigError(f"trainable names {unknown[0]!r}; expected names out of {', '.join(PARTS)}.")
+    adapters = any("lora_" in name for name, _ in model.named_parameters())
+    modules = {module for part in parts for module in PARTS[part]}
+    if adapters:
+        modules -= set(PARTS["language_model"])
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_("lora_" in name or not modules.isdisjoint(name.split(".")))
+
+
+def trainable_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
+    """Return what trains, by name; a tied weight comes once."""
+    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
+def build_optimizer(model: nn.Module, learning_rate: float, weight_decay: float) -> torch.optim.AdamW:
+    """Return AdamW over what trains; norms and biases do not decay.
+
+    Args:
+        model: the model, its freezing already set.
+        learning_rate: peak.
+        weight_decay: decoupled.
+
+    Raises:
+        ConfigError: nothing trains.
+    """
+    parameters = list(trainable_parameters(model).values())
+    if not parameters:
+        raise ConfigError("No parameter of the model trains; name at least one part in trainable.")
+    groups = [
+        {"params": [p for p in parameters if p.dim() > 1], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
+    ]
+    fused = all(p.is_floating_point() and p.device.type in ("cpu", "cuda") for p in parameters)
+    return torch.optim.AdamW([group for group in groups if group["params"]], lr=learning_rate, fused=fused)
+
+
+def learning_rate_at(step: int, num_steps: int, peak: float, schedule: Schedule, warmup_ratio: float) -> float:
+    """Return the learning rate of a step.
+
+    Args:
+        step: from 0.
+        num_steps: of the whole run.
+        peak: the highest learning rate.
+        schedule: course after the warm-up.
+        warmup_ratio: share of the steps in which the rate rises.
+    """
+    num_warmup = math.ceil(warmup_ratio * num_steps)
+    if step < num_warmup:
+        return peak * (step + 1) / (num_warmup + 1)
+    done = (step - num_warmup) / max(1, num_steps - num_warmup)
+    if schedule == "cosine":
+        return peak * 0.5 * (1 + math.cos(math.pi * done))
+    return peak * (1 - done) if schedule == "linear" else peak
+
+
+def take_step(
+    accelerator: Any, model: nn.Module, optimizer: Any, *, learning_rate: float, max_grad_norm: float, last_good: str
+) -> float:
+    """Clip the gradients, take one optimiser step, and return the gradients' norm before clipping.
+
+    Args:
+        accelerator: of the run.
+        model: whose gradients are clipped.
+        optimizer: takes the step.
+        learning_rate: of this step.
+        max_grad_norm: the norm gradients are scaled down to.
+        last_good: where the last good weights are, for the error's sentence.
+
+    Raises:
+        DivergedError: a gradient is not a finite number; no step was taken.
+    """
+    norm = accelerator.clip_grad_norm_(list(trainable_parameters(model).values()), max_grad_norm)
+    grad_norm = float(norm) if isinstance(norm, (Tensor, float)) else 0.0
+    if not math.isfinite(grad_norm):
+        raise DivergedError(
+            f"The norm of the gradients is {grad_norm}, expected a finite number; training was stopped. The last good "
+            f"weights: {last_good}. Lower the learning rate and start again from there."
+        )
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return grad_norm

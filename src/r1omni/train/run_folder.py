@@ -1,0 +1,162 @@
+"""The files of a training run besides its checkpoints: metrics, samples, errors, the final model.
+
+Lines are appended and flushed as they come; a resumed run first drops the lines of steps it will do again. `model/` is
+written last and renamed into place: where it is, the run is done.
+"""
+
+import json
+import math
+import os
+import shutil
+import signal
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any, Self
+
+from r1omni.core.clip import Clip
+from r1omni.core.errors import MediaError
+from r1omni.infer.cache import Features
+
+FeaturesOf = Callable[[Sequence[Clip]], list[Features | MediaError]]
+"""Clips -> their features; `Engine.features`."""
+
+_CHUNK = 256
+"""Clips asked for at a time when all are checked."""
+
+
+class RunFolder:
+    """A run's folder.
+
+    Args:
+        path: made if it is not there.
+        writes: whether this process writes; in a distributed run only the first does.
+    """
+
+    def __init__(self, path: str | Path, writes: bool = True) -> None:
+        self.path = Path(path)
+        self.writes = writes
+        self.path.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def done(self) -> dict[str, Any] | None:
+        """The summary of a run that is done, otherwise None."""
+        if not (self.path / "model").is_dir():
+            return None
+        return json.loads((self.path / "summary.json").read_text())
+
+    def append(self, name: str, rows: Sequence[dict[str, Any]]) -> None:
+        """Add lines to a JSONL file; numbers that are not finite become null."""
+        if not self.writes or not rows:
+            return
+        with open(self.path / name, "a", encoding="utf-8") as file:
+            for row in rows:
+                file.write(json.dumps(_finite(row), ensure_ascii=False) + "\n")
+
+    def rewind(self, step: int) -> None:
+        """Drop the lines of steps after this one, and a last line that was cut."""
+        for name in ("metrics.jsonl", "samples.jsonl", "errors.jsonl"):
+            path = self.path / name
+            if not self.writes or not path.exists():
+                continue
+            kept = []
+            for line in path.read_text(encoding="utf-8").splitlines():
+                try:
+                    if json.loads(line)["step"] <= step:
+                        kept.append(line + "\n")
+                except json.JSONDecodeError:
+                    break
+            partial = path.with_suffix(".partial")
+            partial.write_text("".join(kept), encoding="utf-8")
+            os.replace(partial, path)
+
+    def clear(self) -> None:
+        """Remove what an earlier run left, for a run that starts anew."""
+        if self.writes:
+            for name in ("checkpoints", "model"):
+                shutil.rmtree(self.path / name, ignore_errors=True)
+            for name in ("metrics.jsonl", "samples.jsonl", "errors.jsonl", "summary.json"):
+                (self.path / name).unlink(missing_ok=True)
+
+    def finish(self, model: Any, processor: Any, summary: dict[str, Any]) -> None:
+        """Write the summary and the final model."""
+        if not self.writes:
+            return
+        partial = self.path / ".partial-model"
+        shutil.rmtree(partial, ignore_errors=True)
+        model.save_pretrained(partial)
+        processor.save_pretrained(partial)
+        (self.path / "summary.json").write_text(json.dumps(_finite(summary), indent=1))
+        os.replace(partial, self.path / "model")
+
+
+def readable_clips(
+    features: FeaturesOf, clips: Sequence[Clip], folder: RunFolder, max_error_share: float
+) -> tuple[list[Clip], int]:
+    """Encode every clip once and leave out, and record, those that cannot be read.
+
+    Args:
+        features: clips to features.
+        clips: each clip once.
+        folder: takes the errors.
+        max_error_share: how many may be left out.
+
+    Returns:
+        The readable clips and the number left out.
+
+    Raises:
+        MediaError: too many clips cannot be read; the first one's error.
+    """
+    readable, failed = [], []
+    for start in range(0, len(clips), _CHUNK):
+        chunk = clips[start : start + _CHUNK]
+        for clip, result in zip(chunk, features(chunk), strict=True):
+            if isinstance(result, MediaError):
+                failed.append((clip, result))
+            else:
+                readable.append(clip)
+    folder.append(
+        "errors.jsonl", [{"step": 0, "clip": clip.id, "kind": e.kind, "error": str(e)} for clip, e in failed]
+    )
+    if len(failed) > max_error_share * len(clips):
+        first = failed[0][1]
+        raise MediaError(
+            first.kind,
+            f"{len(failed)} of {len(clips)} clips cannot be read, more than max_error_share = {max_error_share:g} allows. "
+            f"See {folder.path / 'errors.jsonl'}. The first: {first}",
+        )
+    return readable, len(failed)
+
+
+class StopRequest:
+    """Notes SIGTERM while a loop runs, so that it can save and exit between two steps."""
+
+    def __init__(self) -> None:
+        self.wanted = False
+        self._previous: Any = None
+
+    def __enter__(self) -> Self:
+        """Listen; outside the main thread Python allows no listening, and nothing is noted."""
+        try:
+            self._previous = signal.signal(signal.SIGTERM, self._note)
+        except ValueError:
+            self._previous = None
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Restore what listened before."""
+        if self._previous is not None:
+            signal.signal(signal.SIGTERM, self._previous)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.wanted = True
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(inner) for inner in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
