@@ -14,11 +14,10 @@ from pathlib import Path
 from r1omni.core.clip import Clip
 from r1omni.core.errors import DatasetError
 from r1omni.datasets import counts
+from r1omni.datasets.names import SENTIMENTS
 from r1omni.datasets.release import Release, finish
 from r1omni.datasets.tables import read_table, read_text
 from r1omni.datasets.tree import Tree
-
-SENTIMENTS = ("negative", "neutral", "positive")
 
 _SPLITS = {"train": "train", "valid": "val", "val": "val", "dev": "val", "test": "test"}
 _PURPOSE = "a table with the columns video_id, clip_id, label (-3 to 3) and mode (train, valid, test)"

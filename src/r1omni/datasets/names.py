@@ -9,6 +9,9 @@ import ast
 from r1omni.core.errors import DatasetError
 from r1omni.core.labels import EMOTIONS
 
+SENTIMENTS = ("negative", "neutral", "positive")
+"""The labels of CMU-MOSEI, by the sign of its score."""
+
 _PUBLISHED: dict[str, str] = {
     "anger": "angry",
     "anxiety": "anxious",

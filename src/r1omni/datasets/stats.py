@@ -1,0 +1,141 @@
+"""Counts a manifest: labels, parts, folds, languages, lengths; as plain data, as text, as a picture.
+
+Lengths come from the clips' own start and stop, from `meta.duration_s`, or from a check report; the files are not
+opened. A figure over nothing is None, and how many clips have no length stands beside it.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+import numpy as np
+
+from r1omni.core.clip import Clip
+
+_BAR_WIDTH = 40
+_LENGTH_EDGES_S = (0, 1, 2, 3, 5, 10, 20, 30, 60)
+
+
+def manifest_stats(clips: Sequence[Clip], durations_s: Mapping[str, float] | None = None) -> dict[str, Any]:
+    """Count clips.
+
+    Args:
+        clips: the manifest's clips.
+        durations_s: length by id, as a check report holds it; None uses what the manifest says.
+
+    Returns:
+        `clips`, `files`; counts under `label`, `labels` (free words, the 50 commonest), `split`, `fold`, `language` and
+        `corpus`, where `none` counts the clips without one; `reasoned`, `subtitled`; and under `length_s` count,
+        unknown, total, min, median, mean, max and a histogram.
+    """
+    words = Counter(word for clip in clips for word in clip.labels)
+    return {
+        "clips": len(clips),
+        "files": len({clip.path for clip in clips}),
+        "label": _count(clip.label for clip in clips),
+        "labels": dict(words.most_common(50)),
+        "split": _count(clip.split for clip in clips),
+        "fold": dict(sorted(_count(clip.fold for clip in clips).items())),
+        "language": _count(clip.meta.get("language") for clip in clips),
+        "corpus": _count(clip.corpus for clip in clips),
+        "reasoned": sum(clip.reasoning is not None for clip in clips),
+        "subtitled": sum(clip.subtitle is not None for clip in clips),
+        "length_s": _lengths([_length(clip, durations_s or {}) for clip in clips]),
+    }
+
+
+def stats_text(stats: Mapping[str, Any]) -> str:
+    """Write counts as a plain table with bars.
+
+    Args:
+        stats: what `manifest_stats` returned.
+    """
+    lines = [
+        f"{stats['clips']:,} clips in {stats['files']:,} files; {stats['reasoned']:,} with reasoning, "
+        f"{stats['subtitled']:,} with a subtitle"
+    ]
+    for title, table in _tables(stats):
+        width = max(len(name) for name in table)
+        most = max(table.values())
+        lines += ["", title]
+        for name, count in table.items():
+            bar = "#" * round(_BAR_WIDTH * count / most) if most else ""
+            lines.append(f"  {name:<{width}}  {count:>8,}  {bar}".rstrip())
+    return "\n".join(lines) + "\n"
+
+
+def stats_svg(stats: Mapping[str, Any]) -> str:
+    """Draw counts as bars in one SVG document, each bar with its name and number.
+
+    Args:
+        stats: what `manifest_stats` returned.
+    """
+    parts, y = [], 28
+    parts.append(f'<text x="12" y="{y}" font-weight="bold">{stats["clips"]:,} clips in {stats["files"]:,} files</text>')
+    for title, table in _tables(stats):
+        y += 34
+        parts.append(f'<text x="12" y="{y}" font-weight="bold">{escape(title)}</text>')
+        most = max(table.values()) or 1
+        for name, count in table.items():
+            y += 22
+            width = 360 * count / most
+            parts.append(f'<text x="150" y="{y}" text-anchor="end">{escape(name)}</text>')
+            parts.append(f'<rect x="160" y="{y - 12}" width="{width:.1f}" height="15" fill="#3d6d99"/>')
+            parts.append(f'<text x="{168 + width:.1f}" y="{y}">{count:,}</text>')
+    size = f'width="620" height="{y + 24}" viewBox="0 0 620 {y + 24}"'
+    style = 'font-family="sans-serif" font-size="14" fill="#222"'
+    background = '<rect width="100%" height="100%" fill="#fff"/>'
+    return f'<svg xmlns="http://www.w3.org/2000/svg" {size} {style}>{background}{"".join(parts)}</svg>\n'
+
+
+def _tables(stats: Mapping[str, Any]) -> list[tuple[str, dict[str, int]]]:
+    named = (
+        ("label", "label"),
+        ("free words", "labels"),
+        ("part", "split"),
+        ("fold", "fold"),
+        ("language", "language"),
+    )
+    tables = [(title, dict(stats[key])) for title, key in (*named, ("corpus", "corpus"))]
+    lengths = stats["length_s"]
+    title = "length"
+    if lengths["count"]:
+        title += f": median {lengths['median']:.1f} s, {lengths['min']:.1f} to {lengths['max']:.1f} s, "
+        title += f"{lengths['total'] / 3600:.2f} h in all"
+    if lengths["unknown"]:
+        title += f" ({lengths['unknown']:,} unknown: run `r1omni data check`)"
+    tables.append((title, lengths["histogram"] or {"unknown": lengths["unknown"]}))
+    return [(title, table) for title, table in tables if table and set(table) != {"none"}]
+
+
+def _count(values: Any) -> dict[str, int]:
+    counts = Counter("none" if value is None else str(value) for value in values)
+    return dict(sorted(counts.items(), key=lambda item: (item[0] == "none", -item[1], item[0])))
+
+
+def _length(clip: Clip, durations_s: Mapping[str, float]) -> float | None:
+    if clip.id in durations_s:
+        return float(durations_s[clip.id])
+    if clip.stop_s is not None:
+        return clip.stop_s - (clip.start_s or 0.0)
+    said_s = clip.meta.get("duration_s")
+    return float(said_s) if isinstance(said_s, int | float) else None
+
+
+def _lengths(lengths_s: Sequence[float | None]) -> dict[str, Any]:
+    known = np.array([length for length in lengths_s if length is not None])
+    table: dict[str, Any] = {"count": len(known), "unknown": len(lengths_s) - len(known)}
+    if not len(known):
+        return table | dict.fromkeys(("total", "min", "median", "mean", "max")) | {"histogram": {}}
+    edges = [*_LENGTH_EDGES_S, np.inf]
+    counts, _ = np.histogram(known, edges)
+    names = [f"{low} to {high} s" for low, high in zip(edges[:-2], edges[1:-1], strict=True)] + [f"{edges[-2]} s on"]
+    return table | {
+        "total": round(float(known.sum()), 3),
+        "min": round(float(known.min()), 3),
+        "median": round(float(np.median(known)), 3),
+        "mean": round(float(known.mean()), 3),
+        "max": round(float(known.max()), 3),
+        "histogram": {name: int(count) for name, count in zip(names, counts, strict=True) if count},
+    }
