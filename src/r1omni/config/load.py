@@ -45,22 +45,37 @@ def parse_flags(flags: Sequence[str]) -> dict[str, Any]:
     """Turn dotted flags into nested settings.
 
     Args:
-        flags: `["--data.fold", "2", "--output_dir=runs/a"]`; a flag followed by another flag or by nothing is true.
+        flags: `["--data.fold", "2", "--output_dir=runs/a"]`.
     """
     settings: dict[str, Any] = {}
+    for key, raw in split_flags(flags):
+        value: Any = _read_value(raw)
+        for part in reversed(key.split(".")):
+            value = {part: value}
+        settings = _merge(settings, value)
+    return settings
+
+
+def split_flags(flags: Sequence[str]) -> list[tuple[str, str]]:
+    """Pair flags with their texts; a dash in a name is read as the underscore.
+
+    Args:
+        flags: `--key VALUE` or `--key=VALUE`; a flag followed by another flag or by nothing is `true`.
+
+    Raises:
+        ConfigError: a word stands where a flag was expected.
+    """
+    pairs = []
     rest = list(flags)
     while rest:
         flag = rest.pop(0)
         if not flag.startswith("--") or flag == "--":
-            raise ConfigError(f"found {flag!r} where a flag was expected: write --dotted.key VALUE")
+            raise ConfigError(f"found {flag!r} where a flag was expected: write --key VALUE")
         key, equals, raw = flag[2:].partition("=")
         if not equals:
             raw = "true" if not rest or rest[0].startswith("--") else rest.pop(0)
-        value: Any = _read_value(raw)
-        for part in reversed(key.replace("-", "_").split(".")):
-            value = {part: value}
-        settings = _merge(settings, value)
-    return settings
+        pairs.append((key.replace("-", "_"), raw))
+    return pairs
 
 
 def to_toml(run: Schema) -> str:

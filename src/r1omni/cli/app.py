@@ -1,0 +1,46 @@
+"""The command `r1omni`: its verbs, and nothing else.
+
+Each verb is one file; what it needs beyond parsing is imported when it runs, so that `--help` answers at once.
+"""
+
+import typer
+
+from r1omni.cli import checkpoint, data, predict, synth
+from r1omni.cli.boundary import run
+
+app = typer.Typer(
+    name="r1omni",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(version("r1omni"))
+        raise typer.Exit()
+
+
+@app.callback()
+def root(
+    version: bool = typer.Option(
+        False, "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+    ),
+) -> None:
+    """Emotion recognition from pictures and sound that gives its reasons: use it, measure it, train it."""
+
+
+app.command("synth", epilog=f"Example: {synth.EXAMPLE}")(synth.synth)
+app.command("predict", epilog=f"Example: {predict.EXAMPLE}")(predict.predict)
+app.add_typer(data.app, name="data")
+app.add_typer(checkpoint.app, name="checkpoint")
+
+
+def main() -> None:
+    """Run the command line; the entry point of `r1omni`."""
+    run(app)

@@ -1,0 +1,46 @@
+"""Where package errors become one line on standard error and an exit code, and where logging is set up.
+
+Exit codes: 0 success, 1 a failure, 2 wrong use. `R1OMNI_DEBUG=1` shows the traceback instead of the line.
+"""
+
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from r1omni.core.errors import ConfigError, R1OmniError
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
+
+
+def run(command: Callable[[], Any]) -> NoReturn:
+    """Run a command and leave the process with its exit code.
+
+    Args:
+        command: the Typer application, which ends with SystemExit.
+    """
+    debug = bool(os.environ.get("R1OMNI_DEBUG"))
+    logging.basicConfig(level=logging.DEBUG if debug else logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    # One process of ours tokenises while others decode: the tokenizers' own threads would only warn about the fork.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    if not debug:
+        warnings.simplefilter("ignore")
+    try:
+        command()
+    except R1OmniError as error:
+        if debug:
+            raise
+        print(f"r1omni: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2 if isinstance(error, ConfigError) else 1)
+    except KeyboardInterrupt:
+        print("r1omni: interrupted; the same command goes on where it stopped", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        # The reader of our output went away (`| head`): not a failure of ours.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    sys.exit(0)

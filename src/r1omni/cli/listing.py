@@ -1,0 +1,27 @@
+"""A command whose `--help` also lists what it passes on: an adapter's options, a schema's settings."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from typer.core import TyperCommand
+
+PASS_ON: dict[str, Any] = {"allow_extra_args": True, "ignore_unknown_options": True}
+"""Context settings of a command that leaves unknown options to others."""
+
+
+def listing(heading: str, rows: Callable[[], Iterable[tuple[str, str]]]) -> type[TyperCommand]:
+    """Make the command class.
+
+    Args:
+        heading: what stands above the list.
+        rows: called only when help is asked for; gives each option and its meaning.
+    """
+
+    class ListingCommand(TyperCommand):
+        def format_epilog(self, ctx: Any, formatter: Any) -> None:
+            super().format_epilog(ctx, formatter)
+            if listed := list(rows()):
+                with formatter.section(heading):
+                    formatter.write_dl(listed)
+
+    return ListingCommand

@@ -1,0 +1,97 @@
+"""`r1omni predict`: what the model says about clips, for people or as JSON."""
+
+import json as jsonlib
+from enum import StrEnum
+from pathlib import Path
+from textwrap import shorten
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from r1omni.cli.progress import hide_loading_bars
+
+if TYPE_CHECKING:
+    from r1omni.infer.predict import Prediction
+
+SHOWN_LABELS = 5
+"""Likeliest labels shown to people; JSON has them all."""
+BAR_CELLS = 24
+
+EXAMPLE = "r1omni predict interview.mp4 call.wav --model runs/reproduce/stages/r1-omni/model"
+
+
+class ModalityName(StrEnum):
+    """What is read of a clip."""
+
+    auto = "auto"
+    both = "video+audio"
+    video = "video"
+    audio = "audio"
+
+
+def predict(
+    clips: Annotated[list[Path], typer.Argument(help="Files with pictures, sound or both.", show_default=False)],
+    model: Annotated[
+        str | None,
+        typer.Option(help="Checkpoint: a folder or a hub id. [default: the bundled model]", show_default=False),
+    ] = None,
+    modality: Annotated[ModalityName, typer.Option(help="What is read; auto takes what is there.")] = ModalityName.auto,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document, and nothing else.")] = False,
+) -> None:
+    """Say which emotion a clip shows, and why.
+
+    Exits with 1 when a clip could not be read; the others are answered all the same.
+    """
+    from r1omni.infer.predict import BUNDLED_NOTE, load_engine, predict_files
+
+    hide_loading_bars()
+    predictions = []
+    for prediction in predict_files(load_engine(model, modality=modality.value), clips):
+        predictions.append(prediction)
+        if not json and prediction.error is None:
+            _show(prediction)
+        if prediction.error is not None:
+            typer.echo(f"r1omni: {prediction.error}", err=True)
+    if json:
+        typer.echo(jsonlib.dumps({"clips": [_record(prediction) for prediction in predictions]}, indent=2))
+    if model is None:
+        typer.echo(BUNDLED_NOTE, err=True)
+    raise typer.Exit(int(any(prediction.error for prediction in predictions)))
+
+
+def _record(prediction: "Prediction") -> dict[str, Any]:
+    record = {
+        "path": str(prediction.path),
+        "reasoning": prediction.reasoning,
+        "answer": prediction.answer,
+        "probabilities": prediction.probabilities or None,
+        "text": prediction.text,
+        "seconds": prediction.seconds,
+    }
+    if prediction.error is not None:
+        record["error"] = {"kind": prediction.error.kind, "sentence": str(prediction.error)}
+    return record
+
+
+def _show(prediction: "Prediction") -> None:
+    """Write a prediction for a person: coloured bars on a terminal, plain lines elsewhere."""
+    from rich.console import Console
+    from rich.padding import Padding
+    from rich.text import Text
+
+    likeliest = sorted(prediction.probabilities.items(), key=lambda item: -item[1])[:SHOWN_LABELS]
+    answer = shorten(prediction.answer or "no answer: the tags are broken", 60, placeholder=" ...")
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        typer.echo(f"{prediction.path}: {answer}")
+        typer.echo(f"  reasoning: {' '.join((prediction.reasoning or 'none').split())}")
+        typer.echo("  probabilities: " + ", ".join(f"{label} {share:.3f}" for label, share in likeliest))
+        return
+    console.print(Text.assemble((str(prediction.path), "bold"), "  ", (answer, "bold green")), soft_wrap=True)
+    if prediction.reasoning:
+        console.print(Padding(Text(prediction.reasoning, style="italic"), (0, 0, 0, 2)))
+    for label, share in likeliest:
+        filled = round(share * BAR_CELLS)
+        bar = Text.assemble(("█" * filled, "green"), ("░" * (BAR_CELLS - filled), "dim"))
+        console.print(Text.assemble(f"  {label:<13}", bar, f" {share:6.1%}"))
+    console.print(Text(f"  {prediction.seconds:.2f} s\n", style="dim"))

@@ -1,0 +1,38 @@
+"""`r1omni synth`: made corpora."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from r1omni.cli.progress import show_progress
+
+EXAMPLE = "r1omni synth dfew-like --out corpora/dfew-like --clips 200 --seed 1"
+
+
+class Corpus(StrEnum):
+    """The made corpora."""
+
+    dfew = "dfew-like"
+    mafw = "mafw-like"
+    ravdess = "ravdess-like"
+    emer = "emer-like"
+    humanomni = "humanomni-like"
+
+
+def synth(
+    corpus: Annotated[Corpus, typer.Argument(help="Which corpus to make.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Folder of the corpus: clips and manifest.jsonl.", show_default=False)],
+    clips: Annotated[int, typer.Option(min=1, help="Number of clips over all splits.")] = 100,
+    seed: Annotated[int, typer.Option(min=0, help="The world to draw from; the same seed gives the same files.")] = 0,
+) -> None:
+    """Make a corpus of drawn people who speak.
+
+    The clips are real mp4 files; what is true of each stands in the manifest's `meta`.
+    """
+    from r1omni.synth.corpus import make_corpus
+
+    with show_progress() as report:
+        make_corpus(corpus.value, out, clips, seed, on_clip=lambda done: report(corpus.value, done / clips))
+    typer.echo(out / "manifest.jsonl")

@@ -1,0 +1,97 @@
+"""Files in, predictions out: reasons, an answer, and how likely each label was. What `r1omni predict` runs.
+
+The bundled model, made by this package's own recipe, knows only drawn people; it is what answers when no other model
+is named.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+
+import torch
+
+from r1omni.core.clip import Clip
+from r1omni.core.errors import MediaError
+from r1omni.core.instruction import REASONING_INSTRUCTION, parse_answer
+from r1omni.core.labels import MAFW_LABELS
+from r1omni.infer.engine import Engine
+from r1omni.media.decode import Modality
+from r1omni.model.checkpoint import load_model
+
+ASSETS = Path(str(files("r1omni"))) / "assets"
+BUNDLED_MODEL = ASSETS / "drawn-people"
+BUNDLED_NOTE = (
+    "The bundled model knows only drawn people: what it says about real ones means nothing. "
+    "Name a trained checkpoint with --model."
+)
+MAX_NEW_TOKENS = 512
+"""Tokens an answer may have, as in the paper's training."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the model says about one clip."""
+
+    path: Path
+    reasoning: str | None = None
+    """What stands in the think part; None without one."""
+    answer: str | None = None
+    """The emotion it names, in its own words, lower-cased; None where the tags are broken."""
+    probabilities: dict[str, float] = field(default_factory=dict)
+    """Label -> how likely it was after the reasons; over the label set they sum to 1."""
+    text: str | None = None
+    """The whole output."""
+    seconds: float | None = None
+    """This clip's share of the wall time of its batch, decoding included."""
+    error: MediaError | None = None
+    """Why there is no answer."""
+
+
+def load_engine(model: str | Path | None = None, *, modality: Modality = "auto", batch_size: int = 8) -> Engine:
+    """Load a checkpoint, ready to answer.
+
+    Args:
+        model: a folder or a hub id; None takes the bundled model.
+        modality: what is read of a clip.
+        batch_size: clips answered at a time.
+
+    Raises:
+        CheckpointError: there is no such checkpoint, or it cannot be loaded.
+    """
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    weights, processor = load_model(str(model or BUNDLED_MODEL), device=device)
+    return Engine(weights, processor, batch_size=batch_size, num_frames=processor.num_frames, modality=modality)
+
+
+def predict_files(
+    engine: Engine,
+    paths: Sequence[Path],
+    *,
+    instruction: str = REASONING_INSTRUCTION,
+    labels: Sequence[str] = MAFW_LABELS,
+    max_new_tokens: int = MAX_NEW_TOKENS,
+) -> Iterator[Prediction]:
+    """Answer clips one batch after the other, in their order; a clip that cannot be read gives its error.
+
+    Args:
+        engine: the loaded model.
+        paths: files with pictures, sound or both.
+        instruction: what is asked.
+        labels: the label set of the probabilities.
+        max_new_tokens: limit of an answer.
+    """
+    for start in range(0, len(paths), engine.batch_size):
+        started = time.perf_counter()
+        clips = [Clip(id=str(path), path=path.absolute()) for path in paths[start : start + engine.batch_size]]
+        written = engine.generate(clips, instruction, max_new_tokens=max_new_tokens)
+        texts = ["" if isinstance(answers, MediaError) else answers[0].text for answers in written]
+        likely = engine.label_probabilities(clips, instruction, texts, labels)
+        seconds = (time.perf_counter() - started) / len(clips)
+        for path, text, probabilities in zip(paths[start:], texts, likely, strict=False):
+            if isinstance(probabilities, MediaError):
+                yield Prediction(path, error=probabilities)
+                continue
+            answer = parse_answer(text)
+            yield Prediction(path, answer.reasoning, answer.answer, probabilities, text, seconds)
