@@ -25,7 +25,7 @@ def test_set_scores_by_hand():
     # Sectors. Clip 1: P {joy}, G {joy, surprise}: 1, 1/2. Clip 2: P {anger, nostalgic}, G {anger}: 1/2, 1.
     # Clip 3: 0, 0.
     precision, recall = (1 + 1 / 2 + 0) / 3, (1 / 2 + 1 + 0) / 3
-    expected = SetScore(precision, recall, pytest.approx(0.5), 3, 0, 1)  # F1 = 2 x .5 x .5 / (.5 + .5)
+    expected = SetScore(precision, recall, 0.5, 3, 0, 1)  # F1 = 2 x .5 x .5 / (.5 + .5)
     assert set_scores(golds, predictions) == expected
 
 

@@ -1,8 +1,8 @@
 """Normalisers: what happens to an answer before it is compared with the gold label.
 
 `exact` is the paper's: strip and lower-case. `synonym` also drops the punctuation around the answer and maps
-inflections and plain synonyms to the class names through the wheel. Neither looks for a word inside a sentence: an answer that names
-every emotion would always be right. The name of the normaliser stands beside every figure.
+inflections and plain synonyms to the class names through the wheel. Neither looks for a word inside a sentence: an
+answer that names every emotion would always be right. The name of the normaliser stands beside every figure.
 """
 
 from collections.abc import Callable
