@@ -1,0 +1,71 @@
+"""A HumanOmni of some ten thousand parameters with its processor, and an engine whose features are made up."""
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import torch
+
+from r1omni.core.clip import Clip
+from r1omni.core.errors import MediaError
+from r1omni.core.instruction import REASONING_INSTRUCTION, format_answer
+from r1omni.infer.cache import Features
+from r1omni.infer.engine import Engine
+from r1omni.model.modeling import HumanOmniForConditionalGeneration
+from r1omni.model.presets import build_model, preset_config
+from r1omni.model.processing import HumanOmniProcessor
+from r1omni.model.tokenizer import build_tokenizers
+
+WORDS = ["the voice is loud", "brows are raised", "so happy", "so sad", "so angry"]
+LABELS = ("happy", "sad", "angry")
+
+
+@cache
+def _tokenizers():
+    texts = [REASONING_INSTRUCTION, *WORDS, *LABELS, format_answer("a", "b")] * 20
+    return build_tokenizers(texts, 400)
+
+
+def small_model(seed: int = 0) -> tuple[HumanOmniForConditionalGeneration, HumanOmniProcessor]:
+    tokenizer, router = _tokenizers()
+    config = preset_config(
+        "tiny",
+        text_config={
+            "vocab_size": len(tokenizer),
+            "eos_token_id": tokenizer.eos_token_id,
+            "pad_token_id": tokenizer.pad_token_id,
+            "hidden_size": 32,
+            "intermediate_size": 64,
+            "num_hidden_layers": 2,
+        },
+        router_config={"vocab_size": len(router), "hidden_size": 16, "intermediate_size": 16},
+        vision_config={"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2, "image_size": 32},
+        audio_config={"d_model": 16, "encoder_layers": 1, "encoder_ffn_dim": 16, "max_source_positions": 30},
+        num_frames=2,
+    )
+    return build_model(config, seed), HumanOmniProcessor.from_config(config, tokenizer, router)
+
+
+class MadeUpFeatures(Engine):
+    """An engine whose clips are made up from their ids; `a-` has no pictures, `v-` no sound, `x-` cannot be read."""
+
+    def features(self, clips: Sequence[Clip]) -> list[Features | MediaError]:
+        return [self._make(clip) for clip in clips]
+
+    def _make(self, clip: Clip) -> Features | MediaError:
+        if clip.id.startswith("x-"):
+            return MediaError("truncated", f"{clip.path}: cut.")
+        config = self.model.config
+        generator = torch.Generator().manual_seed(sum(clip.id.encode()))
+        tone = LABELS.index(clip.label) if clip.label in LABELS else 0
+        video = torch.randn(2, config.grid_patches**2, config.vision_config.hidden_size, generator=generator) + tone
+        audio = torch.randn(config.audio_tokens, config.audio_config.d_model, generator=generator) - tone
+        return Features(None if clip.id.startswith("a-") else video, None if clip.id.startswith("v-") else audio)
+
+
+def small_clips(count: int) -> list[Clip]:
+    kinds = ("", "a-", "v-")
+    return [
+        Clip(id=f"{kinds[index % 3]}{index}", path=Path(f"/made-up/{index}.mp4"), label=LABELS[index // 3 % 3])
+        for index in range(count)
+    ]
