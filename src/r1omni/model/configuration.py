@@ -19,7 +19,7 @@ class HumanOmniConfig(PreTrainedConfig):
     """Vision tower, audio tower, router and language model, and how they are joined."""
 
     model_type = "humanomni"
-    sub_configs: ClassVar = _PARTS  # pyright: ignore[reportIncompatibleMethodOverride]
+    sub_configs: ClassVar = _PARTS  # pyright: ignore
 
     vision_config: dict | PreTrainedConfig | None = None
     """The SigLIP vision tower as published, its unused last layer counted in `num_hidden_layers`."""

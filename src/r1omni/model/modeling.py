@@ -18,8 +18,10 @@ from transformers import (
     AutoModelForMultimodalLM,
     BertModel,
     GenerationMixin,
+    LogitsProcessorList,
     PreTrainedModel,
     Qwen2Model,
+    RepetitionPenaltyLogitsProcessor,
 )
 from transformers import initialization as init
 from transformers.modeling_outputs import CausalLMOutputWithPast
@@ -65,7 +67,7 @@ class HumanOmniForConditionalGeneration(PreTrainedModel, GenerationMixin):
     base_model_prefix = "humanomni"
     main_input_name = "input_ids"
     supports_gradient_checkpointing = True
-    _no_split_modules = ("SiglipEncoderLayer", "WhisperEncoderLayer", "BertLayer", "Qwen2DecoderLayer", "Projector")
+    _no_split_modules = ["SiglipEncoderLayer", "WhisperEncoderLayer", "BertLayer", "Qwen2DecoderLayer", "Projector"]
     _supports_sdpa = True
     _supports_flash_attn = True
     _supports_attention_backend = True
@@ -124,7 +126,7 @@ class HumanOmniForConditionalGeneration(PreTrainedModel, GenerationMixin):
 
     def set_input_embeddings(self, value: nn.Module) -> None:
         """Replace the language model's embedding table."""
-        self.language_model.embed_tokens = value
+        self.language_model.embed_tokens = value  # pyright: ignore[reportAttributeAccessIssue]
 
     def get_output_embeddings(self) -> nn.Module:
         """Return the head."""
@@ -211,7 +213,8 @@ class HumanOmniForConditionalGeneration(PreTrainedModel, GenerationMixin):
             embeds = embeds.masked_scatter(is_video[..., None], tokens.to(embeds))
         heard = [a for a in audios if a is not None]
         if heard:
-            tokens = self.audio_projector(torch.cat(heard).to(self.audio_projector[0].weight))
+            weight: Any = self.audio_projector[0].weight
+            tokens = self.audio_projector(torch.cat(heard).to(weight))
             embeds = embeds.masked_scatter(is_audio[..., None], tokens.to(embeds))
         return embeds
 
@@ -227,7 +230,7 @@ class HumanOmniForConditionalGeneration(PreTrainedModel, GenerationMixin):
         if router_attention_mask is None:
             router_attention_mask = torch.ones_like(router_input_ids)
         gate = self.branch_weights(router_input_ids[seen], router_attention_mask[seen])
-        weight = self.projector.face[0].weight
+        weight: Any = self.projector.face[0].weight
         tokens: dict[int, Tensor] = {}
         for frames in sorted({len(videos[row]) for row in seen}):  # pyright: ignore
             places = [i for i, row in enumerate(seen) if len(videos[row]) == frames]  # pyright: ignore
@@ -350,11 +353,17 @@ class HumanOmniForConditionalGeneration(PreTrainedModel, GenerationMixin):
             input_ids: prompts with placeholders, or pass `inputs_embeds`.
             **kwargs: the rest of the processor's batch, and whatever transformers' `generate` takes.
         """
+        # transformers takes a row's left padding off the tokens its penalty sees; without prompt ids those are new ones
+        defaults = kwargs.get("generation_config") or self.generation_config
+        penalty = kwargs.pop("repetition_penalty", None) or defaults.repetition_penalty or 1.0
+        if penalty != 1.0:
+            processors = [*kwargs.pop("logits_processor", []), RepetitionPenaltyLogitsProcessor(penalty)]
+            kwargs |= {"repetition_penalty": 1.0, "logits_processor": LogitsProcessorList(processors)}
         media = ("pixel_values", "input_features", "router_input_ids", "router_attention_mask")
         given = {name: kwargs.pop(name, None) for name in media}
         if input_ids is not None:
             kwargs["inputs_embeds"] = self.embed_media(input_ids, kwargs.get("attention_mask"), **given)
-        return super().generate(**kwargs)
+        return super().generate(**kwargs)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _trains(part: nn.Module) -> bool:

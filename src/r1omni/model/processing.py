@@ -9,6 +9,7 @@ The wrappers are ordinary text. A clip without sound has no audio part and the o
 instruction stays text: only the placeholders put here become media.
 """
 
+import copy
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +49,7 @@ class HumanOmniProcessor(ProcessorMixin):
         video_tokens_per_frame: placeholders a frame becomes.
         audio_tokens: placeholders the sound becomes, whatever its length.
         aspect: `pad` or `stretch`, see `HumanOmniConfig.aspect`.
+        invents_silence: give pictures without sound ten seconds of silence, as the official script does.
         image_token_id: placeholder of a still image.
         video_token_id: placeholder of a video.
         audio_token_id: placeholder of sound.
@@ -63,6 +65,7 @@ class HumanOmniProcessor(ProcessorMixin):
         video_tokens_per_frame: int = 49,
         audio_tokens: int = 500,
         aspect: str = "pad",
+        invents_silence: bool = False,
         image_token_id: int = -200,
         video_token_id: int = -201,
         audio_token_id: int = -202,
@@ -76,6 +79,7 @@ class HumanOmniProcessor(ProcessorMixin):
         self.video_tokens_per_frame = video_tokens_per_frame
         self.audio_tokens = audio_tokens
         self.aspect = aspect
+        self.invents_silence = invents_silence
         self.image_token_id = image_token_id
         self.video_token_id = video_token_id
         self.audio_token_id = audio_token_id
@@ -174,13 +178,26 @@ class HumanOmniProcessor(ProcessorMixin):
         if media.frames is not None:
             frames = [pad_to_square(f) for f in media.frames] if self.aspect == "pad" else list(media.frames)
             out["pixel_values"] = self.image_processor(frames, return_tensors="pt")["pixel_values"]
-        if media.waveform is not None:
-            rate_hz = self.feature_extractor.sampling_rate
-            if media.sample_rate_hz != rate_hz:
-                raise ValueError(f"The waveform is at {media.sample_rate_hz} Hz; expected {rate_hz}: load it so.")
-            features = self.feature_extractor(media.waveform, sampling_rate=rate_hz, return_tensors="pt")
+        rate_hz = self.feature_extractor.sampling_rate
+        waveform = media.waveform
+        if waveform is not None and media.sample_rate_hz != rate_hz:
+            raise ValueError(f"The waveform is at {media.sample_rate_hz} Hz; expected {rate_hz}: load it so.")
+        if waveform is None and media.frames is not None and self.invents_silence:
+            waveform = np.zeros(10 * rate_hz, dtype=np.float32)
+        if waveform is not None:
+            features = self.feature_extractor(waveform, sampling_rate=rate_hz, return_tensors="pt")
             out["input_features"] = features["input_features"][0]
         return out
+
+    def like_official(self) -> "HumanOmniProcessor":
+        """Return a copy that prepares media as the official inference script does, for comparisons.
+
+        Frames are stretched to the square, as they were not in training, and missing sound becomes silence. Questions
+        for which that script fails, such as sound alone, keep their meaning here.
+        """
+        other = copy.copy(self)
+        other.aspect, other.invents_silence = "stretch", True
+        return other
 
     def process_text(
         self,

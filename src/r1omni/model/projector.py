@@ -98,7 +98,7 @@ class CausalSampler(nn.Conv3d):
         # weight [out, in, time, row, col] -> [time x out, row x col x in]
         mixed = functional.linear(x, self.weight.permute(2, 0, 3, 4, 1).reshape(2 * self.out_channels, -1))
         before, now = mixed.split(self.out_channels, dim=-1)
-        return functional.silu(now + functional.pad(before[:, :-1], (0, 0, 0, 0, 0, 0, 1, 0)) + self.bias)
+        return functional.silu(now + functional.pad(before[:, :-1], (0, 0, 0, 0, 0, 0, 1, 0)) + self.bias)  # pyright: ignore
 
 
 def _mlp(in_features: int, out_features: int) -> nn.Sequential:

@@ -1,0 +1,118 @@
+"""Frames, pictures and sound from files."""
+
+import hashlib
+
+import numpy as np
+import pytest
+import torch
+
+from parity.golden import TOLERANCE_FEATURES, Golden, Subject, assert_close
+from r1omni.media.decode import Media, load_media
+from r1omni.media.sample import sample_frame_indices
+from r1omni.model.processing import pad_to_square
+
+
+@pytest.fixture(scope="module")
+def clip(golden: Golden, subject: Subject) -> Media:
+    return load_media(golden.path("media/sample.mp4"), num_frames=subject.config.num_frames)
+
+
+def _sha256(tensor: torch.Tensor) -> str:
+    return hashlib.sha256(tensor.float().contiguous().numpy().tobytes()).hexdigest()
+
+
+def test_frame_indices_equal_the_reference(golden: Golden) -> None:
+    for name, expected in golden.json("frame_sample.json").items():
+        if name.isdigit():
+            assert sample_frame_indices(int(name), len(expected)) == expected
+        elif name.startswith("uniform_"):
+            available, wanted = int(name.split("_")[1]), int(name.split("_")[-1])
+            assert sample_frame_indices(available, wanted) == expected
+        else:  # one frame a second, from the middle of each second: not offered here
+            assert name.startswith("fps_mode")
+            assert expected == [12 + 25 * i for i in range(len(expected))]
+
+
+def test_frames_equal_the_reference_decoder(golden: Golden, clip: Media) -> None:
+    stored, said = golden.tensors("media.safetensors"), golden.json("media.json")
+    assert sample_frame_indices(said["video"]["n_frames"], len(said["video"]["sampled"])) == said["video"]["sampled"]
+    assert clip.frames is not None
+    assert np.array_equal(clip.frames, stored["frames_u8"].numpy())
+    assert np.array_equal(pad_to_square(clip.frames[0]), stored["padded_frame0_u8"].numpy())
+
+
+@pytest.mark.parametrize(("aspect", "name"), [("pad", "pad"), ("stretch", "none")])
+def test_pixels_equal_the_reference_bit_for_bit(
+    golden: Golden, subject: Subject, clip: Media, aspect: str, name: str
+) -> None:
+    stored, said = golden.tensors("media.safetensors"), golden.json("media.json")
+    processor = subject.processor if aspect == "pad" else subject.processor.like_official()
+    assert processor.aspect == aspect
+    pixels = processor.process_media(clip)["pixel_values"]
+    assert list(pixels.shape) == said[f"pixel_values_{name}"]["shape"]
+    excerpt = stored[f"pixel_values_{name}_excerpt"]
+    rows, cols = excerpt.shape[-2:]
+    found = [
+        (top, left)
+        for top in range(pixels.shape[-2] - rows + 1)
+        for left in range(pixels.shape[-1] - cols + 1)
+        if torch.equal(pixels[0, 0, top, left : left + cols], excerpt[0, 0, 0])
+        and torch.equal(pixels[..., top : top + rows, left : left + cols], excerpt)
+    ]
+    assert found, "the excerpt is nowhere in our pixels"
+    assert _sha256(pixels) == said[f"pixel_values_{name}"]["sha256_f32"]
+    eight_bit = ((pixels[said[f"resized_u8_{name}_frames"]] * 0.5 + 0.5) * 255).round().to(torch.uint8)
+    assert torch.equal(eight_bit, stored[f"resized_u8_{name}"])
+
+
+def test_sound_and_log_mel_equal_the_reference(golden: Golden, subject: Subject, clip: Media) -> None:
+    stored, said = golden.tensors("media.safetensors"), golden.json("media.json")
+    assert clip.waveform is not None
+    assert clip.sample_rate_hz == said["audio"]["sr"]
+    assert len(clip.waveform) == said["audio"]["n_samples"]
+    assert_close(torch.from_numpy(clip.waveform), stored["waveform"], 1e-6, "waveform")
+    features = subject.processor.process_media(clip)["input_features"][None]
+    head = stored["input_features_head"]
+    assert list(features.shape) == said["input_features"]["shape"]
+    assert_close(features[..., : head.shape[-1]], head, TOLERANCE_FEATURES, "log-mel")
+    assert (features[..., head.shape[-1] :] - stored["input_features_tail_const"]).abs().max() <= TOLERANCE_FEATURES
+    assert abs(features.max().item() - said["input_features"]["max"]) <= TOLERANCE_FEATURES
+    assert abs(features.min().item() - said["input_features"]["min"]) <= TOLERANCE_FEATURES
+
+
+def test_sound_over_thirty_seconds_is_cut_as_the_reference_cuts_it(golden: Golden, subject: Subject) -> None:
+    stored = golden.tensors("media.safetensors")
+    n = np.arange(496_000)
+    waveform = (np.sin(0.05 * n).astype(np.float32) * np.linspace(0, 1, len(n), dtype=np.float32)).astype(np.float32)
+    media = Media(None, None, waveform, 16_000, len(n) / 16_000)
+    ours = subject.processor.process_media(media)["input_features"][None, :, ::50]
+    assert_close(ours, stored["long31s_features_every50"], 5e-4, "31 s")
+
+
+def test_only_like_official_invents_silence(golden: Golden, subject: Subject, clip: Media) -> None:
+    stored, said = golden.tensors("media.safetensors"), golden.json("media.json")["no_audio_fallback"]
+    mute = Media(clip.frames, clip.frame_times_s, None, clip.sample_rate_hz, clip.duration_s)
+    assert "input_features" not in subject.processor.process_media(mute)
+    invented = subject.processor.like_official().process_media(mute)["input_features"]
+    assert [1, *invented.shape] == said["shape"]
+    assert (invented - said["value"]).abs().max() <= 1e-6
+    assert abs(stored["silence_features_value"].item() - said["value"]) <= 1e-6
+
+
+def test_stereo_is_mixed_at_the_reference_level(golden: Golden) -> None:
+    """The reference's decoder lags by about 17 samples; the level and the shape must agree."""
+    expected = golden.tensors("media.safetensors")["stereo44k.waveform"].numpy()
+    media = load_media(golden.path("media/stereo44k.mp4"), modality="audio")
+    assert media.waveform is not None
+    assert golden.json("media.json")["stereo44k"] == {"sr": media.sample_rate_hz, "n_samples": len(expected)}
+    assert abs(len(media.waveform) - len(expected)) <= 64
+    correlations = {}
+    for lag in range(12, 23):
+        ours = media.waveform[: len(expected) - lag]
+        theirs = expected[lag : lag + len(ours)]
+        correlations[lag] = float(np.corrcoef(ours, theirs)[0, 1])
+    best = max(correlations, key=lambda lag: correlations[lag])
+    assert correlations[best] > 0.99
+    ours = media.waveform[: len(expected) - best]
+    level = np.sqrt(np.mean(ours**2) / np.mean(expected[best : best + len(ours)] ** 2))
+    assert abs(level - 1) < 0.01
