@@ -1,0 +1,236 @@
+"""Reasoned examples: mixing them as the paper does, and making one's own.
+
+    mix        232 examples of EMER and 348 of one's own are the paper's 580
+    template   a table for annotators, a row per clip, label and reasoning empty
+    import     the filled table joined with its manifest; the adapter `table` reads one that stands alone
+    validate   tags, labels and lengths, before anything is trained on them
+
+R1-Omni never published which 232 clips of EMER it took, nor its own 348: the mix draws with a seed.
+
+Source: arXiv 2503.05379, section 3.1.
+"""
+
+import csv
+import io
+import os
+import random
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from r1omni.core.clip import Clip
+from r1omni.core.errors import DatasetError
+from r1omni.core.instruction import format_answer, parse_answer
+from r1omni.core.labels import EMOTIONS
+from r1omni.datasets.names import emotion_name
+from r1omni.datasets.release import Release
+from r1omni.datasets.tables import read_table
+
+NUM_EMER = 232
+NUM_OWN = 348
+
+TEMPLATE_COLUMNS = ("id", "clip", "subtitle", "label", "reasoning", "notes")
+MIN_WORDS = 8
+MAX_WORDS = 250
+
+_GUIDE = (
+    "One row per clip; leave id and clip as they are.",
+    "label: the most obvious emotion, one of the names in the list.",
+    "reasoning: what you see and hear that shows it (face, body, voice, words, scene), 2 to 6 sentences, then the "
+    "conclusion. Write only what the clip shows. No tags.",
+    "notes: anything else; it is not trained on. A row without label or reasoning counts as not done yet.",
+)
+_TAG = re.compile(r"</?\s*(?:think|answer)\s*>", re.IGNORECASE)
+_WORD = re.compile(r"[\u3400-\u9fff]|[^\W\u3400-\u9fff]+(?:['’-][^\W\u3400-\u9fff]+)*")
+
+
+def mix(
+    emer: Sequence[Clip], own: Sequence[Clip], *, num_emer: int = NUM_EMER, num_own: int = NUM_OWN, seed: int = 0
+) -> list[Clip]:
+    """Draw a cold start from EMER and one's own examples, in a shuffled order.
+
+    The draw depends on the ids and the seed alone, not on the order of the lists. An id that both hold gets `own/`
+    before it in the second.
+
+    Args:
+        emer: reasoned clips of EMER; those without label or reasoning are passed over.
+        own: reasoned clips of one's own, likewise.
+        num_emer: how many to draw of the first.
+        num_own: how many to draw of the second; 0 trains on EMER alone.
+        seed: of the draw and the order.
+
+    Raises:
+        DatasetError: there are fewer than asked for.
+    """
+    draw = random.Random(seed)
+    first, second = _draw(emer, num_emer, "EMER", draw), _draw(own, num_own, "own", draw)
+    taken = {clip.id for clip in first}
+    mixed = first + [replace(clip, id=f"own/{clip.id}") if clip.id in taken else clip for clip in second]
+    draw.shuffle(mixed)
+    return mixed
+
+
+def write_template(path: Path, clips: Sequence[Clip], labels: Sequence[str] = EMOTIONS) -> None:
+    """Write a table for annotators: .csv, or .xlsx with a list of labels to choose from and a page of instructions.
+
+    What a clip already has of label, reasoning and subtitle is filled in.
+
+    Args:
+        path: the table; its extension chooses the format.
+        clips: the clips to annotate.
+        labels: the names to choose from.
+
+    Raises:
+        DatasetError: another extension, or .xlsx without openpyxl.
+    """
+    folder = path.parent.resolve()
+    rows = [
+        [clip.id, os.path.relpath(clip.path, folder), clip.subtitle, clip.label, clip.reasoning, None] for clip in clips
+    ]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}.part{path.suffix}")
+    if path.suffix.lower() == ".csv":
+        text = io.StringIO()
+        csv.writer(text).writerows([TEMPLATE_COLUMNS, *rows])
+        # The byte order mark makes spreadsheet programs read it as UTF-8.
+        temporary.write_text(text.getvalue(), encoding="utf-8-sig", newline="")
+    elif path.suffix.lower() == ".xlsx":
+        _write_workbook(temporary, rows, labels)
+    else:
+        raise DatasetError(f"{path}: expected the template to end in .csv or .xlsx")
+    os.replace(temporary, path)
+
+
+def read_annotations(path: Path, clips: Sequence[Clip]) -> Release:
+    """Join a filled template with the manifest it was made from.
+
+    Args:
+        path: the table, in any format that `read_table` reads.
+        clips: the manifest's clips.
+
+    Returns:
+        The clips that have both label and reasoning, in the manifest's order; the warnings say how many are not done
+        and which ids the manifest does not hold.
+
+    Raises:
+        DatasetError: the table lacks a column, holds an id twice, or nothing is done.
+    """
+    row_of = {}
+    for number, row in enumerate(read_table(path, ("id", "label", "reasoning")), start=2):
+        if row["id"] in row_of:
+            raise DatasetError(f"{path}:{number}: id {row['id']!r} stands twice; keep one of the two rows")
+        row_of[row["id"]] = row
+    done = []
+    for clip in clips:
+        row = row_of.pop(clip.id, {})
+        if row.get("label") and row.get("reasoning"):
+            subtitle = row.get("subtitle") or clip.subtitle
+            label = emotion_name(row["label"])
+            done.append(replace(clip, label=label, reasoning=" ".join(row["reasoning"].split()), subtitle=subtitle))
+    if not done:
+        raise DatasetError(f"{path}: found no row with both label and reasoning for a clip of the manifest")
+    warnings = []
+    if len(done) < len(clips):
+        warnings.append(
+            f"{path}: {len(clips) - len(done):,} of {len(clips):,} clips are not done yet and were left out"
+        )
+    if row_of:
+        warnings.append(f"{path}: {len(row_of):,} ids are not in the manifest, the first is {next(iter(row_of))!r}")
+    return Release(done, warnings)
+
+
+def validate(
+    clips: Sequence[Clip],
+    *,
+    labels: Collection[str] = EMOTIONS,
+    min_words: int = MIN_WORDS,
+    max_words: int = MAX_WORDS,
+) -> list[dict[str, Any]]:
+    """Return what is wrong with reasoned examples, as (id, kind, message); nothing where all is well.
+
+    Kinds: `no-label`, `oov-label`, `no-reasoning`, `tags` (tags inside the reasoning, or an answer that the parser of
+    the rewards does not give back), `too-short`, `too-long`, `repeated` (the same reasoning on an earlier clip).
+
+    Args:
+        clips: the examples.
+        labels: the names an answer may have.
+        min_words: fewest words of a reasoning; a Chinese character counts as a word.
+        max_words: most words.
+    """
+    problems: list[dict[str, Any]] = []
+    first_with: dict[str, str] = {}
+    for clip in clips:
+        for kind, message in _faults(clip, labels, min_words, max_words):
+            problems.append({"id": clip.id, "kind": kind, "message": message})
+        text = " ".join((clip.reasoning or "").lower().split())
+        if text and first_with.setdefault(text, clip.id) != clip.id:
+            message = f"the reasoning is word for word that of {first_with[text]}; write what this clip shows"
+            problems.append({"id": clip.id, "kind": "repeated", "message": message})
+    return problems
+
+
+def _faults(clip: Clip, labels: Collection[str], min_words: int, max_words: int) -> list[tuple[str, str]]:
+    faults = []
+    if clip.label is None:
+        faults.append(("no-label", "has no label; give the most obvious emotion"))
+    elif clip.label not in labels:
+        faults.append(("oov-label", f"label {clip.label!r}; expected one of {', '.join(labels)}"))
+    if not clip.reasoning or not clip.reasoning.strip():
+        return [*faults, ("no-reasoning", "has no reasoning; say what shows the emotion")]
+    if tag := _TAG.search(clip.reasoning):
+        faults.append(("tags", f"the reasoning holds {tag[0]}; leave the tags out, they are added in training"))
+    elif clip.label is not None:
+        answer = parse_answer(format_answer(clip.reasoning, clip.label))
+        if not answer.well_formed or answer.answer != clip.label:
+            faults.append(("tags", f"the parser reads the answer {answer.answer!r}; expected {clip.label!r}"))
+    num_words = len(_WORD.findall(clip.reasoning))
+    if num_words < min_words:
+        faults.append(("too-short", f"{num_words} words; expected {min_words} or more"))
+    if num_words > max_words:
+        faults.append(("too-long", f"{num_words} words; expected {max_words} or fewer"))
+    return faults
+
+
+def _draw(clips: Sequence[Clip], count: int, name: str, draw: random.Random) -> list[Clip]:
+    fit = sorted((clip for clip in clips if clip.label and clip.reasoning), key=lambda clip: clip.id)
+    if len(fit) < count:
+        raise DatasetError(
+            f"cold start: found {len(fit):,} {name} clips with label and reasoning (of {len(clips):,}); expected "
+            f"{count:,}; add examples or ask for fewer"
+        )
+    return draw.sample(fit, count)
+
+
+def _write_workbook(path: Path, rows: Sequence[Sequence[str | None]], labels: Sequence[str]) -> None:
+    try:
+        from openpyxl import Workbook
+        from openpyxl.styles import Alignment
+        from openpyxl.worksheet.datavalidation import DataValidation
+    except ImportError as error:
+        raise DatasetError(
+            f"{path}: writing a spreadsheet needs openpyxl; install it with `pip install 'r1omni[data]'`, or give .csv"
+        ) from error
+    book = Workbook()
+    sheet = book.worksheets[0]
+    sheet.title = "clips"
+    for row in (TEMPLATE_COLUMNS, *rows):
+        sheet.append(list(row))
+    for cells in sheet.iter_rows(max_col=len(TEMPLATE_COLUMNS)):
+        for cell in cells:
+            # Text, so that a spreadsheet program does not make a number of 00012 or a formula of a sentence.
+            cell.data_type, cell.number_format = ("n" if cell.value is None else "s"), "@"
+            cell.alignment = Alignment(wrap_text=True, vertical="top")
+    for column, width in zip("ABCDEF", (16, 28, 32, 16, 80, 24), strict=True):
+        sheet.column_dimensions[column].width = width
+    sheet.freeze_panes = "C2"
+    guide = book.create_sheet("instructions")
+    for line in (*_GUIDE, "", "labels:", *labels):
+        guide.append([line])
+    guide.column_dimensions["A"].width = 100
+    last = guide.max_row
+    choice = DataValidation("list", formula1=f"=instructions!$A${last - len(labels) + 1}:$A${last}", allow_blank=True)
+    sheet.add_data_validation(choice)
+    choice.add(f"D2:D{max(len(rows), 1) + 1}")
+    book.save(path)

@@ -1,0 +1,105 @@
+"""The cold start: the paper's mix, the annotators' template and back, and the validator."""
+
+from pathlib import Path
+
+import openpyxl
+import pytest
+
+from r1omni.core.clip import Clip
+from r1omni.core.errors import DatasetError
+from r1omni.datasets.cold_start import mix, read_annotations, validate, write_template
+
+REASON = "He raises his voice, his brows are drawn together and he leans forward."
+
+
+def reasoned(corpus: str, count: int) -> list[Clip]:
+    return [
+        Clip(f"{i:04d}", Path(f"/{corpus}/{i}.mp4"), label="angry", reasoning=REASON, corpus=corpus)
+        for i in range(count)
+    ]
+
+
+def test_the_paper_mix_is_580_whatever_the_order_of_the_lists() -> None:
+    emer, own = reasoned("emer", 332), reasoned("own", 400)
+    mixed = mix(emer, own, seed=3)
+    assert (len(mixed), sum(clip.corpus == "emer" for clip in mixed)) == (580, 232)
+    assert len({clip.id for clip in mixed}) == 580
+    assert mix(emer[::-1], own[::-1], seed=3) == mixed
+    assert mix(emer, own, seed=4) != mixed
+
+
+def test_too_few_examples_are_counted_in_the_error() -> None:
+    lacking = [Clip("x", Path("/x.mp4"), label="angry"), *reasoned("emer", 231)]
+    with pytest.raises(DatasetError, match=r"found 231 EMER clips with label and reasoning \(of 232\); expected 232"):
+        mix(lacking, reasoned("own", 348))
+    assert len(mix(lacking, [], num_emer=10, num_own=0)) == 10
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".xlsx"])
+def test_a_filled_template_comes_back_with_every_field_of_its_manifest(tmp_path: Path, suffix: str) -> None:
+    clips = [
+        Clip("00012", tmp_path / "a.mp4", subtitle="=别走", fold=2, meta={"actor": "07"}),
+        Clip("00013", tmp_path / "b.mp4", label="sad", reasoning=REASON),
+        Clip("00014", tmp_path / "c.mp4"),
+    ]
+    path = tmp_path / f"template{suffix}"
+    write_template(path, clips)
+    if suffix == ".xlsx":
+        book = openpyxl.load_workbook(path)
+        sheet = book["clips"]
+        assert sheet["A2"].value == "00012"
+        assert sheet.data_validations.dataValidation[0].sqref.ranges
+        sheet["D2"], sheet["E2"] = "Anger", "He shouts;\nhe  stares."
+        sheet.append(["99", "z.mp4", None, "sad", "x"])
+        book.save(path)
+    else:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        assert lines[1] == "00012,a.mp4,=别走,,,"
+        lines[1] = '00012,a.mp4,=别走,Anger,"He shouts;\nhe  stares.",'
+        path.write_bytes("\r\n".join([*lines, "99,z.mp4,,sad,x,"]).encode("gb18030"))
+    release = read_annotations(path, clips)
+    first, second = release.clips
+    assert (first.label, first.reasoning, first.subtitle) == ("angry", "He shouts; he stares.", "=别走")
+    assert (first.fold, first.meta, first.path) == (2, {"actor": "07"}, tmp_path / "a.mp4")
+    assert (second.label, second.reasoning) == ("sad", REASON)
+    assert any("1 of 3 clips are not done yet" in text for text in release.warnings)
+    assert any("1 ids are not in the manifest, the first is '99'" in text for text in release.warnings)
+
+
+def test_empty_and_doubled_annotations_are_errors(tmp_path: Path) -> None:
+    clips = [Clip("a", tmp_path / "a.mp4")]
+    write_template(tmp_path / "t.csv", clips)
+    with pytest.raises(DatasetError, match="no row with both label and reasoning"):
+        read_annotations(tmp_path / "t.csv", clips)
+    (tmp_path / "t.csv").write_text("id,label,reasoning\na,sad,x\na,sad,y\n")
+    with pytest.raises(DatasetError, match=r"t\.csv:3: id 'a' stands twice"):
+        read_annotations(tmp_path / "t.csv", clips)
+    with pytest.raises(DatasetError, match=r"end in \.csv or \.xlsx"):
+        write_template(tmp_path / "t.ods", clips)
+
+
+def test_the_validator_finds_tags_labels_lengths_and_repeats() -> None:
+    def example(name: str, label: str | None, reasoning: str | None) -> Clip:
+        return Clip(name, Path(f"/{name}.mp4"), label=label, reasoning=reasoning)
+
+    clips = [
+        example("good", "angry", REASON),
+        example("repeated", "angry", REASON.upper()),
+        example("tags", "angry", f"<think>{REASON}</think>"),
+        example("short", "sad", "She cries."),
+        example("long", "sad", "word " * 251),
+        example("chinese", "sad", "她低着头，声音很轻，眼里有泪。"),
+        example("oov", "furious", REASON + " He is furious."),
+        example("bare", None, " "),
+    ]
+    found = [(problem["id"], problem["kind"]) for problem in validate(clips)]
+    assert found == [
+        ("repeated", "repeated"),
+        ("tags", "tags"),
+        ("short", "too-short"),
+        ("long", "too-long"),
+        ("oov", "oov-label"),
+        ("bare", "no-label"),
+        ("bare", "no-reasoning"),
+    ]
+    assert validate(clips[6:7], labels=["furious"]) == []
