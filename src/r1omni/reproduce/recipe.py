@@ -15,6 +15,7 @@ Left out on purpose: anything that looks at a test split before the last stage.
 import json
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from r1omni.datasets.manifest import read_manifest
 from r1omni.infer.cache import FeatureCache
 from r1omni.infer.engine import Engine
 from r1omni.media.decode import load_media
+from r1omni.media.sample import sample_frame_indices
 from r1omni.model.modeling import HumanOmniForConditionalGeneration
 from r1omni.model.presets import build_model, preset_config
 from r1omni.model.processing import HumanOmniProcessor
@@ -38,7 +40,7 @@ from r1omni.scoring.rewards import REWARDS
 from r1omni.synth.corpus import make_corpus, targets_path
 from r1omni.synth.words import CAPTION_INSTRUCTION, KNOWLEDGE_INSTRUCTION
 from r1omni.synth.world import Noise
-from r1omni.train.grpo import Reward, train_grpo
+
 from r1omni.train.sft import Example, train_sft
 from r1omni.train.towers import train_tower
 
@@ -114,15 +116,21 @@ def make_towers(recipe: Recipe) -> None:
     if folder.exists():
         return
     clips = corpus_clips(recipe, "humanomni-like")
-    texts = [example.given + example.answer for example in knowledge_examples(2000, recipe.seed, recipe.noise)]
-    texts += [clip.reasoning or "" for clip in corpus_clips(recipe, "emer-like")]
+    texts = [clip.reasoning or "" for clip in corpus_clips(recipe, "emer-like")]
     texts += [LABEL_INSTRUCTION, REASONING_INSTRUCTION, CAPTION_INSTRUCTION, KNOWLEDGE_INSTRUCTION] * 200
     texts += ["<think>a</think>\n<answer>b</answer>"] * 500
     language, router = build_tokenizers(texts, settings.vocab_size)
-    sizes = {"text_config": {"vocab_size": len(language)}, "router_config": {"vocab_size": len(router)}}
-    config = preset_config(settings.preset, **sizes)
+    config = preset_config(
+        settings.preset,
+        text_config={
+            "vocab_size": len(language),
+            "eos_token_id": language.eos_token_id,
+            "pad_token_id": language.pad_token_id,
+        },
+        router_config={"vocab_size": len(router)},
+    )
     model = build_model(config, seed=recipe.seed)
-    processor = HumanOmniProcessor.from_config(config, tokenizer=language, router_tokenizer=router)
+    processor = HumanOmniProcessor.from_config(config, language, router)
     pictures, landmarks, sounds, voices, classes = tower_examples(processor, clips)
     vision = train_tower(
         lambda x: model.encode_video(x.unsqueeze(1).float() / 127.5 - 1).squeeze(1),
@@ -151,17 +159,23 @@ def tower_examples(
     processor: HumanOmniProcessor, clips: list[Clip]
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]:
     """Read the inputs and targets of the tower stage: 8-bit pictures, landmarks, log-mel, voice curves, class ids."""
-    num_frames = processor.num_frames
-    pictures, landmarks, sounds, voices = [], [], [], []
-    for clip in clips:
-        media = load_media(clip.path, num_frames=num_frames)
-        inputs = processor.process_media(media)
-        pictures.append(((inputs["pixel_values"] + 1) * 127.5).round().to(torch.uint8))
-        sounds.append(inputs["input_features"])
+    num_frames, num_tokens = processor.num_frames, processor.audio_tokens
+
+    def read(clip: Clip) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+        inputs = processor.process_media(load_media(clip.path, num_frames=num_frames))
+        pictures = ((inputs["pixel_values"] + 1) * 127.5).round().to(torch.uint8)
         with np.load(targets_path(clip)) as targets:
-            chosen = np.round(np.linspace(0, len(targets["landmarks"]) - 1, 2 * num_frames + 1)[1::2]).astype(int)
-            landmarks.append(torch.from_numpy(targets["landmarks"][chosen].reshape(num_frames, -1)).float())
-            voices.append(torch.from_numpy(targets["voice"]).float())
+            landmarks = torch.from_numpy(targets["landmarks"]).float()
+            voice = torch.from_numpy(targets["voice"]).float()
+        landmarks = landmarks[sample_frame_indices(len(landmarks), num_frames)].flatten(1)
+        # The curves have a step every 20 ms; the tower pools three into a token and hears silence after the clip.
+        steps = 3 * num_tokens
+        silence = torch.tensor([0.0, float(voice[:, 1].min()), 0.0]).expand(max(0, steps - len(voice)), 3)
+        voice = torch.cat([voice, silence])[:steps].unflatten(0, (num_tokens, 3)).mean(1)
+        return pictures, landmarks, inputs["input_features"], voice
+
+    with ThreadPoolExecutor(2) as pool:
+        pictures, landmarks, sounds, voices = zip(*pool.map(read, clips), strict=True)
     sentences = sorted({clip.subtitle or "" for clip in clips})
     classes = {"sentence": torch.tensor([sentences.index(clip.subtitle or "") for clip in clips])}
     for name in ("room", "clothing", "speaker"):

@@ -84,10 +84,10 @@ def train_tower(
             step += 1
             if step > 0.9 * num_steps:
                 hits = {k: float((logits[k].argmax(-1) == classify[k][batch]).float().mean()) for k in classify}
-                last.append({"explained": 1 - float(error), **hits})
+                last.append({"explained": 1 - float(error.detach()), **hits})
             if on_step is not None:
                 seconds = time.monotonic() - started
-                on_step({"step": step, "num_steps": num_steps, "loss": float(loss), "seconds": seconds})
+                on_step({"step": step, "num_steps": num_steps, "loss": float(loss.detach()), "seconds": seconds})
     for parameter in tower.parameters():
         parameter.requires_grad_(False)
     return {name: sum(row[name] for row in last) / len(last) for name in last[0]} if last else {}

@@ -1,0 +1,133 @@
+"""Table 1 in miniature: every model answers every test split once; figures in percent; controls beside them.
+
+The controls say what the figures rest on: `claims_reader` is the accuracy of the optimal reader of the world applied to
+what the model itself claimed (how much the reasoning carries, beside how much the answer used), `cues_reader` the same over
+the true cues (the ceiling), `prior` the share of the commonest class.
+"""
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from r1omni.core.clip import Clip
+from r1omni.core.errors import MediaError
+from r1omni.core.labels import Emotion
+from r1omni.evaluate.predictions import Prediction, read_predictions, write_atomically
+from r1omni.evaluate.run import evaluate
+from r1omni.evaluate.scores import compare
+from r1omni.infer.engine import Engine
+from r1omni.synth.corpus import CORPORA
+from r1omni.synth.words import false_claims, read_claims
+from r1omni.synth.world import Channel, Noise, log_likelihoods
+
+
+@dataclass(frozen=True)
+class Question:
+    """A model of the table and what it is asked."""
+
+    model: str
+    instruction: str
+
+
+def answer_corpus(
+    engine: Engine, question: Question, corpus: str, clips: list[Clip], *, out: Path, max_new_tokens: int
+) -> dict[str, Any]:
+    """Let one model answer one test split; what is already answered is not answered again.
+
+    Args:
+        engine: the model's engine.
+        question: which model, and what it is asked.
+        corpus: name of the made corpus.
+        clips: its test split.
+        out: folder of the predictions and scores.
+        max_new_tokens: tokens of an answer.
+
+    Returns:
+        The run's scores.json.
+    """
+
+    def generate(batch: list[Clip]) -> list[str | MediaError]:
+        answers = engine.generate(batch, question.instruction, max_new_tokens=max_new_tokens)
+        return [row if isinstance(row, MediaError) else row[0].text for row in answers]
+
+    scores = evaluate(
+        generate,
+        clips,
+        CORPORA[corpus].labels,
+        out_dir=out,
+        batch_size=4 * engine.batch_size,
+        instruction=question.instruction,
+        model=question.model,
+    )
+    return scores or {}
+
+
+def hallucination_rate(clips: list[Clip], predictions: list[Prediction]) -> float | None:
+    """Share of the claims in all reasonings that are not true of their clip, in percent; None without a claim."""
+    false, all_claims = 0, 0
+    for clip, prediction in zip(clips, predictions, strict=True):
+        if prediction.reasoning:
+            wrong, count = false_claims(prediction.reasoning, clip.meta["cues"])
+            false, all_claims = false + wrong, all_claims + count
+    return 100 * false / all_claims if all_claims else None
+
+
+def read_optimally(
+    cues: list[dict[Channel, str]], clips: list[Clip], labels: tuple[Emotion, ...], counts: tuple[int, ...], noise: Noise
+) -> float:
+    """Accuracy, in percent, of the optimal reader over some cues of each clip, under the corpus's class shares."""
+    weights = dict(zip(labels, counts or (1,) * len(labels), strict=True))
+    hits = 0
+    for seen, clip in zip(cues, clips, strict=True):
+        likelihoods = log_likelihoods(seen, labels, noise, reading_error=0.1)
+        shares = {label: weights[label] * 2.718281828 ** (likelihoods[label] - max(likelihoods.values())) for label in labels}
+        hits += max(shares, key=shares.__getitem__) == clip.meta["emotion"]
+    return 100 * hits / len(clips)
+
+
+def controls(corpus: str, clips: list[Clip], predictions: list[Prediction], noise: Noise) -> dict[str, float | None]:
+    """What a model's figures on one corpus rest on; see the module's words."""
+    kind = CORPORA[corpus]
+    claims = [read_claims(prediction.reasoning or "") for prediction in predictions]
+    true_cues = [clip.meta["cues"] for clip in clips]
+    commonest = Counter(clip.meta["emotion"] for clip in clips).most_common(1)[0][1]
+    return {
+        "claims_per_answer": sum(map(len, claims)) / len(claims),
+        "claims_reader": read_optimally(claims, clips, kind.labels, kind.counts, noise) if any(claims) else None,
+        "cues_reader": read_optimally(true_cues, clips, kind.labels, kind.counts, noise),
+        "prior": 100 * commonest / len(clips),
+    }
+
+
+def table_row(model: str, corpus: str, scores: dict[str, Any], hallucination: float | None) -> dict[str, Any]:
+    """A row of table.json; percentages to two decimals, None where a figure is not defined."""
+
+    def rounded(value: float | None) -> float | None:
+        return None if value is None else round(value, 2)
+
+    figures = {name: rounded(scores[name]) for name in ("war", "uar", "oov_rate", "format_rate")}
+    return {
+        "model": model,
+        "corpus": corpus,
+        **figures,
+        "hallucination_rate": rounded(hallucination),
+        "num_clips": scores["num_clips"],
+        "war_interval": scores["war_interval"],
+        "uar_interval": scores["uar_interval"],
+    }
+
+
+def write_table(
+    path: Path, scale: str, seed: int, rows: list[dict[str, Any]], comparisons: list[dict[str, Any]], facts: dict[str, Any]
+) -> None:
+    """Write table.json whole."""
+    table = {"scale": scale, "seed": seed, "rows": rows, "comparisons": comparisons, **facts}
+    write_atomically(path, json.dumps(table, indent=1) + "\n")
+
+
+def compare_runs(model_a: str, model_b: str, corpus: str, folder_a: Path, folder_b: Path) -> dict[str, Any]:
+    """B minus A in points on one corpus, paired by clip."""
+    first, second = read_predictions(folder_a / "predictions.jsonl"), read_predictions(folder_b / "predictions.jsonl")
+    return {"a": model_a, "b": model_b, "corpus": corpus, **compare(first, second)}
