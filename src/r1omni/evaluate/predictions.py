@@ -1,0 +1,177 @@
+"""predictions.jsonl: one line per clip in the manifest's order, appended batch by batch and repaired after a kill.
+
+What the model said (text or error) is the truth; reasoning, answer and normalised answer are derived from it again when
+a run ends, so that another normaliser needs no second generation. Timing is no part of the file: it lies in
+`timing.jsonl`, so that predictions are the same bytes whatever the batch size or the number of shards.
+"""
+
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from r1omni.core.clip import Clip
+from r1omni.core.errors import ManifestError, MediaError
+from r1omni.core.instruction import parse_answer
+from r1omni.scoring.normalise import NormaliserName, normalise
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One line of predictions.jsonl."""
+
+    id: str
+    """The clip's id."""
+    gold: str | None
+    """The true label; None where the manifest gives none."""
+    text: str | None
+    """The whole output; None where the clip failed."""
+    reasoning: str | None = None
+    answer: str | None = None
+    normalised: str | None = None
+    error_kind: str | None = None
+    """What was wrong with the clip, as one word; None where it was read."""
+    error: str | None = None
+    """The same as a sentence."""
+
+    @property
+    def well_formed(self) -> bool:
+        """See `Answer.well_formed`."""
+        return self.text is not None and parse_answer(self.text).well_formed
+
+
+def predict_from(clip: Clip, outcome: str | MediaError, normaliser: NormaliserName) -> Prediction:
+    """Turn what the model said of a clip into its prediction.
+
+    Args:
+        clip: the clip.
+        outcome: the generated text, or why the clip could not be read.
+        normaliser: what is done to the answer.
+    """
+    if isinstance(outcome, MediaError):
+        return Prediction(clip.id, clip.label, None, error_kind=outcome.kind, error=str(outcome))
+    answer = parse_answer(outcome)
+    return Prediction(
+        clip.id, clip.label, outcome, answer.reasoning, answer.answer, normalise(answer.answer, normaliser)
+    )
+
+
+def to_line(prediction: Prediction) -> str:
+    """Write a prediction as one JSON line, with its line end."""
+    record: dict[str, Any] = {"id": prediction.id}
+    if prediction.error_kind is None:
+        record |= {
+            "text": prediction.text,
+            "reasoning": prediction.reasoning,
+            "answer": prediction.answer,
+            "normalised": prediction.normalised,
+            "gold": prediction.gold,
+        }
+    else:
+        record |= {"gold": prediction.gold, "error": {"kind": prediction.error_kind, "sentence": prediction.error}}
+    return json.dumps(record, ensure_ascii=False) + "\n"
+
+
+def _from_line(line: bytes) -> Prediction:
+    record = json.loads(line)
+    error = record.get("error") or {}
+    return Prediction(
+        record["id"],
+        record["gold"],
+        record.get("text"),
+        record.get("reasoning"),
+        record.get("answer"),
+        record.get("normalised"),
+        error.get("kind"),
+        error.get("sentence"),
+    )
+
+
+def read_predictions(path: Path | str) -> list[Prediction]:
+    """Read every whole line; a last line that a kill left half-written is passed over.
+
+    Args:
+        path: a predictions.jsonl.
+
+    Raises:
+        ManifestError: the file is missing, or a line that is not the last cannot be read.
+    """
+    path = Path(path)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ManifestError(
+            f"{path}: cannot be read ({error.strerror}); make it with `r1omni evaluate --out {path.parent}`."
+        ) from error
+    predictions = []
+    for number, line in enumerate(content[: content.rfind(b"\n") + 1].splitlines(), start=1):
+        try:
+            predictions.append(_from_line(line))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ManifestError(
+                f"{path}: line {number} is no prediction ({type(error).__name__}: {error}); expected a JSON object "
+                "with id, text and gold. Delete the file or give another --out."
+            ) from error
+    return predictions
+
+
+def repair(path: Path) -> None:
+    """Cut off a half-written last line, so that appending goes on with a whole one.
+
+    Args:
+        path: a predictions file; need not exist.
+    """
+    if not path.exists():
+        return
+    with path.open("r+b") as file:
+        content = file.read()
+        file.truncate(content.rfind(b"\n") + 1)
+
+
+def write_atomically(path: Path, content: str) -> None:
+    """Write a file under a temporary name and rename it; nothing is touched where the bytes are already there.
+
+    Args:
+        path: the file.
+        content: its text, written as UTF-8.
+    """
+    payload = content.encode()
+    if path.exists() and path.read_bytes() == payload:
+        return
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(payload)
+        Path(temporary).chmod(0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def in_order(
+    clips: Sequence[Clip], predictions: Iterable[Prediction], normaliser: NormaliserName
+) -> list[Prediction] | None:
+    """Put predictions into the manifest's order and derive their answers anew; None while a clip is missing.
+
+    Args:
+        clips: the manifest.
+        predictions: in any order; the first of a clip counts.
+        normaliser: what is done to the answers.
+    """
+    found: dict[str, Prediction] = {}
+    for prediction in predictions:
+        found.setdefault(prediction.id, prediction)
+    if any(clip.id not in found for clip in clips):
+        return None
+    ordered = []
+    for clip in clips:
+        known = found[clip.id]
+        if known.text is None:
+            ordered.append(Prediction(clip.id, clip.label, None, error_kind=known.error_kind, error=known.error))
+        else:
+            ordered.append(predict_from(clip, known.text, normaliser))
+    return ordered

@@ -1,0 +1,232 @@
+"""scores.json: every figure of one run in percent, with its counts, its intervals and the normaliser's name.
+
+Clips that could not be read and clips without a gold label are left out of the metrics; how many there were stands
+beside every metric. A metric over nothing is null.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from r1omni.core.clip import Clip
+from r1omni.core.errors import ConfigError
+from r1omni.evaluate.predictions import Prediction
+from r1omni.scoring import metrics
+from r1omni.scoring.intervals import Interval, bootstrap, mcnemar, paired_bootstrap, spread
+from r1omni.scoring.normalise import NormaliserName
+from r1omni.scoring.open_vocabulary import set_scores, split_words
+
+_NUM_STRANGERS = 20  # most frequent answers outside the label set that scores.json lists
+
+
+def _percent(value: float | None) -> float | None:
+    return None if value is None else round(100 * value, 4)
+
+
+def _percent_interval(interval: Interval) -> list[float | None]:
+    return [_percent(interval.low), _percent(interval.high)]
+
+
+def _counts(predictions: Sequence[Prediction], scored: Sequence[Prediction]) -> dict[str, Any]:
+    errors = Counter(prediction.error_kind for prediction in predictions if prediction.error_kind)
+    return {
+        "num_clips": len(predictions),
+        "num_scored": len(scored),
+        "num_errors": sum(errors.values()),
+        "num_without_gold": len(predictions) - len(scored) - sum(errors.values()),
+        "errors": dict(sorted(errors.items())),
+    }
+
+
+def _format_rate(predictions: Sequence[Prediction]) -> float | None:
+    read = [prediction for prediction in predictions if prediction.error_kind is None]
+    return _percent(sum(prediction.well_formed for prediction in read) / len(read)) if read else None
+
+
+def closed_set_scores(
+    predictions: Sequence[Prediction],
+    labels: Sequence[str],
+    normaliser: NormaliserName,
+    *,
+    num_resamples: int = 2000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Score a run against one gold label per clip.
+
+    Args:
+        predictions: one per clip, already normalised.
+        labels: the label set.
+        normaliser: the name of what was done to the answers.
+        num_resamples: of the bootstrap.
+        confidence: share of the resamples inside the interval.
+        seed: of the bootstrap.
+    """
+    scored = [prediction for prediction in predictions if prediction.error_kind is None and prediction.gold is not None]
+    golds = [prediction.gold or "" for prediction in scored]
+    answers = [prediction.normalised for prediction in scored]
+    intervals = bootstrap(golds, answers, num_resamples=num_resamples, confidence=confidence, seed=seed)
+    strangers = Counter(answer or "" for answer in answers if answer not in labels)
+    ranked = sorted(strangers.items(), key=lambda item: (-item[1], item[0]))
+    return {
+        "unit": "percent",
+        "normaliser": normaliser,
+        **_counts(predictions, scored),
+        "war": _percent(metrics.war(golds, answers)),
+        "uar": _percent(metrics.uar(golds, answers)),
+        "war_interval": _percent_interval(intervals["war"]) if intervals else None,
+        "uar_interval": _percent_interval(intervals["uar"]) if intervals else None,
+        "interval": {
+            "method": "bootstrap over clips",
+            "resamples": num_resamples,
+            "confidence": confidence,
+            "seed": seed,
+        },
+        "macro_f1": _percent(metrics.macro_f1(golds, answers)),
+        "oov_rate": _percent(metrics.out_of_vocabulary_rate(answers, labels)),
+        "format_rate": _format_rate(predictions),
+        "recall": {name: _percent(value) for name, value in metrics.recall_per_class(golds, answers, labels).items()},
+        "support": {label: golds.count(label) for label in labels},
+        "confusion": {
+            "rows": list(labels),
+            "columns": [*labels, "out of vocabulary"],
+            "counts": metrics.confusion(golds, answers, labels),
+        },
+        "answers_out_of_vocabulary": dict(ranked[:_NUM_STRANGERS]),
+    }
+
+
+def open_set_scores(clips: Sequence[Clip], predictions: Sequence[Prediction]) -> dict[str, Any]:
+    """Score a run against a set of gold words per clip, at both levels of the wheel.
+
+    Args:
+        clips: the manifest, with `labels` (or `label`) as gold words.
+        predictions: one per clip, in the same order.
+    """
+    pairs = [
+        (clip.labels or ((clip.label,) if clip.label else ()), split_words(prediction.answer))
+        for clip, prediction in zip(clips, predictions, strict=True)
+        if prediction.error_kind is None
+    ]
+    golds, answers = [gold for gold, _ in pairs], [words for _, words in pairs]
+    scored = [
+        prediction
+        for clip, prediction in zip(clips, predictions, strict=True)
+        if prediction.error_kind is None and (clip.labels or clip.label)
+    ]
+    result: dict[str, Any] = {
+        "unit": "percent",
+        "normaliser": "wheel",
+        **_counts(predictions, scored),
+        "format_rate": _format_rate(predictions),
+    }
+    for level in ("sector", "family"):
+        figures = asdict(set_scores(golds, answers, level))
+        result[level] = {
+            name: _percent(value) if name in ("precision", "recall", "f1") else value for name, value in figures.items()
+        }
+    return result
+
+
+def scores_by_group(
+    clips: Sequence[Clip], predictions: Sequence[Prediction], field: str
+) -> dict[str, dict[str, float | int | None]]:
+    """WAR and UAR of each value of a manifest field: actor, sex, intensity, language.
+
+    Args:
+        clips: the manifest.
+        predictions: one per clip, in the same order.
+        field: a field of `Clip` or of its `meta`; clips without it fall under "not given".
+
+    Raises:
+        ConfigError: no clip has the field.
+    """
+    groups: dict[str, list[Prediction]] = {}
+    num_given = 0
+    for clip, prediction in zip(clips, predictions, strict=True):
+        value = clip.meta.get(field, getattr(clip, field, None))
+        num_given += value is not None
+        groups.setdefault("not given" if value is None else str(value), []).append(prediction)
+    if clips and not num_given:
+        known = sorted({name for clip in clips for name in clip.meta})
+        raise ConfigError(
+            f"No clip has the field {field!r}; the manifest's meta holds: {', '.join(known) or 'nothing'}."
+        )
+    result = {}
+    for value, members in sorted(groups.items()):
+        scored = [member for member in members if member.error_kind is None and member.gold is not None]
+        golds, answers = [member.gold or "" for member in scored], [member.normalised for member in scored]
+        result[value] = {
+            "war": _percent(metrics.war(golds, answers)),
+            "uar": _percent(metrics.uar(golds, answers)),
+            "num_scored": len(scored),
+            "num_errors": sum(member.error_kind is not None for member in members),
+        }
+    return result
+
+
+def compare(predictions_a: Sequence[Prediction], predictions_b: Sequence[Prediction]) -> dict[str, Any]:
+    """Compare two runs on the clips both could read: B minus A in points, with paired intervals and McNemar's test.
+
+    Args:
+        predictions_a: one run.
+        predictions_b: another run over the same manifest, in any order.
+
+    Raises:
+        ConfigError: the runs have no clip in common, or disagree on a gold label.
+    """
+    other = {prediction.id: prediction for prediction in predictions_b if prediction.error_kind is None}
+    pairs = [
+        (first, other[first.id])
+        for first in predictions_a
+        if first.error_kind is None and first.gold is not None and first.id in other
+    ]
+    if not pairs:
+        raise ConfigError("The two runs have no scored clip in common; compare runs over the same manifest.")
+    strangers = [first.id for first, second in pairs if first.gold != second.gold]
+    if strangers:
+        raise ConfigError(
+            f"The two runs disagree on the gold label of {len(strangers)} clips (first: {strangers[0]}); "
+            "compare runs over the same manifest."
+        )
+    golds = [first.gold or "" for first, _ in pairs]
+    answers_a, answers_b = [first.normalised for first, _ in pairs], [second.normalised for _, second in pairs]
+    differences, test = paired_bootstrap(golds, answers_a, answers_b), mcnemar(golds, answers_a, answers_b)
+    if differences is None or test is None:
+        raise AssertionError("unreachable: there is at least one pair")
+    return {
+        "unit": "percentage points, B minus A",
+        "num_clips": len(pairs),
+        "mcnemar": asdict(test),
+        **{
+            name: {
+                "difference": _percent(difference.value),
+                "interval": _percent_interval(difference.interval),
+                "p_value": difference.p_value,
+            }
+            for name, difference in differences.items()
+        },
+    }
+
+
+def fold_summary(scores: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Mean and spread of WAR, UAR, macro F1 and OOV rate over the scores of several folds, seeds or worlds.
+
+    Args:
+        scores: what `closed_set_scores` gave for each fold.
+
+    Raises:
+        ConfigError: the folds were scored with different normalisers.
+    """
+    normalisers = sorted({fold["normaliser"] for fold in scores})
+    if len(normalisers) > 1:
+        raise ConfigError(
+            f"Folds were scored with different normalisers ({', '.join(normalisers)}); score all with one."
+        )
+    return {
+        "unit": "percent",
+        "normaliser": normalisers[0] if normalisers else None,
+        "num_folds": len(scores),
+        **{name: asdict(spread([fold[name] for fold in scores])) for name in ("war", "uar", "macro_f1", "oov_rate")},
+    }
