@@ -1,7 +1,5 @@
 """Log-probabilities, the SFT loss and the GRPO loss with its gradients."""
 
-import json
-
 import torch
 from torch import Tensor
 
@@ -182,13 +180,19 @@ def test_grpo_loss_and_gradients_equal_the_trainers(golden: Golden, subject: Sub
     model.zero_grad()
 
 
-def test_rewards_differ_from_the_reference_only_where_it_can_be_cheated_or_is_picky(golden: Golden) -> None:
-    for case in json.loads(golden.path("rewards.json").read_text())["cases"]:
-        answer = parse_answer(case["completion"])
-        gold = case["solution"].removeprefix("<answer>").removesuffix("</answer>").strip()
-        if gold not in LABELS:
-            continue
-        ours = {
-            name: reward(answer, gold, LABELS) for name, reward in REWARDS.items() if name in ("accuracy", "format")
-        }
-        print(repr(case["completion"]), gold, ours, case["accuracy"], case["format"])
+def test_rewards_differ_from_the_reference_only_as_documented(golden: Golden) -> None:
+    """Ours read any case, no mathematics, and ignore white space around; empty or repeated parts earn nothing."""
+    cases = golden.json("rewards.json")["cases"]
+    assert cases
+    for case in cases:
+        text, answer = case["completion"], parse_answer(case["completion"])
+        gold = parse_answer(case["solution"]).answer or ""
+        accuracy, well_formed = (REWARDS[name](answer, gold, (*LABELS, gold)) for name in ("accuracy", "format"))
+        other_case = gold in text.lower() and gold not in text
+        number = gold.isdigit()  # compared as mathematics there; emotions are words
+        assert accuracy == case["accuracy"] or (accuracy == 1.0 and other_case) or number, case
+        cheated = text.count("<answer>") != 1 or "<think></think>" in text or "<answer></answer>" in text
+        spaced = text != text.strip()
+        assert well_formed == case["format"] or (well_formed == 0.0 and cheated) or (well_formed == 1.0 and spaced), (
+            case
+        )
