@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from typing import get_args
 
 import pytest
 
@@ -54,4 +55,4 @@ def test_the_version_is_the_packages(r1omni: Command):
 
 
 def test_synth_offers_every_made_corpus():
-    assert [corpus.value for corpus in Corpus] == list(CORPORA)
+    assert get_args(Corpus) == tuple(CORPORA)

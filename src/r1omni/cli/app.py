@@ -5,7 +5,7 @@ Each verb is one file; what it needs beyond parsing is imported when it runs, so
 
 import typer
 
-from r1omni.cli import checkpoint, data, predict, synth
+from r1omni.cli import checkpoint, data, evaluate, predict, synth
 from r1omni.cli.boundary import run
 
 app = typer.Typer(
@@ -37,6 +37,7 @@ def root(
 
 app.command("synth", epilog=f"Example: {synth.EXAMPLE}")(synth.synth)
 app.command("predict", epilog=f"Example: {predict.EXAMPLE}")(predict.predict)
+app.command("evaluate", epilog=f"Example: {evaluate.EXAMPLE}")(evaluate.evaluate)
 app.add_typer(data.app, name="data")
 app.add_typer(checkpoint.app, name="checkpoint")
 

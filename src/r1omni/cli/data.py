@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import json as jsonlib
 import re
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -11,6 +12,7 @@ from typing import Annotated, Literal, get_args, get_origin
 import typer
 
 from r1omni.cli.listing import PASS_ON, listing
+from r1omni.cli.progress import show_progress
 from r1omni.config.load import split_flags
 from r1omni.datasets import ADAPTERS
 
@@ -59,3 +61,43 @@ for _corpus in ADAPTERS:
         cls=listing("Options of this corpus", partial(adapter_options, _corpus)),
         context_settings=PASS_ON,
     )(_adapter_verb(_corpus))
+
+
+@app.command(epilog="Example: r1omni data check dfew.jsonl --out checks/dfew")
+def check(
+    manifest: Annotated[Path, typer.Argument(help="The manifest to check.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Folder for check.json and the clean manifest.jsonl.", show_default=False)],
+    labels: Annotated[
+        str | None, typer.Option(help="Expected labels, with commas. [default: all that are known]", show_default=False)
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that decode.")] = 1,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document, and nothing else.")] = False,
+) -> None:
+    """Decode every clip of a manifest and say what is wrong, double or doubtful."""
+    from r1omni.datasets.check import check_file, check_text
+
+    with show_progress() as progress:
+        report = check_file(
+            manifest, out, workers, labels=labels.split(",") if labels is not None else None, progress=progress
+        )
+    typer.echo(jsonlib.dumps(report, indent=2, ensure_ascii=False) if json else check_text(report))
+
+
+@app.command(epilog="Example: r1omni data stats dfew.jsonl")
+def stats(
+    manifest: Annotated[Path, typer.Argument(help="The manifest to count.", show_default=False)],
+    checked: Annotated[
+        Path | None, typer.Option(help="check.json of `data check`, for durations.", show_default=False)
+    ] = None,
+    svg: Annotated[Path | None, typer.Option(help="Also write the counts as a picture.", show_default=False)] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document, and nothing else.")] = False,
+) -> None:
+    """Count a manifest: labels, splits, folds, actors, lengths."""
+    from r1omni.datasets.manifest import read_manifest
+    from r1omni.datasets.stats import manifest_stats, stats_svg, stats_text
+
+    durations_s = jsonlib.loads(checked.read_text(encoding="utf-8"))["durations_s"] if checked else None
+    counted = manifest_stats(read_manifest(manifest), durations_s)
+    if svg is not None:
+        svg.write_text(stats_svg(counted), encoding="utf-8")
+    typer.echo(jsonlib.dumps(counted, indent=2, ensure_ascii=False) if json else stats_text(counted))

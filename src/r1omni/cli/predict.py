@@ -1,13 +1,14 @@
 """`r1omni predict`: what the model says about clips, for people or as JSON."""
 
 import json as jsonlib
-from enum import StrEnum
 from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from r1omni.cli.build import INSTRUCTIONS
+from r1omni.cli.options import Answers, ModalityOption
 from r1omni.cli.progress import hide_loading_bars
 
 if TYPE_CHECKING:
@@ -20,22 +21,14 @@ BAR_CELLS = 24
 EXAMPLE = "r1omni predict interview.mp4 call.wav --model runs/reproduce/stages/r1-omni/model"
 
 
-class ModalityName(StrEnum):
-    """What is read of a clip."""
-
-    auto = "auto"
-    both = "video+audio"
-    video = "video"
-    audio = "audio"
-
-
 def predict(
     clips: Annotated[list[Path], typer.Argument(help="Files with pictures, sound or both.", show_default=False)],
     model: Annotated[
         str | None,
         typer.Option(help="Checkpoint: a folder or a hub id. [default: the bundled model]", show_default=False),
     ] = None,
-    modality: Annotated[ModalityName, typer.Option(help="What is read; auto takes what is there.")] = ModalityName.auto,
+    modality: ModalityOption = "auto",
+    answers: Answers = "reasoning",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document, and nothing else.")] = False,
 ) -> None:
     """Say which emotion a clip shows, and why.
@@ -45,8 +38,9 @@ def predict(
     from r1omni.infer.predict import BUNDLED_NOTE, load_engine, predict_files
 
     hide_loading_bars()
+    engine = load_engine(model, modality=modality)
     predictions = []
-    for prediction in predict_files(load_engine(model, modality=modality.value), clips):
+    for prediction in predict_files(engine, clips, instruction=INSTRUCTIONS[answers]):
         predictions.append(prediction)
         if not json and prediction.error is None:
             _show(prediction)

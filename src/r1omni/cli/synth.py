@@ -1,8 +1,7 @@
 """`r1omni synth`: made corpora."""
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -11,14 +10,7 @@ from r1omni.cli.progress import show_progress
 EXAMPLE = "r1omni synth dfew-like --out corpora/dfew-like --clips 200 --seed 1"
 
 
-class Corpus(StrEnum):
-    """The made corpora."""
-
-    dfew = "dfew-like"
-    mafw = "mafw-like"
-    ravdess = "ravdess-like"
-    emer = "emer-like"
-    humanomni = "humanomni-like"
+Corpus = Literal["dfew-like", "mafw-like", "ravdess-like", "emer-like", "humanomni-like"]
 
 
 def synth(
@@ -34,5 +26,5 @@ def synth(
     from r1omni.synth.corpus import make_corpus
 
     with show_progress() as report:
-        make_corpus(corpus.value, out, clips, seed, on_clip=lambda done: report(corpus.value, done / clips))
+        make_corpus(corpus, out, clips, seed, on_clip=lambda done: report(corpus, done / clips))
     typer.echo(out / "manifest.jsonl")

@@ -7,10 +7,10 @@ from typing import Literal, Self
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from r1omni.config.schema import Schema
-from r1omni.config.sections import DataSection, EngineSection, LoraSection, OptimiserSection, Share
+from r1omni.config.sections import DataSection, EngineSection, LoraSection, Share, StageSection
 
 
-class GrpoRecipe(OptimiserSection):
+class GrpoRecipe(StageSection):
     """How RLVR learns: the keyword arguments of `r1omni.train.grpo.train_grpo`, save num_epochs and rewards."""
 
     learning_rate: float = 1e-6
@@ -84,8 +84,6 @@ class GrpoConfig(Schema):
     """Name and weight of each reward in the sum (equation 5)."""
     seed: NonNegativeInt = 0
     """Seed of the order of clips and of every sampled token."""
-    mixed_precision: Literal["no", "bf16"] = "no"
-    """Arithmetic of the training step; weights and optimiser stay fp32."""
     resume: bool = True
     """Go on from the newest checkpoint in output_dir."""
     data: DataSection

@@ -8,7 +8,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 from r1omni.config.schema import Schema
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
-Part = Literal["language_model", "projector", "audio_projector", "gate", "router"]
+Part = Literal["language_model", "projector", "audio_projector", "router_gate", "router"]
 Schedule = Literal["cosine", "linear", "constant"]
 
 
@@ -30,8 +30,8 @@ class DataSection(Schema):
 class EngineSection(Schema):
     """How clips become features and answers."""
 
-    num_frames: PositiveInt = 8
-    """Frames sampled evenly from a clip."""
+    num_frames: PositiveInt | None = None
+    """Frames sampled evenly from a clip; None takes the checkpoint's own number."""
     modality: Literal["auto", "video+audio", "video", "audio"] = "auto"
     """What is read of a clip; auto takes what is there."""
     batch_size: PositiveInt = 32
@@ -39,7 +39,7 @@ class EngineSection(Schema):
     num_workers: PositiveInt = 2
     """Threads that decode clips."""
     cache_dir: Path | None = None
-    """Folder of the feature cache, which later runs share; None puts it beside the run."""
+    """Folder of the feature cache, which all runs share; None takes `$R1OMNI_CACHE`, else `~/.cache/r1omni`."""
     cache_bytes: PositiveInt = 20 * 2**30
     """Bytes the feature cache may take on disk."""
 
@@ -57,8 +57,8 @@ class LoraSection(Schema):
     """Names of the linear layers that get an adapter."""
 
 
-class OptimiserSection(Schema):
-    """AdamW, its schedule and what it may change."""
+class StageSection(Schema):
+    """What every stage of training has: AdamW, its schedule, what it may change, and what it keeps."""
 
     learning_rate: PositiveFloat
     """Peak learning rate."""
@@ -72,13 +72,17 @@ class OptimiserSection(Schema):
     """Gradients are scaled down to this norm."""
     gradient_accumulation_steps: PositiveInt = 1
     """Micro-batches per optimiser step."""
+    mixed_precision: Literal["no", "bf16"] = "no"
+    """Arithmetic of the training step; weights and optimiser stay fp32."""
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass: a third more time, much less memory."""
-    trainable: tuple[Part, ...] = ("language_model", "projector", "audio_projector", "gate")
+    trainable: tuple[Part, ...] = ("language_model", "projector", "audio_projector", "router_gate")
     """Parts that are trained, as the official scripts do it; the towers are always frozen."""
     keep_checkpoints: PositiveInt = 2
     """Newest checkpoints kept, besides the best by validation."""
     save_every_steps: PositiveInt | None = None
-    """Steps between checkpoints; None saves only at validation and at the end."""
+    """Steps between checkpoints; None saves only at validations and at the end."""
+    log_every_steps: PositiveInt = 10
+    """Steps between lines of metrics.jsonl; each line averages over them."""
     max_error_share: Share = 0.05
     """Stop when more than this share of the clips cannot be read."""

@@ -6,10 +6,10 @@ from typing import Literal
 from pydantic import NonNegativeInt, PositiveInt
 
 from r1omni.config.schema import Schema
-from r1omni.config.sections import DataSection, EngineSection, LoraSection, OptimiserSection
+from r1omni.config.sections import DataSection, EngineSection, LoraSection, StageSection
 
 
-class SftRecipe(OptimiserSection):
+class SftRecipe(StageSection):
     """How one SFT stage learns: the keyword arguments of `r1omni.train.sft.train_sft`."""
 
     learning_rate: float = 2e-5
@@ -43,8 +43,6 @@ class SftConfig(Schema):
     """What is learnt: reasons and an answer in tags, or the label alone."""
     seed: NonNegativeInt = 0
     """Seed of the order of examples and of every draw."""
-    mixed_precision: Literal["no", "bf16"] = "no"
-    """Arithmetic of the training step; weights and optimiser stay fp32."""
     resume: bool = True
     """Go on from the newest checkpoint in output_dir."""
     data: DataSection
