@@ -18,8 +18,8 @@ def caption_examples(clips: list[Clip]) -> list[Example]:
 def knowledge_examples(count: int, seed: int, noise: Noise) -> list[Example]:
     """What expressions mean, from text alone: descriptions of people who feel something, and what they feel.
 
-    A language model knows this from reading. The descriptions name three cues or more and are as noisy as people are; only
-    what the person feels is learnt, so that the descriptions teach no habit of inventing cues.
+    A language model knows this from reading. The descriptions name three cues or more and are as noisy as people are;
+    only what the person feels is learnt, so that the descriptions teach no habit of inventing cues.
 
     Args:
         count: how many.

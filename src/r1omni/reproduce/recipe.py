@@ -1,7 +1,7 @@
 """The recipe, top to bottom: corpora -> towers -> base -> cold start -> label-only SFT -> RLVR -> Table 1 -> report.
 
-Every stage writes its own folder under `OUT/stages/` and is done when the folder is complete; a second call does what is
-missing, and a killed run goes on where it stopped. The five models of the table are
+Every stage writes its own folder under `OUT/stages/` and is done when the folder is complete; a second call does what
+is missing, and a killed run goes on where it stopped. The five models of the table are
 
     base             pretrained on captions, text and a few labels        answers with a label
     cold-start       base + the reasoned examples                         reasons, then answers
@@ -18,15 +18,18 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from r1omni.config.recipe import RecipeSettings, SftSettings
 from r1omni.core.clip import Answer, Clip
-from r1omni.core.errors import MediaError
-from r1omni.core.instruction import LABEL_INSTRUCTION, REASONING_INSTRUCTION
+from r1omni.core.errors import ConfigError, MediaError
+from r1omni.core.instruction import LABEL_INSTRUCTION, REASONING_INSTRUCTION, parse_answer
+from r1omni.core.labels import MAFW_LABELS
 from r1omni.datasets.manifest import read_manifest
+from r1omni.evaluate.predictions import read_predictions, write_atomically
 from r1omni.infer.cache import FeatureCache
 from r1omni.infer.engine import Engine
 from r1omni.media.decode import load_media
@@ -36,17 +39,21 @@ from r1omni.model.presets import build_model, preset_config
 from r1omni.model.processing import HumanOmniProcessor
 from r1omni.model.tokenizer import build_tokenizers
 from r1omni.reproduce.examples import caption_examples, knowledge_examples, label_examples, reasoned_examples
+from r1omni.reproduce.table import Question, answer_corpus, compare_runs, controls, hallucination_rate, table_row
+from r1omni.scoring.grade import grade
+from r1omni.scoring.metrics import uar, war
 from r1omni.scoring.rewards import REWARDS
-from r1omni.synth.corpus import make_corpus, targets_path
+from r1omni.synth.corpus import CORPORA, make_corpus, targets_path
 from r1omni.synth.words import CAPTION_INSTRUCTION, KNOWLEDGE_INSTRUCTION
 from r1omni.synth.world import Noise
-
 from r1omni.train.sft import Example, train_sft
 from r1omni.train.towers import train_tower
 
 Model = HumanOmniForConditionalGeneration
 Report = Callable[[str, float], None]
 """Called with a stage's name and the share of it that is done."""
+
+_ENCODED_AT_ONCE = 256
 
 INSTRUCTIONS: dict[str, str] = {
     "base": LABEL_INSTRUCTION,
@@ -137,7 +144,11 @@ def make_towers(recipe: Recipe) -> None:
         model.vision_tower,
         pictures,
         landmarks,
-        {name: ids.repeat_interleave(len(pictures) // len(clips)) for name, ids in classes.items() if name != "speaker"},
+        {
+            name: ids.repeat_interleave(len(pictures) // len(clips))
+            for name, ids in classes.items()
+            if name != "speaker"
+        },
         **settings.vision_tower.model_dump(),
         seed=recipe.seed,
         on_step=lambda row: recipe.report("towers: vision", row["step"] / row["num_steps"]),
@@ -205,12 +216,18 @@ def make_engine(recipe: Recipe, model: Model, processor: HumanOmniProcessor) -> 
     return Engine(model, processor, cache=cache, batch_size=batch_size, num_frames=processor.num_frames)
 
 
-def answer_clips(engine: Engine, clips: list[Clip], instruction: str, settings: RecipeSettings) -> list[str | MediaError]:
-    """Greedy answers, one text a clip."""
-    generated = engine.generate(
-        clips, instruction, num_samples=1, temperature=0.0, max_new_tokens=settings.grpo.max_completion_length
-    )
-    return [row if isinstance(row, MediaError) else row[0].text for row in generated]
+def validation_scores(
+    engine: Engine, clips: list[Clip], instruction: str, settings: RecipeSettings
+) -> dict[str, float]:
+    """WAR and UAR of greedy answers on held-out clips with the crowd's labels, as fractions."""
+    length = settings.grpo.max_completion_length
+    generated = engine.generate(clips, instruction, max_new_tokens=length)
+    golds = [clip.label or "" for clip in clips]
+    answers = [
+        None if isinstance(row, MediaError) else grade(parse_answer(row[0].text), gold, MAFW_LABELS).normalised
+        for row, gold in zip(generated, golds, strict=True)
+    ]
+    return {"war": war(golds, answers) or 0.0, "uar": uar(golds, answers) or 0.0}
 
 
 def run_sft(
@@ -274,7 +291,7 @@ def run_rlvr(recipe: Recipe) -> None:
         processor,
         engine,
         labelled_clips(recipe, "train"),
-        [Reward("accuracy", grade_reward("accuracy")), Reward("format", grade_reward("format"))],
+        [Reward("accuracy", reward_of("accuracy")), Reward("format", reward_of("format"))],
         output_dir=recipe.stage("r1-omni"),
         max_steps=settings.max_steps,
         num_generations=settings.num_generations,
@@ -296,10 +313,10 @@ def run_rlvr(recipe: Recipe) -> None:
     )
 
 
-def grade_reward(name: str) -> Callable[[Answer, Clip], float]:
-    """A reward of the scorer, over a clip's label."""
+def reward_of(name: str) -> Callable[[Answer, Clip], float]:
+    """A reward of the scorer, held against the clip's label within its corpus's label set."""
     function = REWARDS[name]
-    return lambda answer, clip: function(answer, clip.label or "")
+    return lambda answer, clip: function(answer, clip.label or "", CORPORA[clip.corpus or ""].labels)
 
 
 def timed(recipe: Recipe, name: str, stage: Callable[[], None]) -> None:
@@ -307,3 +324,129 @@ def timed(recipe: Recipe, name: str, stage: Callable[[], None]) -> None:
     started = time.monotonic()
     stage()
     recipe.record_seconds(name, time.monotonic() - started)
+
+
+def encode_once(recipe: Recipe) -> None:
+    """Run the frozen towers over every clip of the run; no later stage runs them again."""
+    model, processor = load_model(recipe, "towers")
+    engine = make_engine(recipe, model, processor)
+    clips = [clip for corpus in recipe.settings.corpora.sizes() for clip in corpus_clips(recipe, corpus)]
+    for start in range(0, len(clips), _ENCODED_AT_ONCE):
+        engine.features(clips[start : start + _ENCODED_AT_ONCE])
+        recipe.report("features", min(1.0, (start + _ENCODED_AT_ONCE) / len(clips)))
+
+
+def pretrain_base(recipe: Recipe) -> None:
+    """Base: captions of cues, what expressions mean from text alone, and a few labels."""
+    settings = recipe.settings.base
+    examples = caption_examples(corpus_clips(recipe, "humanomni-like"))
+    examples += knowledge_examples(settings.knowledge_examples, recipe.seed, recipe.noise)
+    examples += label_examples(labelled_clips(recipe, "train")[:: _every(recipe, settings.labelled_clips)])
+    run_sft(recipe, "base", "towers", examples, settings)
+
+
+def _every(recipe: Recipe, wanted: int) -> int:
+    return max(1, len(labelled_clips(recipe, "train")) // wanted)
+
+
+def evaluate_models(recipe: Recipe) -> dict[str, Any]:
+    """Let the five models answer the three test splits, and write table.json."""
+    rows, checks, done = [], [], 0
+    for name, instruction in INSTRUCTIONS.items():
+        model, processor = load_model(recipe, name)
+        engine = make_engine(recipe, model, processor)
+        for corpus in TEST_CORPORA:
+            clips, folder = corpus_clips(recipe, corpus, "test"), evaluation_folder(recipe, name, corpus)
+            length = recipe.settings.grpo.max_completion_length
+            question = Question(name, instruction)
+            scores = answer_corpus(engine, question, corpus, clips, out=folder, max_new_tokens=length)
+            predictions = read_predictions(folder / "predictions.jsonl")
+            rows.append(table_row(name, corpus, scores, hallucination_rate(clips, predictions)))
+            checks.append({"model": name, "corpus": corpus, **controls(corpus, clips, predictions, recipe.noise)})
+            done += 1
+            recipe.report("evaluation", done / (len(INSTRUCTIONS) * len(TEST_CORPORA)))
+    comparisons = [
+        compare_runs(
+            a, "r1-omni", corpus, evaluation_folder(recipe, a, corpus), evaluation_folder(recipe, "r1-omni", corpus)
+        )
+        for a in ("cold-start", "label-sft", "cold-start-sft")
+        for corpus in TEST_CORPORA
+    ]
+    table = {
+        "scale": recipe.settings.scale,
+        "seed": recipe.seed,
+        "rows": rows,
+        "comparisons": comparisons,
+        "controls": checks,
+    }
+    write_atomically(recipe.out / "table.json", json.dumps(table, indent=1) + "\n")
+    return table
+
+
+def evaluation_folder(recipe: Recipe, model: str, corpus: str) -> Path:
+    """Where one model's predictions and scores on one test split lie."""
+    return recipe.out / "evaluations" / model / corpus
+
+
+def reproduce(out: Path, settings: RecipeSettings, seed: int, report: Report = lambda stage, share: None) -> Recipe:
+    """Run the whole recipe, or what is missing of it.
+
+    Args:
+        out: the run's folder; a second call with the same settings and seed goes on in it.
+        settings: the scale.
+        seed: the world, and every random choice in it.
+        report: told the name and the share done of each stage.
+
+    Returns:
+        The run; `table.json` and `report.html` lie in its folder.
+
+    Raises:
+        ConfigError: the folder holds a run with other settings or another seed.
+        NotReadyError: the cold start is not good enough for RLVR.
+    """
+    recipe = Recipe(out, settings, seed, report)
+    claim_folder(recipe)
+    stages: dict[str, Callable[[], object]] = {
+        "corpora": lambda: make_corpora(recipe),
+        "towers": lambda: make_towers(recipe),
+        "features": lambda: encode_once(recipe),
+        "base": lambda: pretrain_base(recipe),
+        "cold-start": lambda: run_sft(
+            recipe, "cold-start", "base", reasoned_examples(corpus_clips(recipe, "emer-like")), settings.cold_start
+        ),
+        "label-sft": lambda: run_sft(
+            recipe,
+            "label-sft",
+            "base",
+            label_examples(labelled_clips(recipe, "train")),
+            settings.label_sft,
+            validated=True,
+        ),
+        "cold-start-sft": lambda: run_sft(
+            recipe,
+            "cold-start-sft",
+            "cold-start",
+            label_examples(labelled_clips(recipe, "train")),
+            settings.label_sft,
+            validated=True,
+        ),
+        "r1-omni": lambda: run_rlvr(recipe),
+        "evaluation": lambda: evaluate_models(recipe),
+        "report": lambda: write_report(recipe),
+    }
+    for name, stage in stages.items():
+        timed(recipe, name, stage)
+    return recipe
+
+
+def claim_folder(recipe: Recipe) -> None:
+    """Write the run's settings into its folder, or hold them against those that lie there."""
+    path = recipe.out / "settings.json"
+    wanted = {"seed": recipe.seed, "settings": recipe.settings.model_dump(mode="json")}
+    if path.exists() and json.loads(path.read_text()) != wanted:
+        raise ConfigError(
+            f"{recipe.out} holds a run with other settings or another seed (see {path.name}); "
+            "choose another --out, or remove that folder."
+        )
+    recipe.out.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, json.dumps(wanted, indent=1) + "\n")

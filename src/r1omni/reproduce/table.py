@@ -1,11 +1,10 @@
 """Table 1 in miniature: every model answers every test split once; figures in percent; controls beside them.
 
 The controls say what the figures rest on: `claims_reader` is the accuracy of the optimal reader of the world applied to
-what the model itself claimed (how much the reasoning carries, beside how much the answer used), `cues_reader` the same over
-the true cues (the ceiling), `prior` the share of the commonest class.
+what the model itself claimed (how much the reasoning carries, beside how much the answer used), `cues_reader` the same
+over the true cues (the ceiling), `prior` the share of the commonest class.
 """
 
-import json
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 from r1omni.core.clip import Clip
 from r1omni.core.errors import MediaError
 from r1omni.core.labels import Emotion
-from r1omni.evaluate.predictions import Prediction, read_predictions, write_atomically
+from r1omni.evaluate.predictions import Prediction, read_predictions
 from r1omni.evaluate.run import evaluate
 from r1omni.evaluate.scores import compare
 from r1omni.infer.engine import Engine
@@ -75,14 +74,20 @@ def hallucination_rate(clips: list[Clip], predictions: list[Prediction]) -> floa
 
 
 def read_optimally(
-    cues: list[dict[Channel, str]], clips: list[Clip], labels: tuple[Emotion, ...], counts: tuple[int, ...], noise: Noise
+    cues: list[dict[Channel, str]],
+    clips: list[Clip],
+    labels: tuple[Emotion, ...],
+    counts: tuple[int, ...],
+    noise: Noise,
 ) -> float:
     """Accuracy, in percent, of the optimal reader over some cues of each clip, under the corpus's class shares."""
     weights = dict(zip(labels, counts or (1,) * len(labels), strict=True))
     hits = 0
     for seen, clip in zip(cues, clips, strict=True):
         likelihoods = log_likelihoods(seen, labels, noise, reading_error=0.1)
-        shares = {label: weights[label] * 2.718281828 ** (likelihoods[label] - max(likelihoods.values())) for label in labels}
+        shares = {
+            label: weights[label] * 2.718281828 ** (likelihoods[label] - max(likelihoods.values())) for label in labels
+        }
         hits += max(shares, key=shares.__getitem__) == clip.meta["emotion"]
     return 100 * hits / len(clips)
 
@@ -117,14 +122,6 @@ def table_row(model: str, corpus: str, scores: dict[str, Any], hallucination: fl
         "war_interval": scores["war_interval"],
         "uar_interval": scores["uar_interval"],
     }
-
-
-def write_table(
-    path: Path, scale: str, seed: int, rows: list[dict[str, Any]], comparisons: list[dict[str, Any]], facts: dict[str, Any]
-) -> None:
-    """Write table.json whole."""
-    table = {"scale": scale, "seed": seed, "rows": rows, "comparisons": comparisons, **facts}
-    write_atomically(path, json.dumps(table, indent=1) + "\n")
 
 
 def compare_runs(model_a: str, model_b: str, corpus: str, folder_a: Path, folder_b: Path) -> dict[str, Any]:

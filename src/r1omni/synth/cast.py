@@ -1,8 +1,8 @@
-"""Who appears, where, and what of it goes with an emotion by accident: people, rooms, speakers and shortcuts of one world.
+"""Who appears and where, and what of it goes with an emotion by accident: the cast and the shortcuts of one world.
 
-In the two training corpora some emotions are more often filmed in certain rooms, in certain clothes, with certain speakers:
-a shortcut that a reader of labels may take. The third corpus has other people, other voices and a bare studio, where the
-shortcut leads nowhere.
+In the two training corpora some emotions are more often filmed in certain rooms, in certain clothes, with certain
+speakers: a shortcut that a reader of labels may take. The third corpus has other people, other voices and a bare
+studio, where the shortcut leads nowhere.
 """
 
 import colorsys
@@ -15,8 +15,22 @@ from r1omni.synth.face import CLOTHING_STYLES, HAIR_STYLES, Colour, Person
 from r1omni.synth.scene import FURNITURE, PATTERNS, Room
 from r1omni.synth.voice import Speaker
 
-_SKINS: tuple[Colour, ...] = ((236, 188, 152), (224, 172, 132), (198, 142, 104), (160, 108, 76), (118, 78, 54), (246, 208, 178))
-_HAIRS: tuple[Colour, ...] = ((74, 48, 34), (30, 26, 28), (150, 104, 54), (196, 158, 96), (112, 54, 34), (140, 140, 146))
+_SKINS: tuple[Colour, ...] = (
+    (236, 188, 152),
+    (224, 172, 132),
+    (198, 142, 104),
+    (160, 108, 76),
+    (118, 78, 54),
+    (246, 208, 178),
+)
+_HAIRS: tuple[Colour, ...] = (
+    (74, 48, 34),
+    (30, 26, 28),
+    (150, 104, 54),
+    (196, 158, 96),
+    (112, 54, 34),
+    (140, 140, 146),
+)
 _EYES: tuple[Colour, ...] = ((84, 110, 70), (70, 98, 140), (92, 62, 40), (60, 60, 66))
 
 FILM_VOICES = ("en+m1", "en+m2", "en+m3", "en+m6", "en+f1", "en+f2", "en+f3")
@@ -73,7 +87,10 @@ def make_cast(rng: np.random.Generator, *, num_people: int, voices: tuple[str, .
     )
     turn = float(rng.random())
     clothings = tuple(
-        (_hue(turn + index / NUM_CLOTHINGS, float(rng.uniform(0.4, 0.7)), float(rng.uniform(0.45, 0.8))), str(rng.choice(CLOTHING_STYLES)))
+        (
+            _hue(turn + index / NUM_CLOTHINGS, float(rng.uniform(0.4, 0.7)), float(rng.uniform(0.45, 0.8))),
+            str(rng.choice(CLOTHING_STYLES)),
+        )
         for index in range(NUM_CLOTHINGS)
     )
     speakers = tuple(

@@ -4,12 +4,13 @@
     mafw-like      eleven classes, MAFW's imbalance; shortcuts; training labels as a crowd gives them
     ravdess-like   eight classes, balanced, test only: another look, other voices, fixed sentences, no shortcuts
     emer-like      reasoned examples for the cold start
-    humanomni-like faces and voices without an emotion, both looks, captioned by their cues, with rendering parameters as
+    humanomni-like faces and voices without an emotion, both looks, captioned by their cues, with rendering parameters
+    as
                    targets for the towers: what HumanOmni's pretraining stands for
 
 Every clip is drawn from a generator of its own, `[seed, corpus, index]`, so a corpus is the same whatever the number of
-processes, and a killed run goes on where it stopped. What is true of a clip stands in `meta`; no model sees it outside the
-reasoning of emer-like and the captions of humanomni-like.
+processes, and a killed run goes on where it stopped. What is true of a clip stands in `meta`; no model sees it outside
+the reasoning of emer-like and the captions of humanomni-like.
 """
 
 from collections.abc import Callable

@@ -1,8 +1,8 @@
 """What is said in the clips, and what is said about them: sentences, captions, reasoned examples, and their claims.
 
-A claim is a cue put in words, always "value channel" ("raised brows", "trembling tone"), so that what a model claims can
-be read back and held against what is true of the clip. A reasoned example follows the paper's manner: the video, the
-audio, the text, then what the person feels.
+A claim is a cue put in words, always "value channel" ("raised brows", "trembling tone"), so that what a model claims
+can be read back and held against what is true of the clip. A reasoned example follows the paper's manner: the video,
+the audio, the text, then what the person feels.
 """
 
 import re
@@ -32,7 +32,11 @@ FIXED_SENTENCES: tuple[str, ...] = ("Kids are talking by the door.", "Dogs are s
 """The two statements of RAVDESS: the words tell nothing."""
 
 _CLAIM = re.compile(
-    r"\b(" + "|".join(sorted({v for values in CUE_VALUES.values() for v in values})) + r") (" + "|".join(CHANNELS) + r")\b"
+    r"\b("
+    + "|".join(sorted({v for values in CUE_VALUES.values() for v in values}))
+    + r") ("
+    + "|".join(CHANNELS)
+    + r")\b"
 )
 
 

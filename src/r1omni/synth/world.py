@@ -1,12 +1,12 @@
 """What the made people do when they feel something: emotion -> cues.
 
-A cue is one visible or audible thing (how the brows are, how loud the voice is, what the words are about). An emotion is a
-*combination* of cues, and each emotion has several: no single cue gives an emotion away, and neighbours differ in one
-channel only. The combinations follow the literature and were fixed before any result was seen:
+A cue is one visible or audible thing (how the brows are, how loud the voice is, what the words are about). An emotion
+is a *combination* of cues, and each emotion has several: no single cue gives an emotion away, and neighbours differ in
+one channel only. The combinations follow the literature and were fixed before any result was seen:
 
-- face: Ekman and Friesen, EMFACS (1983); Cordaro et al., "Universals and cultural variations in 22 emotional expressions"
-  (Emotion, 2018). A smile with the eyes (AU6+12) against one without; raised brows with a dropped jaw (AU1+2+26) against
-  slanted brows with a stretched mouth (AU1+4+20).
+- face: Ekman and Friesen, EMFACS (1983); Cordaro et al., "Universals and cultural variations in 22 emotional
+  expressions" (Emotion, 2018). A smile with the eyes (AU6+12) against one without; raised brows with a dropped jaw
+  (AU1+2+26) against slanted brows with a stretched mouth (AU1+4+20).
 - voice: Juslin and Laukka, "Communication of emotions in vocal expression" (Psychological Bulletin, 2003): cold and hot
   anger, low and slow sadness, high and trembling fear.
 - words against tone: Scherer's appraisals; kind words in a flat voice are contempt or disappointment, not joy.

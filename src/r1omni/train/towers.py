@@ -47,8 +47,8 @@ def train_tower(
         on_step: receives step, num_steps, loss and seconds.
 
     Returns:
-        Over the last tenth of the steps: `explained` (share of the regression targets' variance) and the accuracy of each class
-        head, all on training batches before their update.
+        Over the last tenth of the steps: `explained` (share of the regression targets' variance) and the accuracy of
+        each class head, all on training batches before their update.
     """
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
