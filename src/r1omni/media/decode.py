@@ -27,7 +27,7 @@ from r1omni.core.errors import ConfigError, MediaError
 from r1omni.media.pictures import PacketList, read_pictures
 from r1omni.media.sound import SoundReader
 from r1omni.media.whole import is_cut_short
-from r1omni.media.window import Window
+from r1omni.media.window import Window, open_file
 
 Modality = Literal["auto", "video+audio", "video", "audio"]
 
@@ -89,8 +89,7 @@ def load_media(
         )
     is_cut = _check_file(file)
     try:
-        # The prefix keeps a colon in the name from being read as a protocol; the list keeps playlists off the network.
-        with av.open(f"file:{file}", metadata_errors="replace", options={"protocol_whitelist": "file"}) as container:
+        with open_file(str(file)) as container:
             window = Window(start, stop, (container.start_time or 0) / av.time_base)
             return _read(container, _Request(str(file), is_cut, window, num_frames, sample_rate_hz, modality))
     except MediaError:
@@ -121,6 +120,11 @@ def _read(container: InputContainer, request: _Request) -> Media:
     packets = PacketList()
     sound = None if sound_stream is None else SoundReader(sound_stream, request.sample_rate_hz)
     for stream in (pictures_stream, sound_stream):
+        if stream is not None and stream.codec_context is None:
+            side = "pictures" if stream is pictures_stream else "sound"
+            raise MediaError(
+                "unreadable", f"{request.name}: nothing here decodes its {side}; write it again as H.264 and AAC in mp4"
+            )
         if stream is not None:
             stream.codec_context.thread_count = 1
     intact_s = _demux(container, pictures_stream, packets, sound_stream, sound, request.window)

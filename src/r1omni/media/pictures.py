@@ -20,7 +20,7 @@ from av.error import InvalidDataError
 from av.video.reformatter import Interpolation
 
 from r1omni.media.sample import sample_frame_indices
-from r1omni.media.window import Window
+from r1omni.media.window import Window, open_file
 
 MAX_SIDE_PX = 2048
 """Longer pictures are scaled down while they are converted, by area, so that 8k frames do not fill the memory."""
@@ -87,7 +87,7 @@ def read_pictures(
     """
     taken = _take_by_packets(container, stream, packets, window, num_frames)
     if taken is None:
-        taken = _take_by_decoding(container, stream, packets, window, num_frames)
+        taken = _take_by_decoding(container.name.removeprefix("file:"), stream.index, packets, window, num_frames)
     return taken
 
 
@@ -153,20 +153,20 @@ def _decode_until(
 
 
 def _take_by_decoding(
-    container: InputContainer,
-    stream: av.VideoStream,
+    name: str,
+    stream_index: int,
     packets: PacketList,
     window: Window,
     num_frames: int,
 ) -> Pictures | None:
-    times_s = [time_s for _, time_s in _decode_window(container, stream, window)]
+    times_s = [time_s for _, time_s in _decode_window(name, stream_index, window)]
     if not times_s:
         return None
     indices = sample_frame_indices(len(times_s), num_frames)
     wanted = set(indices)
     pictures: dict[int, np.ndarray] = {}
     shape: tuple[int, int] | None = None
-    for index, (frame, _) in enumerate(_decode_window(container, stream, window)):
+    for index, (frame, _) in enumerate(_decode_window(name, stream_index, window)):
         if index in wanted:
             picture = _convert(frame, shape)
             shape = shape or picture.shape[:2]
@@ -177,21 +177,22 @@ def _take_by_decoding(
     return Pictures(np.stack([pictures[i] for i in indices]), np.array([times_s[i] for i in indices]), span_s)
 
 
-def _decode_window(
-    container: InputContainer, stream: av.VideoStream, window: Window
-) -> Iterator[tuple[av.VideoFrame, float]]:
-    """Decode from the file's beginning and yield the window's frames with their times; unknown times are counted on."""
-    container.seek(round(window.origin_s * av.time_base), backward=True)
-    step_s = float(1 / (stream.average_rate or stream.guessed_rate or Fraction(25)))
-    next_s = window.origin_s
-    for packet in container.demux(stream):
-        for frame in _decode(packet):
-            time_s = next_s if frame.time is None else frame.time
-            next_s = time_s + step_s
-            if window.holds(time_s):
-                yield frame, time_s - window.origin_s
-            elif time_s - window.origin_s >= window.stop_s:
-                return
+def _decode_window(name: str, stream_index: int, window: Window) -> Iterator[tuple[av.VideoFrame, float]]:
+    """Decode a file opened afresh and yield the window's frames with their times; unknown times are counted on."""
+    with open_file(name) as container:
+        stream = container.streams[stream_index]
+        assert isinstance(stream, av.VideoStream)
+        stream.codec_context.thread_count = 1
+        step_s = float(1 / (stream.average_rate or stream.guessed_rate or Fraction(25)))
+        next_s = window.origin_s
+        for packet in container.demux(stream):
+            for frame in _decode(packet):
+                time_s = next_s if frame.time is None else frame.time
+                next_s = time_s + step_s
+                if window.holds(time_s):
+                    yield frame, time_s - window.origin_s
+                elif time_s - window.origin_s >= window.stop_s:
+                    return
 
 
 def _decode(packet: av.Packet) -> list[av.VideoFrame]:

@@ -1,6 +1,9 @@
-"""The part of a file that is read."""
+"""How a file is opened, and the part of it that is read."""
 
 from dataclasses import dataclass
+
+import av
+from av.container import InputContainer
 
 _ROUNDING_S = 5e-7
 
@@ -22,3 +25,15 @@ class Window:
             time_s: on the file's own clock.
         """
         return self.start_s - _ROUNDING_S <= time_s - self.origin_s < self.stop_s - _ROUNDING_S
+
+
+def open_file(name: str) -> InputContainer:
+    """Open a file that exists.
+
+    The `file:` prefix keeps a colon in the name from being read as a protocol; the whitelist keeps playlists off the
+    network; text in the header that is no UTF-8 is read with replacements.
+
+    Args:
+        name: path.
+    """
+    return av.open(f"file:{name}", metadata_errors="replace", options={"protocol_whitelist": "file"})
