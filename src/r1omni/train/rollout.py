@@ -1,0 +1,181 @@
+"""From clips to groups of graded answers: the order of clips, the rewards, and what a group is.
+
+The order is an endless chain of shuffled passes that depends on the seed alone; processes take turns in it. An answer
+is parsed once; each reward reads the parsed answer and the clip.
+"""
+
+import math
+import random
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from r1omni.core.clip import Answer, Clip
+from r1omni.core.errors import ConfigError, MediaError, NotReadyError
+from r1omni.core.instruction import parse_answer
+from r1omni.infer.cache import Features
+from r1omni.infer.engine import Engine, Generation
+
+
+@dataclass(frozen=True)
+class Reward:
+    """A named function with its weight in the sum."""
+
+    name: str
+    """`accuracy` and `format` are what the readiness check and the log call by these words."""
+    function: Callable[[Answer, Clip], float]
+    weight: float = 1.0
+
+
+@dataclass
+class Group:
+    """One prompt with its G answers."""
+
+    clip: Clip
+    features: Features
+    answers: list[Generation]
+    rewards: dict[str, list[float]]
+    """Name -> one value per answer, unweighted."""
+    totals: list[float]
+    """Weighted sums, one per answer."""
+    advantages: list[float] = field(default_factory=list)
+    counts: bool = True
+    """False leaves the group out of the loss."""
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether all answers got the same reward, so that nothing can be learnt."""
+        return max(self.totals) - min(self.totals) < 1e-6
+
+
+class ClipOrder:
+    """An endless order of clips: shuffled passes, one after the other.
+
+    Args:
+        clips: the clips.
+        seed: of the shuffles.
+        position: how many were taken before.
+    """
+
+    def __init__(self, clips: Sequence[Clip], seed: int, position: int = 0) -> None:
+        if not clips:
+            raise ConfigError("There are no clips to train on; check the manifest, the split and the fold.")
+        self.clips, self.seed, self.position = clips, seed, position
+        self._epoch, self._order = -1, list(range(len(clips)))
+
+    def take(self, count: int) -> list[Clip]:
+        """Return the next clips."""
+        taken = []
+        for place in range(self.position, self.position + count):
+            epoch, index = divmod(place, len(self.clips))
+            if epoch != self._epoch:
+                self._epoch, self._order = epoch, list(range(len(self.clips)))
+                random.Random(f"{self.seed}/{epoch}").shuffle(self._order)
+            taken.append(self.clips[self._order[index]])
+        self.position += count
+        return taken
+
+
+class Sampler:
+    """Samples groups and grades them.
+
+    Args:
+        engine: writes the answers.
+        rewards: what they are graded by.
+        instruction: what is asked.
+        num_generations: answers per prompt.
+        temperature: of the sampling.
+        max_completion_length: tokens of an answer.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        rewards: Sequence[Reward],
+        instruction: str,
+        *,
+        num_generations: int,
+        temperature: float,
+        max_completion_length: int,
+    ) -> None:
+        if num_generations < 2:
+            raise ConfigError(f"num_generations is {num_generations}; a group needs at least 2 answers to compare.")
+        if not rewards:
+            raise ConfigError("There are no rewards; pass at least one.")
+        self.engine, self.rewards, self.instruction = engine, rewards, instruction
+        self.num_generations, self.temperature = num_generations, temperature
+        self.max_completion_length = max_completion_length
+        self.failures: list[dict[str, Any]] = []
+        """Rewards that raised, to be recorded by the loop."""
+
+    def sample(self, clips: Sequence[Clip], seed: int) -> list[Group]:
+        """Return a group per clip.
+
+        Args:
+            clips: readable clips.
+            seed: with each clip's id, fixes what is drawn.
+        """
+        features = self.engine.features(clips)
+        written = self.engine.generate(
+            clips,
+            self.instruction,
+            num_samples=self.num_generations,
+            temperature=self.temperature,
+            max_new_tokens=self.max_completion_length,
+            seed=seed,
+        )
+        groups = []
+        for clip, entry, answers in zip(clips, features, written, strict=True):
+            if isinstance(entry, MediaError) or isinstance(answers, MediaError):
+                raise entry if isinstance(entry, MediaError) else answers
+            parsed = [parse_answer(answer.text) for answer in answers]
+            rewards = {r.name: [self._grade(r, answer, clip) for answer in parsed] for r in self.rewards}
+            totals = [sum(r.weight * rewards[r.name][i] for r in self.rewards) for i in range(len(answers))]
+            groups.append(Group(clip, entry, answers, rewards, totals))
+        return groups
+
+    def _grade(self, reward: Reward, answer: Answer, clip: Clip) -> float:
+        try:
+            value = float(reward.function(answer, clip))
+        except Exception as error:  # noqa: BLE001 - the boundary to rewards others write: recorded, counted, bounded
+            self.failures.append({"clip": clip.id, "reward": reward.name, "error": f"{type(error).__name__}: {error}"})
+            return 0.0
+        if not math.isfinite(value):
+            self.failures.append({"clip": clip.id, "reward": reward.name, "error": f"returned {value}"})
+            return 0.0
+        return value
+
+
+def check_ready(groups: Sequence[Group], min_format: float, min_accuracy: float) -> dict[str, float]:
+    """Refuse a start that is not good enough when sampled.
+
+    Args:
+        groups: sampled from the start.
+        min_format: share of well-formed answers that is needed.
+        min_accuracy: share of right answers that is needed.
+
+    Returns:
+        Both shares.
+
+    Raises:
+        NotReadyError: a share is below its floor.
+    """
+    answers = [parse_answer(answer.text) for group in groups for answer in group.answers]
+    if all("format" in group.rewards for group in groups):
+        formed = [value for group in groups for value in group.rewards["format"]]
+    else:
+        formed = [float(answer.well_formed) for answer in answers]
+    if all("accuracy" in group.rewards for group in groups):
+        right = [value for group in groups for value in group.rewards["accuracy"]]
+    else:
+        gold = [group.clip.label for group in groups for _ in group.answers]
+        right = [float(answer.answer == label) for answer, label in zip(answers, gold, strict=True)]
+    shares = {"format": statistics.fmean(formed), "accuracy": statistics.fmean(right)}
+    if shares["format"] < min_format or shares["accuracy"] < min_accuracy:
+        raise NotReadyError(
+            f"RLVR was not started: of {len(answers)} sampled answers {shares['format']:.0%} are well formed and "
+            f"{shares['accuracy']:.0%} are right; at least {min_format:.0%} and {min_accuracy:.0%} are needed, or it "
+            "learns empty answers. Train the cold start longer or on more examples, or lower min_format and min_accuracy."
+        )
+    return shares
