@@ -65,6 +65,10 @@ def read_manifest(path: Path | str) -> list[Clip]:
             ) from error
         except ManifestError as error:
             raise ManifestError(f"{path}:{number}: {error}") from error
+        except (RecursionError, OverflowError, ValueError) as error:
+            raise ManifestError(
+                f"{path}:{number}: cannot be read ({error}); expected a line such as an adapter writes"
+            ) from error
         line_of_id[clip.id] = number
         clips.append(clip)
     return clips
@@ -84,7 +88,7 @@ def write_manifest(path: Path | str, clips: Iterable[Clip]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     folder = path.parent.resolve()
     resolved: dict[Path, Path] = {}
-    lines: list[str] = []
+    lines: list[bytes] = []
     ids: set[str] = set()
     for clip in clips:
         if clip.id in ids:
@@ -96,7 +100,7 @@ def write_manifest(path: Path | str, clips: Iterable[Clip]) -> None:
         lines.append(_line(clip, os.path.relpath(resolved[parent] / clip.path.name, folder), path))
     handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+        with os.fdopen(handle, "wb") as file:
             file.writelines(lines)
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
@@ -162,13 +166,13 @@ def clip_from_record(record: Any, folder: Path) -> Clip:
     return Clip(**{**record, **seconds, "path": path, "labels": tuple(labels)})
 
 
-def _line(clip: Clip, relative: str, manifest: Path) -> str:
+def _line(clip: Clip, relative: str, manifest: Path) -> bytes:
     values = {name: getattr(clip, name) for name in FIELDS}
     values["path"] = Path(relative).as_posix()
     values["labels"] = list(clip.labels)
     record = {name: value for name, value in values.items() if value is not None and value != [] and value != {}}
     try:
         clip_from_record(record, manifest.parent)
-        return json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n"
-    except (TypeError, ValueError) as error:
+        return json.dumps(record, ensure_ascii=False, allow_nan=False).encode("utf-8") + b"\n"
+    except (TypeError, ValueError, RecursionError) as error:
         raise ManifestError(f"{manifest}: clip {clip.id!r} cannot be written ({error})") from error

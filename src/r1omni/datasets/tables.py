@@ -108,19 +108,14 @@ def _read_spreadsheet(path: Path) -> list[Row]:
         raise DatasetError(
             f"{path}: reading a spreadsheet needs openpyxl; {_MEND}, or save the sheet as CSV"
         ) from error
-    from zipfile import BadZipFile
-
     try:
         book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-    except (BadZipFile, KeyError, OSError, ValueError) as error:
-        raise DatasetError(f"{path}: not a readable .xlsx file ({error}); save it again, or as CSV") from error
-    try:
-        lines = book.worksheets[0].iter_rows(values_only=True)
-        header = [as_text(value) for value in next(lines, ())]
-        cells = ([as_text(value) for value in line] for line in lines)
-        return [dict(zip(header, row, strict=False)) for row in cells if any(row)]
-    finally:
+        lines = [[as_text(value) for value in line] for line in book.worksheets[0].iter_rows(values_only=True)]
         book.close()
+    except Exception as error:  # noqa: BLE001 a broken file raises whatever its zip and XML parsers raise
+        raise DatasetError(f"{path}: not a readable .xlsx file ({error}); save it again, or as CSV") from error
+    header = lines[0] if lines else []
+    return [dict.fromkeys(header, "") | dict(zip(header, row, strict=False)) for row in lines[1:] if any(row)]
 
 
 def _read_parquet(path: Path) -> list[Row]:
@@ -131,7 +126,7 @@ def _read_parquet(path: Path) -> list[Row]:
         raise DatasetError(f"{path}: reading Parquet needs pyarrow; {_MEND}, or save the table as CSV") from error
     try:
         records = parquet.read_table(path).to_pylist()
-    except (arrow.ArrowException, OSError) as error:
+    except (arrow.ArrowException, OSError, ValueError) as error:
         raise DatasetError(f"{path}: not a readable Parquet file ({error})") from error
     return [{key: as_text(value) for key, value in record.items()} for record in records]
 
