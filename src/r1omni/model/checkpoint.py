@@ -219,6 +219,12 @@ def official_processor(checkpoint: OfficialCheckpoint) -> HumanOmniProcessor:
             f"The tokenizer in {folder} has no chat template; expected one in tokenizer_config.json or "
             "chat_template.jinja. Copy it from the Qwen2.5 release the checkpoint was trained from."
         )
+    rows = checkpoint.config.text_config.vocab_size  # pyright: ignore
+    if len(tokenizer) > rows:
+        raise CheckpointError(
+            f"The tokenizer in {folder} has {len(tokenizer)} tokens, but model.embed_tokens.weight only {rows} rows. "
+            "Take tokenizer and weights from one release."
+        )
     router_tokenizer = BertTokenizer.from_pretrained(checkpoint.router_folder)
     processor = HumanOmniProcessor.from_config(checkpoint.config, tokenizer, router_tokenizer)
     vision = checkpoint.vision_folder
@@ -234,10 +240,8 @@ def official_generation_config(checkpoint: OfficialCheckpoint, processor: HumanO
         checkpoint: what `read_official` returned.
         processor: its processor.
     """
-    if (checkpoint.folder / "generation_config.json").is_file():
-        config = GenerationConfig.from_pretrained(checkpoint.folder)
-    else:
-        config = GenerationConfig()
+    path = checkpoint.folder / "generation_config.json"
+    config = GenerationConfig(**(read_json(path, "how the model generates") if path.is_file() else {}))
     tokenizer = processor.tokenizer
     if config.eos_token_id is None:
         config.eos_token_id = tokenizer.eos_token_id

@@ -154,7 +154,7 @@ def fetch(path_or_id: str, what: str, flag: str | None = None) -> Path:
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         raise CheckpointError(
-            f"{path_or_id}, {what}, is no folder here and did not download: {reason} {mend}"
+            f"{path_or_id}, {what}, is no folder here and did not download: {reason}. {mend}"
         ) from error
 
 
@@ -188,20 +188,29 @@ def read_official(folder: Path, towers: Towers) -> OfficialCheckpoint:
             sources[name] = stored
     expected = expected_shapes(config)
     _add_towers(sources, expected, folders, towers, config, problems)
-    for name, stored in sources.items():
-        if name not in expected:
-            problems.append(f"{stored.key} in {stored.file} is not expected: config.json's sizes leave no room for it.")
-        elif expected[name] != stored.shape:
-            problems.append(
-                f"{stored.key} in {stored.file} has shape {list(stored.shape)}; config.json's sizes ask for "
-                f"{list(expected[name])}. Take config.json and weights from one release."
-            )
+    problems += _misfits(sources, expected)
     for part, names in _missing_by_part(sources, expected).items():
         problems.append(
             f"{part}: {len(names)} of its tensors are missing, the first is {names[0]}, from {folder}. "
             "Download the folder again, or take a release that holds it."
         )
     return OfficialCheckpoint(folder, config, sources, unread, folders["router"], folders["vision"], problems)
+
+
+def _misfits(sources: dict[str, Stored], expected: dict[str, tuple[int, ...]]) -> list[str]:
+    """Say which tensors do not fit; the towers' come first, for one wrong tower makes others not fit either."""
+    towers, others = [], []
+    for name, stored in sources.items():
+        flag = _TOWER_FLAGS.get(part_of(name))
+        mend = f"Name the tower it was made with: {flag}." if flag else "Take config.json and weights from one release."
+        if name not in expected:
+            found = "is not expected: config.json's sizes leave no room for it."
+        elif expected[name] != stored.shape:
+            found = f"has shape {list(stored.shape)}; the configuration asks for {list(expected[name])}."
+        else:
+            continue
+        (towers if flag else others).append(f"{stored.key} in {stored.file} {found} {mend}")
+    return towers + others
 
 
 def expected_shapes(config: HumanOmniConfig) -> dict[str, tuple[int, ...]]:

@@ -1,0 +1,311 @@
+"""Published folders: reading, inspecting, converting, and what is said about broken ones."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from r1omni.core.errors import CheckpointError
+from r1omni.model import official
+from r1omni.model.checkpoint import convert_checkpoint, inspect_checkpoint, load_model
+from r1omni.model.presets import build_model, preset_config
+from r1omni.model.processing import HumanOmniProcessor
+from r1omni.model.tokenizer import build_tokenizers
+
+SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
+
+
+def _published_name(name: str) -> str:
+    """Our name as the published state dict has it."""
+    for theirs, ours in official._RENAMES:
+        if name.startswith(ours):
+            return theirs + name.removeprefix(ours)
+    raise AssertionError(name)
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as the official code writes it, towers and router beside it."""
+    root = tmp_path_factory.mktemp("published")
+    tokenizer, router_tokenizer = build_tokenizers(["which emotion is the most obvious to you?"], 320)
+    config = preset_config(
+        "tiny",
+        text_config={"vocab_size": 384, "num_hidden_layers": 2},
+        router_config={"vocab_size": len(router_tokenizer)},
+        gate_hidden_size=16,
+    )
+    model = build_model(config)
+    folder = root / "checkpoint"
+    tokenizer.save_pretrained(folder)
+    parts = {name: getattr(config, f"{name}_config").to_dict() for name in ("vision", "audio", "router", "text")}
+    flat = {
+        **{k: v for k, v in parts["text"].items() if k in official._QWEN2_FIELDS},
+        "model_type": "HumanOmni_qwen2",
+        "mm_projector_type": "all_in_one_small",
+        "mm_vision_tower": "towers/siglip",
+        "mm_audio_tower": "/mnt/data/author/whisper-large-v3",
+        "mm_vision_select_layer": -2,
+        "num_frames": 4,
+        "torch_dtype": "float32",
+    }
+    (folder / "config.json").write_text(json.dumps(flat))
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": tokenizer.eos_token_id}))
+    state = {_published_name(k): v.clone() for k, v in model.state_dict().items() if k != "lm_head.weight"}
+    vision = "model.vision_tower.vision_tower.vision_model."
+    unread = {
+        vision + "post_layernorm.weight": torch.ones(96),
+        vision + "encoder.layers.4.mlp.fc1.bias": torch.ones(192),
+    }
+    save_file(state | unread, folder / SINGLE, {"format": "pt"})
+    for name, prefix, ours in (
+        ("siglip", "vision_model.", "vision_tower."),
+        ("whisper", "model.encoder.", "audio_tower."),
+        ("bert", "bert.", "router."),
+    ):
+        tower = root / "towers" / name
+        tower.mkdir(parents=True)
+        own = {k.removeprefix(ours): v.clone() for k, v in model.state_dict().items() if k.startswith(ours)}
+        own = {k.replace("layers.", "encoder.layers.") if name == "siglip" else k: v for k, v in own.items()}
+        own = {k.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta"): v
+               for k, v in own.items()}  # fmt: skip
+        save_file({prefix + k: v for k, v in own.items()}, tower / SINGLE, {"format": "pt"})
+        part = {"siglip": "vision", "whisper": "audio", "bert": "router"}[name]
+        (tower / "config.json").write_text(json.dumps(parts[part] | {"model_type": parts[part]["model_type"]}))
+    router_tokenizer.save_pretrained(root / "towers" / "bert")
+    return root
+
+
+@pytest.fixture
+def copy(published: Path, tmp_path: Path) -> Path:
+    shutil.copytree(published, tmp_path / "copy")
+    return tmp_path / "copy"
+
+
+def _towers(root: Path) -> dict[str, str]:
+    return {part: str(root / "towers" / name) for part, name in
+            (("vision", "siglip"), ("audio", "whisper"), ("router", "bert"))}  # fmt: skip
+
+
+def _edit_config(root: Path, folder: str = "checkpoint", **fields: Any) -> None:
+    path = root / folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | fields))
+
+
+def _edit_weights(root: Path, edit: Callable[[dict[str, torch.Tensor]], None], folder: str = "checkpoint") -> None:
+    path = root / folder / SINGLE
+    state = load_file(path)
+    edit(state)
+    save_file(state, path, {"format": "pt"})
+
+
+def _shard(root: Path, weight_map: dict[str, str] | None = None) -> None:
+    folder = root / "checkpoint"
+    keys = load_file(folder / SINGLE)
+    (folder / SINGLE).rename(folder / "model-00001-of-00002.safetensors")
+    (folder / INDEX).write_text(
+        json.dumps({"weight_map": dict.fromkeys(keys, "model-00001-of-00002.safetensors") | (weight_map or {})})
+    )
+
+
+def _cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1000])
+
+
+MALFORMED: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
+    "no config": (lambda r: (r / "checkpoint/config.json").unlink(), ("config.json is missing", "Download")),
+    "config is no JSON": (lambda r: (r / "checkpoint/config.json").write_text("<html>"), ("config.json is not JSON",)),
+    "config is a list": (lambda r: (r / "checkpoint/config.json").write_text("[]"), ("holds a list", "JSON object")),
+    "another model": (lambda r: _edit_config(r, model_type="llama"), ("model_type 'llama'", "HumanOmni_qwen2")),
+    "another projector": (
+        lambda r: _edit_config(r, mm_projector_type="stc_connector"),
+        ("mm_projector_type 'stc_connector'", "all_in_one_small"),
+    ),
+    "grid and projector": (lambda r: _edit_config(r, mm_projector_type="all_in_one"), ("odd patch grid",)),
+    "no weights": (lambda r: (r / "checkpoint" / SINGLE).unlink(), ("holds no weights", SINGLE)),
+    "pickled weights": (
+        lambda r: (r / "checkpoint" / SINGLE).rename(r / "checkpoint/pytorch_model.bin"),
+        ("pytorch_model.bin, a pickle", "weights_only=True"),
+    ),
+    "pointer": (
+        lambda r: (r / "checkpoint" / SINGLE).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0"),
+        ("Git LFS pointer", "git lfs pull"),
+    ),
+    "cut short": (lambda r: _cut(r / "checkpoint" / SINGLE), ("cut short", SINGLE, "Download")),
+    "empty file": (lambda r: (r / "checkpoint" / SINGLE).write_bytes(b""), ("(0 bytes) is cut short",)),
+    "shard missing": (
+        lambda r: _shard(r, {"model.norm.weight": "model-00002-of-00002.safetensors"}),
+        ("model-00002-of-00002.safetensors is missing", "model.norm.weight"),
+    ),
+    "index names an absent key": (
+        lambda r: _shard(r, {"model.layers.9.x": "model-00001-of-00002.safetensors"}),
+        ("lacks model.layers.9.x", INDEX),
+    ),
+    "index without map": (
+        lambda r: (r / "checkpoint" / INDEX).write_text("{}"),
+        ("has no weight_map",),
+    ),
+    "missing key": (
+        lambda r: _edit_weights(r, lambda s: s.pop("model.bert_gate.2.bias")),
+        ("gate: 1 of its tensors are missing", "gate.2.bias"),
+    ),
+    "half a tower": (
+        lambda r: _edit_weights(r, lambda s: s.pop("model.audio_tower.audio_tower.encoder.conv1.weight")),
+        ("audio tower: 1 of its tensors", "audio_tower.conv1.weight"),
+    ),
+    "unexpected key": (
+        lambda r: _edit_weights(r, lambda s: s.update({"model.spatial.weight": torch.zeros(2)})),
+        ("model.spatial.weight", "belongs to no part"),
+    ),
+    "more layers than the config": (
+        lambda r: _edit_config(r, num_hidden_layers=1),
+        ("model.layers.1.", "is not expected", "config.json"),
+    ),
+    "wrong shape": (
+        lambda r: _edit_weights(r, lambda s: s.update({"model.norm.weight": torch.zeros(64)})),
+        ("model.norm.weight", "[64]", "[128]", "one release"),
+    ),
+    "quantised": (
+        lambda r: _edit_weights(r, lambda s: s.update({"model.norm.weight": torch.zeros(128, dtype=torch.int8)})),
+        ("model.norm.weight", "I8", "Quantised"),
+    ),
+    "no tokenizer": (
+        lambda r: [p.unlink() for p in (r / "checkpoint").glob("tokenizer*")],
+        ("holds no tokenizer", "tokenizer.json"),
+    ),
+    "no chat template": (
+        lambda r: (r / "checkpoint/chat_template.jinja").unlink(),
+        ("no chat template", "tokenizer_config.json"),
+    ),
+    "tokenizer of another release": (
+        lambda r: (_edit_config(r, vocab_size=200), _edit_weights(r, _shrink_table)),
+        ("tokens, but model.embed_tokens.weight only 200 rows",),
+    ),
+    "no router vocabulary": (
+        lambda r: [p.unlink() for p in (r / "towers/bert").glob("*token*")],
+        ("holds no vocab.txt", "--router"),
+    ),
+    "router of another kind": (
+        lambda r: _edit_config(r, "towers/bert", model_type="roberta"),
+        ("'roberta'", "must be a BERT", "--router"),
+    ),
+    "vision tower of another kind": (
+        lambda r: _edit_config(r, "towers/siglip", model_type="clip"),
+        ("'clip'", "must be a SigLIP", "--vision"),
+    ),
+    "audio tower of another kind": (
+        lambda r: _edit_config(r, "towers/whisper", model_type="hubert"),
+        ("'hubert'", "must be a Whisper", "--audio"),
+    ),
+    "tower of another size": (
+        lambda r: _edit_config(r, "towers/siglip", hidden_size=48),
+        ("vision_model", "[96]", "[48]", "--vision"),
+    ),
+    "generation settings": (
+        lambda r: (r / "checkpoint/generation_config.json").write_text("{"),
+        ("generation_config.json is not JSON",),
+    ),
+}
+
+
+def _shrink_table(state: dict[str, torch.Tensor]) -> None:
+    state["model.embed_tokens.weight"] = state["model.embed_tokens.weight"][:200].clone()
+
+
+@pytest.mark.parametrize("case", MALFORMED)
+def test_a_malformed_checkpoint_names_what_is_wrong_and_the_mend(copy: Path, case: str) -> None:
+    spoil, said = MALFORMED[case]
+    spoil(copy)
+    with pytest.raises(CheckpointError) as caught:
+        load_model(copy / "checkpoint", **_towers(copy))  # pyright: ignore
+    for words in said:
+        assert words in str(caught.value)
+    with pytest.raises(CheckpointError):
+        convert_checkpoint(copy / "checkpoint", copy / "out", **_towers(copy))  # pyright: ignore
+    assert not (copy / "out").exists()
+
+
+def _drop(*prefixes: str) -> Callable[[dict[str, torch.Tensor]], None]:
+    def edit(state: dict[str, torch.Tensor]) -> None:
+        for key in [k for k in state if k.startswith(prefixes)]:
+            del state[key]
+
+    return edit
+
+
+@pytest.mark.parametrize(
+    ("flag", "prefix"),
+    [("vision", "model.vision_tower."), ("audio", "model.audio_tower."), ("router", "model.bert_model.")],
+)
+def test_a_missing_tower_is_taken_from_its_folder_or_asked_for(copy: Path, flag: str, prefix: str) -> None:
+    whole, _ = load_model(copy / "checkpoint", **_towers(copy), dtype=torch.float32)  # pyright: ignore
+    _edit_weights(copy, _drop(prefix))
+    model, _ = load_model(copy / "checkpoint", **_towers(copy), dtype=torch.float32)  # pyright: ignore
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), whole.parameters(), strict=True))
+    with pytest.raises(CheckpointError, match=f"--{flag}"):
+        load_model(copy / "checkpoint", **(_towers(copy) | {flag: "./nowhere"}))  # pyright: ignore
+
+
+def test_a_tower_path_of_the_training_machine_is_not_needed_where_the_recorded_folder_exists(copy: Path) -> None:
+    towers = _towers(copy)
+    del towers["vision"]  # config.json says towers/siglip
+    load_model(copy / "checkpoint", **towers)  # pyright: ignore
+    del towers["audio"]  # config.json says /mnt/data/author/whisper-large-v3, and the sizes are no published ones
+    with pytest.raises(CheckpointError, match="sizes of the audio tower cannot be known.*--audio openai/whisper"):
+        load_model(copy / "checkpoint", **towers)  # pyright: ignore
+
+
+def test_inspect_reports_parts_and_every_problem_without_loading(copy: Path) -> None:
+    report = inspect_checkpoint(copy / "checkpoint", **_towers(copy))  # pyright: ignore
+    assert (report.layout, report.problems) == ("official", ())
+    parts = {part.name: part for part in report.parts}
+    assert parts["gate"].num_parameters == 64 * 16 + 16 + 16 * 3 + 3
+    assert parts["gate"].dtypes == ("F32",)
+    assert report.num_unread_parameters == 96 + 192
+    _edit_weights(copy, _drop("model.bert_gate.2.bias", "model.norm"))
+    problems = inspect_checkpoint(copy / "checkpoint", **_towers(copy)).problems  # pyright: ignore
+    assert len(problems) == 2
+
+
+def test_an_untied_file_of_a_tied_model_keeps_the_embeddings(copy: Path) -> None:
+    _edit_weights(copy, lambda s: s.update({"lm_head.weight": torch.zeros(384, 128)}))
+    model, _ = load_model(copy / "checkpoint", **_towers(copy))  # pyright: ignore
+    assert model.lm_head.weight is model.language_model.embed_tokens.weight
+    assert model.lm_head.weight.any()
+
+
+@torch.no_grad()
+def test_converted_folder_is_whole_and_gives_identical_logits(copy: Path) -> None:
+    before, processor = load_model(copy / "checkpoint", **_towers(copy), dtype=torch.float32)  # pyright: ignore
+    out = convert_checkpoint(copy / "checkpoint", copy / "own", **_towers(copy), shard_bytes=500_000)  # pyright: ignore
+    shutil.rmtree(copy / "towers")
+    shutil.rmtree(copy / "checkpoint")
+    after, reader = load_model(out, dtype=torch.float32)
+    assert inspect_checkpoint(out).problems == ()
+    text = processor.process_text(["which emotion?"], [False], [False], [0])
+    assert torch.equal(reader.process_text(["which emotion?"], [False], [False], [0])["input_ids"], text["input_ids"])
+    assert torch.equal(before(**text).logits, after(**text).logits)
+    with pytest.raises(CheckpointError, match="exists"):
+        convert_checkpoint(out, out)
+    with pytest.raises(CheckpointError, match="not a published HumanOmni folder"):
+        convert_checkpoint(out, copy / "again")
+    assert isinstance(reader, HumanOmniProcessor)
+
+
+def test_own_folder_with_a_missing_key_or_shape_is_refused(copy: Path) -> None:
+    out = convert_checkpoint(copy / "checkpoint", copy / "own", **_towers(copy))  # pyright: ignore
+    _edit_weights(copy, _drop("gate.2.bias"), "own")
+    with pytest.raises(CheckpointError, match="gate.2.bias is missing"):
+        load_model(out)
+    _edit_weights(copy, lambda s: s.update({"gate.2.bias": torch.zeros(4)}), "own")
+    with pytest.raises(CheckpointError, match=r"gate\.2\.bias .* has shape \[4\]; config.json asks for \[3\]"):
+        load_model(out)
+
+
+def test_no_folder_and_no_hub_id_is_said_so() -> None:
+    with pytest.raises(CheckpointError, match="no folder and no hub id"):
+        load_model("./nowhere")
