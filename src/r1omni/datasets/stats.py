@@ -14,6 +14,8 @@ import numpy as np
 from r1omni.core.clip import Clip
 
 _BAR_WIDTH = 40
+_CHARACTER_PX = 8
+"""Width of a letter in the picture, on the safe side."""
 _LENGTH_EDGES_S = (0, 1, 2, 3, 5, 10, 20, 30, 60)
 
 
@@ -72,18 +74,20 @@ def stats_svg(stats: Mapping[str, Any]) -> str:
         stats: what `manifest_stats` returned.
     """
     parts, y = [], 28
+    tables = _tables(stats)
+    left = 30 + _CHARACTER_PX * min(max((len(name) for _, table in tables for name in table), default=0), 40)
     parts.append(f'<text x="12" y="{y}" font-weight="bold">{stats["clips"]:,} clips in {stats["files"]:,} files</text>')
-    for title, table in _tables(stats):
+    for title, table in tables:
         y += 34
         parts.append(f'<text x="12" y="{y}" font-weight="bold">{escape(title)}</text>')
         most = max(table.values()) or 1
         for name, count in table.items():
             y += 22
             width = 360 * count / most
-            parts.append(f'<text x="150" y="{y}" text-anchor="end">{escape(name)}</text>')
-            parts.append(f'<rect x="160" y="{y - 12}" width="{width:.1f}" height="15" fill="#3d6d99"/>')
-            parts.append(f'<text x="{168 + width:.1f}" y="{y}">{count:,}</text>')
-    size = f'width="620" height="{y + 24}" viewBox="0 0 620 {y + 24}"'
+            parts.append(f'<text x="{left - 10}" y="{y}" text-anchor="end">{escape(name[:40])}</text>')
+            parts.append(f'<rect x="{left}" y="{y - 12}" width="{width:.1f}" height="15" fill="#3d6d99"/>')
+            parts.append(f'<text x="{left + 8 + width:.1f}" y="{y}">{count:,}</text>')
+    size = f'width="{left + 460}" height="{y + 24}" viewBox="0 0 {left + 460} {y + 24}"'
     style = 'font-family="sans-serif" font-size="14" fill="#222"'
     background = '<rect width="100%" height="100%" fill="#fff"/>'
     return f'<svg xmlns="http://www.w3.org/2000/svg" {size} {style}>{background}{"".join(parts)}</svg>\n'
