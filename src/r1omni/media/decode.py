@@ -190,21 +190,23 @@ def _demux(
         container.seek(round((window.origin_s + window.start_s - _MARGIN_S) * av.time_base), backward=True)
     streams = [stream for stream in (pictures_stream, sound_stream) if stream is not None]
     ends_s = {stream.index: 0.0 for stream in streams}
+    ticks_s = {stream.index: float(stream.time_base or 0) for stream in streams}
     going_on = set(ends_s)
     for packet in container.demux(streams):
-        index = packet.stream.index
+        index = packet.stream_index
         if index not in going_on:
             continue
-        time = packet.dts if packet.dts is not None else packet.pts
-        if time is not None and packet.time_base is not None:
-            end = (time if packet.pts is None else packet.pts) + (packet.duration or 0)
-            ends_s[index] = max(ends_s[index], float(end * packet.time_base) - window.origin_s)
-            if float(time * packet.time_base) > window.origin_s + window.stop_s + _MARGIN_S:
+        pts, dts = packet.pts, packet.dts
+        time = dts if dts is not None else pts
+        if time is not None:
+            end_s = ((time if pts is None else pts) + (packet.duration or 0)) * ticks_s[index] - window.origin_s
+            ends_s[index] = max(ends_s[index], end_s)
+            if time * ticks_s[index] - window.origin_s > window.stop_s + _MARGIN_S:
                 going_on.remove(index)
                 if not going_on:
                     break
                 continue
-        if sound is not None and packet.stream is sound_stream:
+        if sound is not None and sound_stream is not None and index == sound_stream.index:
             sound.feed(packet)
         else:
             packets.add(packet)

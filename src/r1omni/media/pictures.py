@@ -36,11 +36,10 @@ class PacketList:
     """The packets of the picture track, in decoding order."""
 
     pts: list[int | None] = field(default_factory=list)
-    dts: list[int | None] = field(default_factory=list)
     keyframes: list[int] = field(default_factory=list)
     """Positions in `pts`."""
-    frame_duration_s: float = 0.0
-    """Of the last packet that tells one."""
+    last_duration: int = 0
+    """Of the last packet that tells one, in ticks of the track."""
 
     def add(self, packet: av.Packet) -> None:
         """Note one packet.
@@ -52,10 +51,8 @@ class PacketList:
             return
         if packet.is_keyframe:
             self.keyframes.append(len(self.pts))
-        if packet.duration and packet.time_base:
-            self.frame_duration_s = float(packet.duration * packet.time_base)
+        self.last_duration = packet.duration or self.last_duration
         self.pts.append(packet.pts)
-        self.dts.append(packet.dts)
 
 
 @dataclass(frozen=True)
@@ -87,7 +84,7 @@ def read_pictures(
     """
     taken = _take_by_packets(container, stream, packets, window, num_frames)
     if taken is None:
-        taken = _take_by_decoding(container.name.removeprefix("file:"), stream.index, packets, window, num_frames)
+        taken = _take_by_decoding(container.name.removeprefix("file:"), stream.index, window, num_frames)
     return taken
 
 
@@ -98,27 +95,27 @@ def _take_by_packets(
     window: Window,
     num_frames: int,
 ) -> Pictures | None:
-    time_base = stream.time_base
+    tick_s = float(stream.time_base or 0)
     known = [pts for pts in packets.pts if pts is not None]
-    if time_base is None or stream.codec_context.name not in _COUNTABLE_CODECS or len(known) != len(packets.pts):
+    if not tick_s or stream.codec_context.name not in _COUNTABLE_CODECS or len(known) != len(packets.pts):
         return None
-    shown = sorted(pts for pts in known if window.holds(float(pts * time_base)))
+    shown = sorted(pts for pts in known if window.holds(pts * tick_s))
     if not shown or len(set(shown)) != len(shown):
         return None
     targets = [shown[i] for i in sample_frame_indices(len(shown), num_frames)]
     pictures: dict[int, np.ndarray] = {}
     shape: tuple[int, int] | None = None
     for keyframe_position, wanted in _group_by_keyframe(packets, set(targets)).items():
-        start = packets.dts[keyframe_position]
-        container.seek(known[keyframe_position] if start is None else start, stream=stream, backward=True)
+        # Containers look the key frame up by its presentation time; its decoding time would find the one before.
+        container.seek(known[keyframe_position], stream=stream, backward=True)
         for pts, frame in _decode_until(container, stream, wanted):
             picture = _convert(frame, shape)
             shape = shape or picture.shape[:2]
             pictures[pts] = picture
     if not pictures.keys() >= set(targets):
         return None
-    times_s = np.array([float(pts * time_base) - window.origin_s for pts in targets])
-    span_s = float((shown[-1] - shown[0]) * time_base) + packets.frame_duration_s
+    times_s = np.array([pts * tick_s - window.origin_s for pts in targets])
+    span_s = (shown[-1] - shown[0] + packets.last_duration) * tick_s
     return Pictures(np.stack([pictures[pts] for pts in targets]), times_s, span_s)
 
 
@@ -155,7 +152,6 @@ def _decode_until(
 def _take_by_decoding(
     name: str,
     stream_index: int,
-    packets: PacketList,
     window: Window,
     num_frames: int,
 ) -> Pictures | None:
@@ -173,7 +169,8 @@ def _take_by_decoding(
             pictures[index] = picture
         if len(pictures) == len(wanted):
             break
-    span_s = times_s[-1] - times_s[0] + packets.frame_duration_s
+    step_s = (times_s[-1] - times_s[0]) / max(1, len(times_s) - 1)
+    span_s = times_s[-1] - times_s[0] + step_s
     return Pictures(np.stack([pictures[i] for i in indices]), np.array([times_s[i] for i in indices]), span_s)
 
 
