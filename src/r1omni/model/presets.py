@@ -29,7 +29,7 @@ PRESETS: dict[str, dict[str, Any]] = {
             "num_hidden_layers": 5,
             "num_attention_heads": 4,
             "image_size": 64,
-            "patch_size": 8,
+            "patch_size": 16,
         },
         "audio_config": {
             "d_model": 96,
@@ -47,16 +47,17 @@ PRESETS: dict[str, dict[str, Any]] = {
             "vocab_size": 512,
         },
         "text_config": {
-            "hidden_size": 128,
+            "hidden_size": 96,
             "num_hidden_layers": 4,
             "num_attention_heads": 4,
             "num_key_value_heads": 2,
-            "intermediate_size": 384,
+            "intermediate_size": 288,
             "vocab_size": 1024,
             "max_position_embeddings": 2048,
             "tie_word_embeddings": True,
         },
         "num_frames": 4,
+        "audio_pool": 6,
         "gate_hidden_size": 64,
     },
     "0.5b": {

@@ -39,6 +39,7 @@ from r1omni.model.presets import build_model, preset_config
 from r1omni.model.processing import HumanOmniProcessor
 from r1omni.model.tokenizer import build_tokenizers
 from r1omni.reproduce.examples import caption_examples, knowledge_examples, label_examples, reasoned_examples
+from r1omni.reproduce.gallery import build_report
 from r1omni.reproduce.table import Question, answer_corpus, compare_runs, controls, hallucination_rate, table_row
 from r1omni.scoring.grade import grade
 from r1omni.scoring.metrics import uar, war
@@ -46,6 +47,7 @@ from r1omni.scoring.rewards import REWARDS
 from r1omni.synth.corpus import CORPORA, make_corpus, targets_path
 from r1omni.synth.words import CAPTION_INSTRUCTION, KNOWLEDGE_INSTRUCTION
 from r1omni.synth.world import Noise
+from r1omni.train.grpo import Reward, train_grpo
 from r1omni.train.sft import Example, train_sft
 from r1omni.train.towers import train_tower
 
@@ -138,7 +140,7 @@ def make_towers(recipe: Recipe) -> None:
     )
     model = build_model(config, seed=recipe.seed)
     processor = HumanOmniProcessor.from_config(config, language, router)
-    pictures, landmarks, sounds, voices, classes = tower_examples(processor, clips)
+    pictures, landmarks, sounds, voices, classes = tower_examples(processor, clips, config.audio_pool)
     vision = train_tower(
         lambda x: model.encode_video(x.unsqueeze(1).float() / 127.5 - 1).squeeze(1),
         model.vision_tower,
@@ -167,7 +169,7 @@ def make_towers(recipe: Recipe) -> None:
 
 
 def tower_examples(
-    processor: HumanOmniProcessor, clips: list[Clip]
+    processor: HumanOmniProcessor, clips: list[Clip], pool: int
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]:
     """Read the inputs and targets of the tower stage: 8-bit pictures, landmarks, log-mel, voice curves, class ids."""
     num_frames, num_tokens = processor.num_frames, processor.audio_tokens
@@ -179,14 +181,14 @@ def tower_examples(
             landmarks = torch.from_numpy(targets["landmarks"]).float()
             voice = torch.from_numpy(targets["voice"]).float()
         landmarks = landmarks[sample_frame_indices(len(landmarks), num_frames)].flatten(1)
-        # The curves have a step every 20 ms; the tower pools three into a token and hears silence after the clip.
-        steps = 3 * num_tokens
+        # The curves have a step every 20 ms, as the tower before its pooling; after the clip it hears silence.
+        steps = pool * num_tokens
         silence = torch.tensor([0.0, float(voice[:, 1].min()), 0.0]).expand(max(0, steps - len(voice)), 3)
-        voice = torch.cat([voice, silence])[:steps].unflatten(0, (num_tokens, 3)).mean(1)
+        voice = torch.cat([voice, silence])[:steps].unflatten(0, (num_tokens, pool)).mean(1)
         return pictures, landmarks, inputs["input_features"], voice
 
-    with ThreadPoolExecutor(2) as pool:
-        pictures, landmarks, sounds, voices = zip(*pool.map(read, clips), strict=True)
+    with ThreadPoolExecutor(2) as threads:
+        pictures, landmarks, sounds, voices = zip(*threads.map(read, clips), strict=True)
     sentences = sorted({clip.subtitle or "" for clip in clips})
     classes = {"sentence": torch.tensor([sentences.index(clip.subtitle or "") for clip in clips])}
     for name in ("room", "clothing", "speaker"):
@@ -381,6 +383,13 @@ def evaluate_models(recipe: Recipe) -> dict[str, Any]:
     }
     write_atomically(recipe.out / "table.json", json.dumps(table, indent=1) + "\n")
     return table
+
+
+def write_report(recipe: Recipe) -> None:
+    """Write report.html, one offline file."""
+    tests = {corpus: corpus_clips(recipe, corpus, "test") for corpus in TEST_CORPORA}
+    page = build_report(recipe.out, list(INSTRUCTIONS), tests, recipe.settings.gallery_clips)
+    write_atomically(recipe.out / "report.html", page)
 
 
 def evaluation_folder(recipe: Recipe, model: str, corpus: str) -> Path:
