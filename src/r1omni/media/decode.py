@@ -162,6 +162,10 @@ def _choose_streams(container: InputContainer, request: _Request) -> tuple[Video
 def _require(request: _Request, has_pictures: bool, has_sound: bool, has_packets: bool) -> None:
     """Refuse a clip without what was asked for, or without anything."""
     part = "" if request.is_whole else f" between {request.window.start_s} and {request.window.stop_s} s"
+    if has_packets and not has_pictures and request.is_whole:
+        raise MediaError(
+            "unreadable", f"{request.name}: no picture can be decoded; get the file again, or read only its sound"
+        )
     if not has_pictures and request.modality in ("video", "video+audio"):
         raise MediaError(
             "no-frames",
@@ -173,8 +177,7 @@ def _require(request: _Request, has_pictures: bool, has_sound: bool, has_packets
             f"{request.name}: no sound{part}; read its pictures with modality 'video' or 'auto', or leave it out",
         )
     if not has_pictures and not has_sound:
-        found = "no picture can be decoded" if has_packets else "no picture and no sound"
-        raise MediaError("no-frames", f"{request.name}: {found}{part}; get the file again, or leave it out")
+        raise MediaError("no-frames", f"{request.name}: no picture and no sound{part}; get it again, or leave it out")
 
 
 def _demux(
@@ -237,17 +240,11 @@ def _truncated(name: str, intact_s: float) -> MediaError:
     )
 
 
-def _explain(request_name: str, is_cut: bool, error: Exception) -> MediaError:
+def _explain(name: str, is_cut: bool, error: Exception) -> MediaError:
     """Turn an error of FFmpeg into ours."""
-    if isinstance(error, PermissionError):
-        return MediaError("missing", f"{request_name}: may not be read; change its permissions")
     if is_cut:
-        return _truncated(request_name, 0.0)
+        return _truncated(name, 0.0)
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
     if isinstance(error, InvalidDataError):
-        return MediaError(
-            "not-media", f"{request_name}: is no video, sound file or image ({reason}); check what it holds"
-        )
-    return MediaError(
-        "unreadable", f"{request_name}: cannot be decoded ({reason}); write it again as H.264 and AAC in mp4"
-    )
+        return MediaError("not-media", f"{name}: is no video, sound file or image ({reason}); check what it holds")
+    return MediaError("unreadable", f"{name}: cannot be decoded ({reason}); write it again as H.264 and AAC in mp4")

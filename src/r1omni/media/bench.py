@@ -1,0 +1,138 @@
+"""Measures how fast clips are read, beside the readers people use otherwise.
+
+Every reader runs alone in its own process, so that its peak memory is its own. The clip is made on the spot: moving
+texture at 25 frames a second with 44.1 kHz stereo sound. A reader that is not installed is left out.
+"""
+
+import importlib.util
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+from r1omni.media.decode import load_media
+from r1omni.media.sample import sample_frame_indices
+
+_FPS, _SOUND_RATE_HZ, _NUM_FRAMES = 25, 44100, 8
+
+
+def bench_media(
+    clip_seconds: float = 5, size: tuple[int, int] = (640, 360), repeats: int = 20
+) -> dict[str, dict[str, Any]]:
+    """Read one made clip again and again with every reader that is installed.
+
+    Args:
+        clip_seconds: length of the clip.
+        size: width and height in pixels, even.
+        repeats: readings to time; one more comes first, untimed.
+
+    Returns:
+        Reader -> `clips_per_s`, `median_s`, `peak_memory_mib` (of the whole process; None off Linux) and `reads_sound`. `ours` takes 8
+        frames and 16 kHz mono sound; `full-decode` decodes every frame and all sound with the same library.
+    """
+    installed = [name for name in READERS if name in ("ours", "full-decode") or importlib.util.find_spec(name)]
+    with tempfile.TemporaryDirectory() as folder:
+        clip = Path(folder) / "clip.mp4"
+        _make_clip(clip, clip_seconds, size)
+        return {name: _measure_alone(name, clip, repeats) for name in installed}
+
+
+def _measure_alone(name: str, clip: Path, repeats: int) -> dict[str, Any]:
+    command = [sys.executable, "-m", "r1omni.media.bench", name, str(clip), str(repeats)]
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def _measure_here(name: str, clip: str, repeats: int) -> dict[str, Any]:
+    read, reads_sound = READERS[name]
+    read(clip)
+    times_s = []
+    for _ in range(repeats):
+        start_s = time.perf_counter()
+        read(clip)
+        times_s.append(time.perf_counter() - start_s)
+    return {
+        "clips_per_s": repeats / sum(times_s),
+        "median_s": float(np.median(times_s)),
+        "peak_memory_mib": _peak_memory_mib(),
+        "reads_sound": reads_sound,
+    }
+
+
+def _peak_memory_mib() -> float | None:
+    """Read this process's own peak from Linux; getrusage would count the parent's as well."""
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        return None
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+
+
+def _make_clip(path: Path, clip_seconds: float, size: tuple[int, int]) -> None:
+    width, height = size
+    rng = np.random.default_rng(0)
+    texture = np.repeat(np.repeat(rng.integers(0, 256, (height // 4, width // 4, 3), dtype=np.uint8), 8, 0), 8, 1)
+    with av.open(str(path), "w", options={"movflags": "+faststart"}) as container:
+        pictures = container.add_stream("libx264", rate=_FPS, options={"preset": "veryfast"})
+        pictures.width, pictures.height, pictures.pix_fmt = width, height, "yuv420p"
+        sound = container.add_stream("aac", rate=_SOUND_RATE_HZ, layout="stereo")
+        for index in range(round(clip_seconds * _FPS)):
+            y, x = (int(room / 2 * (1 + np.sin(index / 15 + room))) for room in (height // 2, width // 2))
+            noise = rng.integers(-6, 7, (height, width, 1))
+            frame = np.clip(texture[y : y + height, x : x + width] // 2 + 60 + noise, 0, 255).astype(np.uint8)
+            container.mux(pictures.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(pictures.encode(None))
+        waveform = 0.1 * rng.standard_normal((2, round(clip_seconds * _SOUND_RATE_HZ)))
+        chunk = av.AudioFrame.from_ndarray(waveform.astype(np.float32), format="fltp", layout="stereo")
+        chunk.sample_rate, chunk.pts = _SOUND_RATE_HZ, 0
+        container.mux(sound.encode(chunk))
+        container.mux(sound.encode(None))
+
+
+def _read_ours(clip: str) -> None:
+    load_media(clip, num_frames=_NUM_FRAMES)
+
+
+def _read_fully(clip: str) -> None:
+    resampler = av.AudioResampler(format="flt", layout="mono", rate=16000)
+    with av.open(clip) as container:
+        container.streams.video[0].codec_context.thread_count = 1
+        for frame in container.decode():
+            if isinstance(frame, av.AudioFrame):
+                resampler.resample(frame)
+
+
+def _read_with_decord(clip: str) -> None:
+    decord: Any = importlib.import_module("decord")
+    reader = decord.VideoReader(clip, num_threads=1)
+    reader.get_batch(sample_frame_indices(len(reader), _NUM_FRAMES)).asnumpy()
+    decord.AudioReader(clip, sample_rate=16000, mono=True)[:].asnumpy()
+
+
+def _read_with_cv2(clip: str) -> None:
+    cv2: Any = importlib.import_module("cv2")
+    cv2.setNumThreads(1)
+    capture = cv2.VideoCapture(clip)
+    wanted = set(sample_frame_indices(int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), _NUM_FRAMES))
+    for index in range(max(wanted) + 1):
+        capture.grab()
+        if index in wanted:
+            capture.retrieve()
+
+
+READERS: dict[str, tuple[Callable[[str], None], bool]] = {
+    "ours": (_read_ours, True),
+    "full-decode": (_read_fully, True),
+    "decord": (_read_with_decord, True),
+    "cv2": (_read_with_cv2, False),
+}
+"""Reader -> function, whether it reads the sound too."""
+
+if __name__ == "__main__":
+    print(json.dumps(_measure_here(sys.argv[1], sys.argv[2], int(sys.argv[3]))))
