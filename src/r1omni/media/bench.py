@@ -34,8 +34,9 @@ def bench_media(
         repeats: readings to time; one more comes first, untimed.
 
     Returns:
-        Reader -> `clips_per_s`, `median_s`, `peak_memory_mib` (of the whole process; None off Linux) and `reads_sound`. `ours` takes 8
-        frames and 16 kHz mono sound; `full-decode` decodes every frame and all sound with the same library.
+        Reader -> `clips_per_s`, `median_s`, `peak_memory_mib` (of the whole process; None off Linux) and `reads_sound`.
+        `ours` takes 8 frames and 16 kHz mono sound; `full-decode` decodes every frame and all sound with the same
+        library.
     """
     installed = [name for name in READERS if name in ("ours", "full-decode") or importlib.util.find_spec(name)]
     with tempfile.TemporaryDirectory() as folder:
