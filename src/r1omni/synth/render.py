@@ -8,7 +8,8 @@ import numpy as np
 from PIL import Image
 
 from r1omni.media.encode import write_video
-from r1omni.synth.face import LANDMARK_NAMES, FacePose, Look, Motion, Person, draw_person, landmarks
+from r1omni.synth.face import LANDMARK_NAMES, FacePose, Look, Motion, Person, landmarks
+from r1omni.synth.portrait import draw_person
 from r1omni.synth.scene import Room, background
 from r1omni.synth.subtitle import burn
 from r1omni.synth.voice import Speaker, VoiceStyle, place, prosody, speak
@@ -64,7 +65,8 @@ def render_clip(spec: ClipSpec, path: str | os.PathLike[str]) -> RenderedGeometr
     Returns:
         The geometry of every frame and the prosody of the sound.
     """
-    sound = speak(spec.sentence, spec.voice, spec.speaker, SAMPLE_RATE_HZ)
+    room_s = spec.duration_s - _SPEECH_START_S - 0.05
+    sound = speak(spec.sentence, spec.voice, spec.speaker, SAMPLE_RATE_HZ, longest_s=room_s)
     sound = place(sound, _SPEECH_START_S, spec.duration_s, SAMPLE_RATE_HZ, spec.seed)
     measured = prosody(sound, SAMPLE_RATE_HZ)
     frames, points = film(spec, measured[:, 1])

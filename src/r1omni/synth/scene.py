@@ -86,7 +86,9 @@ def _stripes(draw: ImageDraw.ImageDraw, wall: Colour, size: int) -> None:
 def _dots(draw: ImageDraw.ImageDraw, wall: Colour, size: int) -> None:
     for row, y in enumerate(np.arange(0.05, 0.9, 0.11)):
         for x in np.arange(0.04 + 0.06 * (row % 2), 1.0, 0.12):
-            draw.ellipse(((x - 0.014) * size, (y - 0.014) * size, (x + 0.014) * size, (y + 0.014) * size), fill=shade(wall, 0.85))
+            draw.ellipse(
+                ((x - 0.014) * size, (y - 0.014) * size, (x + 0.014) * size, (y + 0.014) * size), fill=shade(wall, 0.85)
+            )
 
 
 def _panels(draw: ImageDraw.ImageDraw, wall: Colour, size: int) -> None:
@@ -99,7 +101,9 @@ def _bricks(draw: ImageDraw.ImageDraw, wall: Colour, size: int) -> None:
     for row, y in enumerate(np.arange(0.0, 0.9, 0.09)):
         draw.line((0, y * size, size, y * size), fill=shade(wall, 0.86), width=max(1, size // 96))
         for x in np.arange(0.1 * (row % 2), 1.0, 0.2):
-            draw.line((x * size, y * size, x * size, (y + 0.09) * size), fill=shade(wall, 0.86), width=max(1, size // 96))
+            draw.line(
+                (x * size, y * size, x * size, (y + 0.09) * size), fill=shade(wall, 0.86), width=max(1, size // 96)
+            )
 
 
 def _box(draw: ImageDraw.ImageDraw, size: int, box: tuple[float, float, float, float], colour: Colour) -> None:
@@ -142,7 +146,12 @@ def _plant(draw: ImageDraw.ImageDraw, wall: Colour, size: int) -> None:
         tip = (0.88 + 0.16 * np.sin(angle), 0.62 - 0.30 * np.cos(angle))
         side = (0.022 * np.cos(angle), 0.022 * np.sin(angle))
         middle = ((0.88 + tip[0]) / 2, (0.64 + tip[1]) / 2)
-        leaf = [(0.88, 0.66), (middle[0] - side[0], middle[1] - side[1]), tip, (middle[0] + side[0], middle[1] + side[1])]
+        leaf = [
+            (0.88, 0.66),
+            (middle[0] - side[0], middle[1] - side[1]),
+            tip,
+            (middle[0] + side[0], middle[1] + side[1]),
+        ]
         draw.polygon([value * size for xy in leaf for value in xy], fill=(62, 124 + int(20 * np.cos(7 * angle)), 76))
     pot = [(0.80, 0.64), (0.96, 0.64), (0.94, 0.84), (0.82, 0.84)]
     draw.polygon([value * size for xy in pot for value in xy], fill=(196, 106, 72))

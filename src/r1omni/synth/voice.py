@@ -1,16 +1,19 @@
 """Owns the spoken sentence: eSpeak NG called through ctypes, then numpy for what it cannot do.
 
-eSpeak NG takes pitch, pitch range, rate and pauses; loudness (with the spectral tilt of vocal effort), tremor and
-breathiness are put on afterwards, while the sound goes from 22.05 kHz to the clip's rate. The library is process-global,
-so it is started once per process, when the first sentence is spoken.
+eSpeak NG takes pitch, pitch range and rate, and says where words begin; pauses, loudness (with the spectral tilt of
+vocal effort), tremor and breathiness are put on afterwards, while the sound goes from 22.05 kHz to the clip's rate. The
+library is process-global, so it is started once per process, when the first sentence is spoken. Its voices flutter at
+random from one utterance to the next; they are read from a copy without that, so that a sentence sounds the same
+whatever was spoken before it.
 """
 
 import ctypes
+import tempfile
 import zlib
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
-from xml.sax.saxutils import escape
 
 import numpy as np
 
@@ -19,7 +22,11 @@ from r1omni.core.errors import ConfigError
 _AUDIO_OUTPUT_SYNCHRONOUS = 2
 _INITIALIZE_DONT_EXIT = 0x8000
 _RATE, _PITCH, _RANGE = 1, 3, 4
-_CHARS_UTF8, _SSML = 1, 0x10
+_CHARS_UTF8 = 1
+_EVENT_END, _EVENT_WORD = 0, 1
+_PITCH_STEPS_PER_SEMITONE = 6.0
+_RANGE_SHIFT_SEMITONES = 1.5
+"""Measured: a wider range lifts the mean pitch by this much for each unit; it is taken back."""
 
 REFERENCE_DBFS = -25.0
 """Level of the speech at `loudness_db` 0."""
@@ -40,7 +47,7 @@ class VoiceStyle:
     tremor: float = 0.0
     """0 to 1: amplitude and pitch shake 6.5 times a second."""
     pauses: float = 0.0
-    """0 to 1: silence between the words, up to 0.25 s."""
+    """0 to 1: silence between the words, up to 0.25 s each and 0.6 s together."""
     breathiness: float = 0.0
     """0 to 1: noise that follows the voice."""
 
@@ -52,9 +59,44 @@ class Speaker:
     voice: str = "en+m3"
     """An eSpeak NG voice and variant."""
     base_pitch: float = 50.0
-    """0 to 99; 50 is the variant's own pitch, 50 steps are an octave."""
+    """0 to 99; 50 is the variant's own pitch, 6 steps are about a semitone."""
     base_rate_wpm: float = 175.0
     """Words per minute at pace 1."""
+
+
+def _steady_voices(data: Path, folder: Path) -> Path:
+    """Link eSpeak NG's data into a folder, with the voice variants copied without flutter and roughness.
+
+    Both come from counters that no call resets, so the same sentence would differ from process to process.
+    """
+    variants = folder / "voices" / "!v"
+    variants.mkdir(parents=True)
+    for entry in data.iterdir():
+        if entry.name != "voices":
+            (folder / entry.name).symlink_to(entry)
+    for entry in (data / "voices").iterdir():
+        if entry.name != "!v":
+            (folder / "voices" / entry.name).symlink_to(entry)
+    for entry in (data / "voices" / "!v").iterdir():
+        lines = entry.read_text(encoding="latin-1").splitlines()
+        kept = [line for line in lines if not line.startswith(("flutter", "roughness"))]
+        (variants / entry.name).write_text("\n".join([*kept, "flutter 0", "roughness 0", ""]), encoding="latin-1")
+    return folder
+
+
+class _Event(ctypes.Structure):
+    """`espeak_EVENT` of speak_lib.h."""
+
+    _fields_ = (
+        ("type", ctypes.c_int),
+        ("unique_identifier", ctypes.c_uint),
+        ("text_position", ctypes.c_int),
+        ("length", ctypes.c_int),
+        ("audio_position", ctypes.c_int),
+        ("sample", ctypes.c_int),
+        ("user_data", ctypes.c_void_p),
+        ("id", ctypes.c_char * 8),
+    )
 
 
 class _Espeak:
@@ -65,38 +107,49 @@ class _Espeak:
             import espeakng_loader
         except ImportError as error:
             raise ConfigError(
-                "The speech synthesiser is missing (package espeakng_loader); install it with: pip install r1omni[synth]"
+                "The speech synthesiser is missing (package espeakng_loader); install it: pip install r1omni[synth]"
             ) from error
         self._library = ctypes.CDLL(str(espeakng_loader.get_library_path()))
-        data = str(espeakng_loader.get_data_path()).encode()
+        self._folder = tempfile.TemporaryDirectory(prefix="r1omni-voices-")
+        data = str(_steady_voices(Path(str(espeakng_loader.get_data_path())), Path(self._folder.name))).encode()
         self.sample_rate_hz = self._library.espeak_Initialize(_AUDIO_OUTPUT_SYNCHRONOUS, 0, data, _INITIALIZE_DONT_EXIT)
         if self.sample_rate_hz <= 0:
             raise ConfigError(
                 "eSpeak NG found but not started; reinstall it with: pip install --force-reinstall espeakng_loader"
             )
         self._parts: list[bytes] = []
-        callback_type = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)
+        self._words: list[int] = []
+        callback_type = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.POINTER(_Event))
         self._callback: Any = callback_type(self._collect)
         self._library.espeak_SetSynthCallback(self._callback)
 
-    def _collect(self, samples: int | None, count: int, events: int | None) -> int:
-        del events
+    def _collect(self, samples: int | None, count: int, events: Any) -> int:
         if samples and count > 0:
             self._parts.append(ctypes.string_at(samples, 2 * count))
+        index = 0
+        while events[index].type != _EVENT_END:
+            if events[index].type == _EVENT_WORD:
+                self._words.append(events[index].sample)
+            index += 1
         return 0
 
-    def say(self, ssml: str, voice: str, rate_wpm: int, pitch: int, pitch_range: int) -> np.ndarray:
-        """Speak SSML; float32[samples] in -1 to 1 at `sample_rate_hz`."""
+    def say(self, text: str, voice: str, rate_wpm: int, pitch: int, pitch_range: int) -> tuple[np.ndarray, list[int]]:
+        """Speak; float32[samples] in -1 to 1 at `sample_rate_hz`, and the samples at which words begin."""
         if self._library.espeak_SetVoiceByName(voice.encode()) != 0:
-            raise ConfigError(f"eSpeak NG has no voice '{voice}'; expected a language and variant such as en+m3 or en+f2.")
+            raise ConfigError(
+                f"eSpeak NG has no voice '{voice}'; expected a language and variant such as en+m3 or en+f2."
+            )
         for parameter, value in ((_RATE, rate_wpm), (_PITCH, pitch), (_RANGE, pitch_range)):
             self._library.espeak_SetParameter(parameter, value, 0)
+        self._library.espeak_ng_SetRandSeed(ctypes.c_long(1))
         self._parts.clear()
-        text = ssml.encode()
+        self._words.clear()
+        encoded = text.encode()
         self._library.espeak_Synth(
-            ctypes.c_char_p(text), ctypes.c_size_t(len(text) + 1), 0, 1, 0, _CHARS_UTF8 | _SSML, None, None
+            ctypes.c_char_p(encoded), ctypes.c_size_t(len(encoded) + 1), 0, 1, 0, _CHARS_UTF8, None, None
         )
-        return np.frombuffer(b"".join(self._parts), dtype=np.int16).astype(np.float32) / 32768.0
+        sound = np.frombuffer(b"".join(self._parts), dtype=np.int16).astype(np.float32) / 32768.0
+        return sound, list(self._words)
 
 
 @lru_cache(maxsize=1)
@@ -104,7 +157,14 @@ def _espeak() -> _Espeak:
     return _Espeak()
 
 
-def speak(text: str, style: VoiceStyle, speaker: Speaker, sample_rate_hz: int = 16000) -> np.ndarray:
+def speak(
+    text: str,
+    style: VoiceStyle,
+    speaker: Speaker,
+    sample_rate_hz: int = 16000,
+    *,
+    longest_s: float = float("inf"),
+) -> np.ndarray:
     """Speak a sentence.
 
     Args:
@@ -112,6 +172,7 @@ def speak(text: str, style: VoiceStyle, speaker: Speaker, sample_rate_hz: int = 
         style: how to speak.
         speaker: who speaks.
         sample_rate_hz: of the result, at most 22050.
+        longest_s: pauses shrink so as not to exceed this; a sentence that is longer without them stays so.
 
     Returns:
         float32[samples] in -1 to 1, without silence before and after; the same for the same arguments.
@@ -120,16 +181,18 @@ def speak(text: str, style: VoiceStyle, speaker: Speaker, sample_rate_hz: int = 
         ConfigError: no synthesiser installed, or a voice that it lacks.
     """
     espeak = _espeak()
-    pause_ms = round(250 * style.pauses)
-    gap = f' <break time="{pause_ms}ms"/> ' if pause_ms else " "
-    ssml = f"<speak>{gap.join(escape(word) for word in text.split())}</speak>"
-    sound = espeak.say(
-        ssml,
+    semitones = style.pitch_semitones + _RANGE_SHIFT_SEMITONES * (1.0 - style.pitch_range)
+    sound, words = espeak.say(
+        text,
         speaker.voice,
         rate_wpm=int(np.clip(round(speaker.base_rate_wpm * style.pace), 80, 450)),
-        pitch=int(np.clip(round(speaker.base_pitch + style.pitch_semitones * 50 / 12), 0, 99)),
+        pitch=int(np.clip(round(speaker.base_pitch + _PITCH_STEPS_PER_SEMITONE * semitones), 0, 99)),
         pitch_range=int(np.clip(round(50 * style.pitch_range), 0, 100)),
     )
+    if style.pauses > 0 and len(words) > 1:
+        spare_s = max(0.0, longest_s - len(_trim(sound)) / espeak.sample_rate_hz)
+        pause_s = min(0.25 * style.pauses, min(0.6, spare_s) / (len(words) - 1))
+        sound = _pause(sound, words, pause_s, espeak.sample_rate_hz)
     sound = _trim(sound)
     rng = np.random.default_rng(zlib.crc32(f"{text}|{speaker.voice}".encode()))
     sound = _breathe(sound, style.breathiness, espeak.sample_rate_hz, rng)
@@ -143,6 +206,25 @@ def _trim(sound: np.ndarray) -> np.ndarray:
     if not len(loud):
         return sound
     return sound[max(0, loud[0] - 200) : loud[-1] + 400]
+
+
+def _pause(sound: np.ndarray, words: list[int], pause_s: float, rate_hz: int) -> np.ndarray:
+    """Put silence before every word but the first, where the sound is weakest around the word's beginning."""
+    silence = np.zeros(round(pause_s * rate_hz), np.float32)
+    reach, width = rate_hz // 30, rate_hz // 200
+    power = np.convolve(sound**2, np.ones(width, np.float32), mode="same")
+    fade = np.linspace(1.0, 0.0, width, dtype=np.float32)
+    parts, start = [], 0
+    for word in words[1:]:
+        low = max(start + 2 * width, word - reach)
+        if low >= min(word + reach, len(sound) - 2 * width):
+            continue
+        cut = low + int(np.argmin(power[low : min(word + reach, len(sound) - 2 * width)]))
+        part = sound[start:cut].copy()
+        part[-width:] *= fade
+        parts += [part, silence]
+        start = cut
+    return np.concatenate([*parts, sound[start:]])
 
 
 def _breathe(sound: np.ndarray, amount: float, rate_hz: int, rng: np.random.Generator) -> np.ndarray:
@@ -169,11 +251,13 @@ def _effort(sound: np.ndarray, loudness_db: float, rate_hz: int, target_rate_hz:
 
 
 def _shake(sound: np.ndarray, tremor: float, rate_hz: int, target_rate_hz: int, rng: np.random.Generator) -> np.ndarray:
-    """Resample on a time axis that wavers: a wavering f0 of up to one semitone each way, with the amplitude following."""
+    """Resample on a time axis that wavers: a little in every voice, up to a semitone by tremor, with the amplitude."""
     times_s = np.arange(int(len(sound) * target_rate_hz / rate_hz)) / target_rate_hz
     turn = 2 * np.pi * 6.5
     phase = turn * times_s + rng.uniform(0, 2 * np.pi)
+    drift = 2 * np.pi * 2.7
     warped_s = times_s + tremor * 0.06 / turn * np.sin(phase)
+    warped_s += 0.008 / drift * np.sin(drift * times_s + rng.uniform(0, 2 * np.pi))
     resampled = np.interp(warped_s * rate_hz, np.arange(len(sound)), sound)
     return (resampled * (1.0 + 0.55 * tremor * np.cos(phase))).astype(np.float32)
 
@@ -211,7 +295,8 @@ PROSODY_STEP_S = 0.02
 def prosody(sound: np.ndarray, sample_rate_hz: int) -> np.ndarray:
     """Measure pitch, energy and voicing: targets for a listening tower.
 
-    Pitch is the first strong peak of the window-corrected autocorrelation (Boersma, 1993) between 70 and 500 Hz.
+    Pitch is the first strong peak of the window-corrected autocorrelation (Boersma, 1993) between 70 and 500 Hz; what lies
+    0.8 octaves or more from the clip's median is taken for a slip and counted as unvoiced.
 
     Returns:
         float32[steps, 3], every 20 ms: octaves above 100 Hz (0 where unvoiced), level in dBFS, voicing 0 to 1.
@@ -224,7 +309,7 @@ def prosody(sound: np.ndarray, sample_rate_hz: int) -> np.ndarray:
     window = np.hanning(width).astype(np.float32)
     size = 1 << (2 * width - 1).bit_length()
     power = np.abs(np.fft.rfft((frames - frames.mean(1, keepdims=True)) * window, size)) ** 2
-    power[:, int(1500 * size / sample_rate_hz) :] = 0.0
+    power[:, int(1000 * size / sample_rate_hz) :] = 0.0
     correlation = np.fft.irfft(power, size)[:, : width // 2]
     own = np.fft.irfft(np.abs(np.fft.rfft(window, size)) ** 2, size)[: width // 2]
     correlation = correlation / (correlation[:, :1] + 1e-9) * (own[0] / own)
@@ -232,7 +317,10 @@ def prosody(sound: np.ndarray, sample_rate_hz: int) -> np.ndarray:
     inside = correlation[:, low:high]
     peak = (inside >= correlation[:, low - 1 : high - 1]) & (inside >= correlation[:, low + 1 : high + 1])
     strength = np.max(np.where(peak, inside, 0.0), axis=1)
-    lag = low + np.argmax(peak & (inside >= 0.88 * strength[:, None]), axis=1)
-    voiced = (strength > 0.45) & (energy_db > FLOOR_DBFS + 12)
-    octaves = np.where(voiced, np.log2(sample_rate_hz / lag / 100.0), 0.0)
+    lag = low + np.argmax(peak & (inside >= 0.93 * strength[:, None]), axis=1)
+    voiced = (strength > 0.6) & (energy_db > max(FLOOR_DBFS + 8, energy_db.max(initial=-99.0) - 30))
+    octaves = np.log2(sample_rate_hz / lag / 100.0)
+    usual = np.median(octaves[voiced]) if voiced.any() else 0.0
+    voiced &= np.abs(octaves - usual) < 0.8
+    octaves = np.where(voiced, octaves, 0.0)
     return np.stack([octaves, energy_db, np.where(voiced, np.minimum(strength, 1.0), 0.0)], axis=1).astype(np.float32)
