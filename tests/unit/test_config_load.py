@@ -1,5 +1,6 @@
 """Defaults < files left to right < flags, and errors that name the key."""
 
+import inspect
 import re
 from pathlib import Path
 from typing import get_args
@@ -10,8 +11,10 @@ from pydantic import ValidationError
 from r1omni.config.grpo import GrpoConfig, GrpoRecipe
 from r1omni.config.load import dotted_keys, load_run, parse_flags, to_toml
 from r1omni.config.recipe import RecipeSettings, ScaleName, load_recipe
-from r1omni.config.sft import SftConfig
+from r1omni.config.sft import SftConfig, SftRecipe
 from r1omni.core.errors import ConfigError
+from r1omni.train.grpo import train_grpo
+from r1omni.train.sft import train_sft
 
 REPOSITORY = Path(__file__).parents[2]
 NEEDED = ["--model", "m", "--output_dir", "runs/a", "--data.train", '["a.jsonl"]']
@@ -84,6 +87,10 @@ def test_a_resolved_run_loads_back_to_an_equal_one(tmp_path: Path):
     assert load_run(GrpoConfig, [write(tmp_path / "resolved.toml", to_toml(run))]) == run
 
 
+def test_one_manifest_needs_no_list():
+    assert load_run(SftConfig, flags=[*NEEDED, "--data.train", "b.jsonl"]).data.train == (Path("b.jsonl"),)
+
+
 def test_a_run_is_frozen():
     run = load_run(SftConfig, flags=NEEDED)
     with pytest.raises(ValidationError, match="frozen"):
@@ -95,6 +102,19 @@ def test_steps_cover_the_epochs():
     recipe = GrpoRecipe(num_epochs=2, prompts_per_device=1, gradient_accumulation_steps=2)
     assert recipe.steps(100, num_processes=8) == 13
     assert GrpoRecipe(max_steps=7).steps(100) == 7
+
+
+@pytest.mark.parametrize(
+    ("recipe", "function", "left_to_the_caller"),
+    [(SftRecipe, train_sft, set()), (GrpoRecipe, train_grpo, {"num_epochs"})],
+    ids=["sft", "grpo"],
+)
+def test_a_recipe_holds_keyword_arguments_of_its_stage(recipe: type, function: object, left_to_the_caller: set[str]):
+    parameters = inspect.signature(function).parameters
+    own = set(recipe.model_fields)
+    assert own - set(parameters) == left_to_the_caller
+    for name in own - left_to_the_caller - {"max_steps"}:
+        assert recipe.model_fields[name].default == parameters[name].default, name
 
 
 @pytest.mark.parametrize("schema", [SftConfig, GrpoConfig])

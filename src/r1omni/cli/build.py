@@ -1,13 +1,14 @@
 """What training and evaluation build before they start: the clips, the engine, and the measure of validation."""
 
 import os
-from collections.abc import Callable, Sequence
+import random
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from r1omni.cli.progress import hide_loading_bars
-from r1omni.config.sections import EngineSection
-from r1omni.core.clip import Clip
+from r1omni.config.sections import DataSection, EngineSection, LoraSection
+from r1omni.core.clip import Answer, Clip
 from r1omni.core.errors import ConfigError, MediaError
 from r1omni.core.instruction import LABEL_INSTRUCTION, REASONING_INSTRUCTION
 from r1omni.core.labels import DFEW_LABELS, EMOTIONS, MAFW_LABELS, RAVDESS_LABELS
@@ -89,3 +90,117 @@ def greedy_texts(engine: "Engine", instruction: str, max_new_tokens: int) -> Cal
         return [row if isinstance(row, MediaError) else row[0].text for row in rows]
 
     return generate
+
+
+def training_clips(data: DataSection, *, needs_reasoning: bool = False) -> list[Clip]:
+    """Read the training clips of a configuration.
+
+    Args:
+        data: which manifests, and which part of them.
+        needs_reasoning: refuse clips without reasoning.
+
+    Raises:
+        ConfigError: nothing is left to train on, or a clip lacks what is to be learnt.
+    """
+    from r1omni.datasets.manifest import read_manifest
+
+    clips = [
+        clip
+        for manifest in data.train
+        for clip in read_manifest(manifest)
+        if (data.fold is None or clip.fold != data.fold) and (data.split is None or clip.split == data.split)
+    ]
+    if not clips:
+        raise ConfigError("no training clip is left: mend data.train, data.fold or data.split")
+    for what in ["label", *(["reasoning"] if needs_reasoning else [])]:
+        lacking = [clip.id for clip in clips if not getattr(clip, what)]
+        if lacking:
+            raise ConfigError(
+                f"{len(lacking)} of {len(clips)} training clips have no {what} ({lacking[0]} first); leave them out of "
+                "the manifest, or train with --answers label"
+            )
+    return clips
+
+
+def load_for_training(source: str, lora: LoraSection | None) -> tuple[Any, Any]:
+    """Load a model in fp32, with adapters where they are asked for, and its processor.
+
+    Args:
+        source: a folder or a hub id.
+        lora: the adapters; None trains the parts themselves.
+    """
+    import torch
+
+    from r1omni.model.checkpoint import load_model
+
+    hide_loading_bars()
+    device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
+    model, processor = load_model(source, dtype=torch.float32, device=device)
+    if lora is None:
+        return model, processor
+    from peft import LoraConfig, get_peft_model
+
+    names = "|".join(lora.target_modules)
+    adapters = LoraConfig(
+        r=lora.r,
+        lora_alpha=int(lora.lora_alpha),
+        lora_dropout=lora.lora_dropout,
+        target_modules=rf"language_model\..*\.({names})",
+    )
+    return get_peft_model(model, adapters), processor
+
+
+def validator(
+    engine: Any, data: DataSection, instruction: str, max_new_tokens: int, seed: int
+) -> Callable[[Any], dict[str, float]] | None:
+    """Return the measure of validation: WAR and UAR of greedy answers, as fractions; None without validation clips.
+
+    Args:
+        engine: over the model in training.
+        data: which manifests validate.
+        instruction: what the model is asked.
+        max_new_tokens: limit of an answer.
+        seed: draws the clips where there is a limit on their number.
+    """
+    if not data.validation:
+        return None
+    from r1omni.datasets.manifest import read_manifest
+    from r1omni.evaluate.predictions import predict_from
+    from r1omni.scoring.metrics import uar, war
+
+    clips = [clip for manifest in data.validation for clip in read_manifest(manifest) if clip.label is not None]
+    if data.max_validation_clips is not None and data.max_validation_clips < len(clips):
+        clips = random.Random(seed).sample(clips, data.max_validation_clips)
+    label_set(clips)
+    generate = greedy_texts(engine, instruction, max_new_tokens)
+
+    def validate(model: Any) -> dict[str, float]:
+        outcomes = [predict_from(clip, text, "exact") for clip, text in zip(clips, generate(clips), strict=True)]
+        read = [outcome for outcome in outcomes if outcome.error is None]
+        golds, answers = [outcome.gold or "" for outcome in read], [outcome.normalised for outcome in read]
+        return {"war": war(golds, answers) or 0.0, "uar": uar(golds, answers) or 0.0}
+
+    return validate
+
+
+def named_rewards(weights: Mapping[str, float], labels: Sequence[str]) -> list[Any]:
+    """Return the rewards of a run, each over a parsed answer and its clip.
+
+    Args:
+        weights: name -> weight.
+        labels: the label set that answers are held against.
+
+    Raises:
+        ConfigError: there is no reward of that name.
+    """
+    from r1omni.scoring.rewards import REWARDS
+    from r1omni.train.grpo import Reward
+
+    unknown = [name for name in weights if name not in REWARDS]
+    if unknown:
+        raise ConfigError(f"rewards.{unknown[0]}: no such reward; there are {', '.join(REWARDS)}")
+
+    def over_clip(name: str) -> Callable[[Answer, Clip], float]:
+        return lambda answer, clip: REWARDS[name](answer, clip.label or "", labels)
+
+    return [Reward(name, over_clip(name), weight) for name, weight in weights.items()]

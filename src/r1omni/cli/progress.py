@@ -2,11 +2,18 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
-Report = Callable[[str, float], None]
-"""Called with what is being done and the share of it that is done."""
+
+class Report(Protocol):
+    """Told what is being done, the share of it that is done and, where there is something to say, details."""
+
+    def __call__(self, stage: str, share: float, details: str = "", /) -> None:
+        """Show it."""
+        ...
+
 
 LINE_EVERY_S = 15.0
 """Least time between two plain lines of one stage."""
@@ -29,13 +36,14 @@ def show_progress() -> Iterator[Report]:
     )
 
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bars:
+    ending = (TimeRemainingColumn(), TextColumn("{task.fields[details]}", style="dim"))
+    with Progress(*columns, *ending, console=Console(stderr=True)) as bars:
         tasks = {}
 
-        def report(stage: str, share: float) -> None:
+        def report(stage: str, share: float, details: str = "", /) -> None:
             if stage not in tasks:
-                tasks[stage] = bars.add_task(stage, total=1.0)
-            bars.update(tasks[stage], completed=min(share, 1.0))
+                tasks[stage] = bars.add_task(stage, total=1.0, details="")
+            bars.update(tasks[stage], completed=min(share, 1.0), details=details)
 
         yield report
 
@@ -55,7 +63,7 @@ class _Lines:
         self.written_s: dict[str, float] = {}
         self.finished: set[str] = set()
 
-    def __call__(self, stage: str, share: float) -> None:
+    def __call__(self, stage: str, share: float, details: str = "", /) -> None:
         now = time.monotonic()
         started = self.started_s.setdefault(stage, now)
         done = share >= 1.0
@@ -65,4 +73,6 @@ class _Lines:
         self.written_s[stage] = now
         if done:
             self.finished.add(stage)
-        print(f"{stage}: {min(share, 1.0):.0%} ({now - started:.0f} s)", file=sys.stderr, flush=True)
+        print(
+            f"{stage}: {min(share, 1.0):.0%} ({now - started:.0f} s)  {details}".rstrip(), file=sys.stderr, flush=True
+        )

@@ -152,16 +152,25 @@ def _table(settings: dict[str, Any], path: tuple[str, ...]) -> str:
     plain = {key: value for key, value in settings.items() if not isinstance(value, dict)}
     tables = {key: value for key, value in settings.items() if isinstance(value, dict)}
     heading = f"\n[{'.'.join(path)}]\n" if path and (plain or not tables) else ""
-    lines = "".join(f"{key} = {_literal(value)}\n" for key, value in plain.items())
+    lines = "".join(f"{key} = {literal(value)}\n" for key, value in plain.items())
     return heading + lines + "".join(_table(value, (*path, key)) for key, value in tables.items())
 
 
-def _literal(value: Any) -> str:
+def literal(value: Any) -> str:
+    """Write a value as a file or a flag has it.
+
+    Args:
+        value: of a setting; None is written as the word that unsets it in a flag.
+    """
+    if value is None:
+        return "none"
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_literal, value)) + "]"
-    if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
-        return f'"{escaped}"'
-    return repr(value)
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(literal, value)) + "]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} = {literal(inner)}" for key, inner in value.items()) + "}"
+    if isinstance(value, (int, float)):
+        return repr(value)
+    escaped = str(value).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
+    return f'"{escaped}"'

@@ -1,9 +1,9 @@
 """The sections that both kinds of training share: what is read, how clips become features, and what is trained."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
 
 from r1omni.config.schema import Schema
 
@@ -25,6 +25,11 @@ class DataSection(Schema):
     """Keep only the training clips of this split; None keeps all."""
     max_validation_clips: PositiveInt | None = None
     """Validate on this many clips, drawn by the seed; None takes all."""
+
+    @field_validator("train", "validation", mode="before")
+    @classmethod
+    def _one_is_a_list_of_one(cls, value: Any) -> Any:
+        return [value] if isinstance(value, (str, Path)) else value
 
 
 class EngineSection(Schema):
@@ -82,7 +87,5 @@ class StageSection(Schema):
     """Newest checkpoints kept, besides the best by validation."""
     save_every_steps: PositiveInt | None = None
     """Steps between checkpoints; None saves only at validations and at the end."""
-    log_every_steps: PositiveInt = 10
-    """Steps between lines of metrics.jsonl; each line averages over them."""
     max_error_share: Share = 0.05
     """Stop when more than this share of the clips cannot be read."""

@@ -24,6 +24,8 @@ class SftRecipe(StageSection):
     """Examples per micro-batch and process."""
     max_length: PositiveInt = 2048
     """Tokens of the longest answer accepted; a longer one is refused."""
+    log_every_steps: PositiveInt = 10
+    """Steps between lines of metrics.jsonl; each line averages over them."""
     validation_metric: str = "war"
     """The best weights are those with the highest value of this."""
     validate_every_epochs: PositiveInt = 1
@@ -45,6 +47,8 @@ class SftConfig(Schema):
     """Seed of the order of examples and of every draw."""
     resume: bool = True
     """Go on from the newest checkpoint in output_dir."""
+    max_completion_length: PositiveInt = 512
+    """Tokens an answer may have in validation."""
     data: DataSection
     engine: EngineSection = EngineSection()
     lora: LoraSection | None = None
