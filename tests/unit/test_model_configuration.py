@@ -65,13 +65,12 @@ def test_every_published_key_is_mapped_and_shaped_as_ours() -> None:
     assert mapped == expected
 
 
-def test_tiny_trains_less_than_two_million_parameters_and_reads_few_tokens() -> None:
+def test_tiny_trains_about_a_million_parameters_and_reads_few_tokens() -> None:
     config = preset_config("tiny", text_config={"vocab_size": 700})
     model = build_model(config)
     trained = sum(p.numel() for n, p in model.named_parameters() if p.requires_grad and not n.startswith("router."))
-    assert 1_000_000 < trained < 2_000_000
-    assert config.num_frames * config.video_tokens_per_frame == 64
-    assert config.audio_tokens == 50
+    assert 500_000 < trained < 2_000_000
+    assert config.num_frames * config.video_tokens_per_frame + config.audio_tokens < 150
     assert model.lm_head.weight is model.language_model.embed_tokens.weight
 
 

@@ -50,11 +50,11 @@ CLIPS = [(4, True), (4, False), (0, True), (1, False), (0, False)]
 
 @pytest.mark.parametrize(("num_frames", "has_sound"), CLIPS)
 def test_a_prompt_holds_only_the_tokens_of_what_is_there(model_and_processor, num_frames: int, has_sound: bool) -> None:
-    _, processor = model_and_processor
+    model, processor = model_and_processor
     batch = processor([_media(num_frames, has_sound)], ["which emotion?"])
     ids = batch["input_ids"][0].tolist()
-    assert ids.count(-201 if num_frames > 1 else -200) == 16 * num_frames
-    assert ids.count(-202) == (50 if has_sound else 0)
+    assert ids.count(-201 if num_frames > 1 else -200) == num_frames * model.config.video_tokens_per_frame
+    assert ids.count(-202) == (model.config.audio_tokens if has_sound else 0)
     assert ("pixel_values" in batch, "input_features" in batch) == (num_frames > 0, has_sound)
 
 
@@ -89,8 +89,10 @@ def test_features_given_apart_equal_the_towers_run_inside(model_and_processor) -
 def test_placeholders_and_features_that_do_not_fit_are_refused(model_and_processor) -> None:
     model, processor = model_and_processor
     text = processor.process_text(["which emotion?"], [True], [False], [4])
-    video = torch.zeros(3, 64, 96)
-    with pytest.raises(ValueError, match=r"\[64\] video placeholders, but their features make \[48\]"):
+    video = torch.zeros(3, model.config.grid_patches**2, model.config.vision_config.hidden_size)
+    per_frame = model.config.video_tokens_per_frame
+    found, expected = rf"\[{4 * per_frame}\]", rf"\[{3 * per_frame}\]"
+    with pytest.raises(ValueError, match=f"{found} video placeholders, but their features make {expected}"):
         model.embed_prompt(**text, video_features=[video])
     with pytest.raises(ValueError, match="0 clips with video were given, but 1 prompts"):
         model(**text)

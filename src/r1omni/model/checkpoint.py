@@ -23,15 +23,14 @@ from r1omni.model.modeling import HumanOmniForConditionalGeneration
 from r1omni.model.official import (
     PARTS,
     OfficialCheckpoint,
-    Towers,
     expected_shapes,
-    fetch,
     is_official,
     part_of,
     read_official,
 )
 from r1omni.model.precision import best_dtype
 from r1omni.model.processing import HumanOmniProcessor
+from r1omni.model.towers import Towers, fetch
 from r1omni.model.weights import INDEX, SINGLE, Stored, read_inventory, read_json, read_tensors
 
 
@@ -106,7 +105,7 @@ def load_model(
         _raise_problems(_own_problems(folder, raw)[2])
         model = HumanOmniForConditionalGeneration.from_pretrained(folder, **kwargs)
         processor = HumanOmniProcessor.from_pretrained(folder)
-    return model.to(device).eval(), processor
+    return (model if "device_map" in kwargs else model.to(device)).eval(), processor
 
 
 def inspect_checkpoint(

@@ -6,30 +6,34 @@ layer and heads, the router's pooler, Whisper's classifier) is dropped.
 """
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-from transformers import BertConfig, Qwen2Config, SiglipVisionConfig, WhisperConfig
+from transformers import Qwen2Config
 
 from r1omni.core.errors import CheckpointError
 from r1omni.model.configuration import HumanOmniConfig
 from r1omni.model.modeling import HumanOmniForConditionalGeneration
-from r1omni.model.presets import PRESETS
+from r1omni.model.towers import (
+    DEFAULT_AUDIO,
+    DEFAULT_ROUTER,
+    DEFAULT_VISION,
+    TOWER_FLAGS,
+    Towers,
+    audio_config,
+    fetch,
+    named_folder,
+    router_config,
+    tower_sources,
+    vision_config,
+)
 from r1omni.model.weights import Stored, read_inventory, read_json
 
 MODEL_TYPES = ("HumanOmni_qwen2", "humanomni_qwen2")
 """What `model_type` says in a published config.json; compared without regard to case."""
-
-DEFAULT_VISION = {
-    "all_in_one_small": "google/siglip-base-patch16-224",
-    "all_in_one": "google/siglip-so400m-patch14-384",
-}
-DEFAULT_AUDIO = "openai/whisper-large-v3"
-DEFAULT_ROUTER = "google-bert/bert-base-uncased"
 
 _RENAMES = (
     ("model.vision_tower.vision_tower.vision_model.encoder.layers.", "vision_tower.layers."),
@@ -65,7 +69,12 @@ PARTS = {
 }
 """Part of the model to the prefixes of its parameters."""
 
-_TOWER_FLAGS = {"vision tower": "--vision", "audio tower": "--audio", "router": "--router"}
+
+_HELD = {
+    "vision tower": "model.vision_tower.",
+    "audio tower": "model.audio_tower.",
+    "router": "model.bert_model.",
+}
 
 
 def part_of(name: str) -> str:
@@ -97,15 +106,6 @@ def rename(key: str, num_vision_layers: int) -> str | None:
     raise KeyError(key)
 
 
-@dataclass(frozen=True)
-class Towers:
-    """Folder or hub id of each tower the checkpoint does not hold; None takes the default."""
-
-    vision: str | None = None
-    audio: str | None = None
-    router: str | None = None
-
-
 @dataclass
 class OfficialCheckpoint:
     """A published folder, read as far as its headers."""
@@ -131,31 +131,6 @@ def is_official(config: dict[str, Any]) -> bool:
         config: what it holds.
     """
     return str(config.get("model_type", "")).lower() in {name.lower() for name in MODEL_TYPES}
-
-
-def fetch(path_or_id: str, what: str, flag: str | None = None) -> Path:
-    """Return a folder as it is, or download a hub repository's safetensors and settings.
-
-    Args:
-        path_or_id: a folder or a hub id.
-        what: what it is, for the error.
-        flag: the command line's way to name another.
-
-    Raises:
-        CheckpointError: it is neither.
-    """
-    if Path(path_or_id).is_dir():
-        return Path(path_or_id)
-    mend = f"Name a folder or hub id with {flag}." if flag else "Name a folder or a hub id."
-    if path_or_id.startswith((".", "/", "~")) or path_or_id.count("/") != 1:
-        raise CheckpointError(f"{path_or_id} is no folder and no hub id (owner/name); it was to be {what}. {mend}")
-    try:
-        return Path(snapshot_download(path_or_id, allow_patterns=["*.json", "*.safetensors", "*.txt", "*.jinja"]))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise CheckpointError(
-            f"{path_or_id}, {what}, is no folder here and did not download: {reason}. {mend}"
-        ) from error
 
 
 def read_official(folder: Path, towers: Towers) -> OfficialCheckpoint:
@@ -201,7 +176,7 @@ def _misfits(sources: dict[str, Stored], expected: dict[str, tuple[int, ...]]) -
     """Say which tensors do not fit; the towers' come first, for one wrong tower makes others not fit either."""
     towers, others = [], []
     for name, stored in sources.items():
-        flag = _TOWER_FLAGS.get(part_of(name))
+        flag = TOWER_FLAGS.get(part_of(name))
         mend = f"Name the tower it was made with: {flag}." if flag else "Take config.json and weights from one release."
         if name not in expected:
             found = "is not expected: config.json's sizes leave no room for it."
@@ -255,7 +230,7 @@ def _add_towers(
             continue
         try:
             folder = folders[kind] or fetch(
-                default, f"the {part}, which the checkpoint does not hold", _TOWER_FLAGS[part]
+                default, f"the {part}, which the checkpoint does not hold", TOWER_FLAGS[part]
             )
             folders[kind] = folder
             found = read_inventory(folder)
@@ -263,28 +238,7 @@ def _add_towers(
             problems.append(str(error))
             continue
         wanted = [name for name in expected if part_of(name) == part]
-        sources.update(_tower_sources(kind, found, wanted))
-
-
-_TOWER_PREFIXES = {
-    "vision": ("vision_model.", ""),
-    "audio": ("model.encoder.", "encoder.", ""),
-    "router": ("bert.", ""),
-}
-
-
-def _tower_sources(kind: str, found: dict[str, Stored], wanted: list[str]) -> dict[str, Stored]:
-    """Map a tower's own release; BERT's old `gamma` and `beta` are read as weight and bias."""
-    modern = {k.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias"): s
-              for k, s in found.items()}  # fmt: skip
-    out: dict[str, Stored] = {}
-    for name in wanted:
-        own = name.split(".", 1)[1]
-        own = "encoder." + own if kind == "vision" and own.startswith("layers.") else own
-        stored = next((modern[p + own] for p in _TOWER_PREFIXES[kind] if p + own in modern), None)
-        if stored is not None:
-            out[name] = stored
-    return out
+        sources.update(tower_sources(kind, found, wanted))
 
 
 def _translate(
@@ -297,23 +251,21 @@ def _translate(
             f"{folder / 'config.json'} has mm_projector_type {projector!r}; expected all_in_one_small or all_in_one. "
             "Other kinds of HumanOmni projector are not supported."
         )
+    lacks = {part: not any(key.startswith(prefix) for key in inventory) for part, prefix in _HELD.items()}
     folders = {
-        "vision": _named_folder(towers.vision, raw.get("mm_vision_tower"), folder, "--vision"),
-        "audio": _named_folder(towers.audio, raw.get("mm_audio_tower"), folder, "--audio"),
-        "router": _named_folder(towers.router, None, folder, "--router"),
+        kind: named_folder(getattr(towers, kind), raw.get(f"mm_{kind}_tower"), folder, part, lacks[part])
+        for kind, part in (("vision", "vision tower"), ("audio", "audio tower"), ("router", "router"))
     }
     if folders["router"] is None:
-        try:
-            folders["router"] = fetch(DEFAULT_ROUTER, "the router's vocabulary", "--router")
-        except CheckpointError:
-            folders["router"] = None
+        with suppress(CheckpointError):  # reported where the vocabulary is needed
+            folders["router"] = fetch(DEFAULT_ROUTER, "the router", "--router", weights=lacks["router"])
     text_fields = {k: v for k, v in raw.items() if k in _QWEN2_FIELDS}
     gate = inventory.get("model.bert_gate.0.weight")
     try:
         return HumanOmniConfig(
-            vision_config=_vision_config(folders["vision"], inventory, projector),
-            audio_config=_audio_config(folders["audio"], inventory),
-            router_config=_router_config(folders["router"], inventory),
+            vision_config=vision_config(folders["vision"], inventory, projector),
+            audio_config=audio_config(folders["audio"], inventory),
+            router_config=router_config(folders["router"], inventory),
             text_config=Qwen2Config(**text_fields),
             projector_type=projector,
             num_frames=raw.get("num_frames") or 8,
@@ -334,77 +286,3 @@ _QWEN2_FIELDS = (
     "rope_scaling", "rope_parameters", "use_sliding_window", "sliding_window", "max_window_layers", "attention_dropout",
     "bos_token_id", "eos_token_id", "pad_token_id",
 )  # fmt: skip
-
-
-def _named_folder(given: str | None, recorded: str | None, folder: Path, flag: str) -> Path | None:
-    """Return the tower folder that was given, else the recorded one where it exists here."""
-    if given is not None:
-        return fetch(given, "a tower", flag)
-    if not recorded:
-        return None
-    places = (Path(recorded), folder / recorded, folder.parent / recorded)
-    return next((place for place in places if place.is_dir()), None)
-
-
-def _settings(folder: Path | None, what: str) -> dict[str, Any] | None:
-    return None if folder is None else read_json(folder / "config.json", what)
-
-
-def _unknown(what: str, flag: str, default: str, shape: object) -> CheckpointError:
-    return CheckpointError(
-        f"The sizes of the {what} cannot be known from the checkpoint (found {shape}). Name its folder or hub id with "
-        f"{flag}, for example {flag} {default}."
-    )
-
-
-def _vision_config(folder: Path | None, inventory: dict[str, Stored], projector: str) -> SiglipVisionConfig:
-    saved = _settings(folder, "the vision tower's settings")
-    if saved is not None:
-        if "siglip" not in str(saved.get("model_type", "")):
-            raise CheckpointError(
-                f"{folder}/config.json has model_type {saved.get('model_type')!r}; the vision tower must be a SigLIP, "
-                f"for example --vision {DEFAULT_VISION[projector]}."
-            )
-        return SiglipVisionConfig(**_plain(saved.get("vision_config", saved)))
-    table = inventory.get("model.vision_tower.vision_tower.vision_model.embeddings.position_embedding.weight")
-    by_shape = {(196, 768): PRESETS["0.5b"]["vision_config"], (729, 1152): PRESETS["7b"]["vision_config"]}
-    if table is None:
-        return SiglipVisionConfig(**by_shape[(196, 768) if projector == "all_in_one_small" else (729, 1152)])
-    if table.shape not in by_shape:
-        raise _unknown("vision tower", "--vision", DEFAULT_VISION[projector], f"position table {list(table.shape)}")
-    return SiglipVisionConfig(**by_shape[table.shape])  # pyright: ignore[reportArgumentType]
-
-
-def _audio_config(folder: Path | None, inventory: dict[str, Stored]) -> WhisperConfig:
-    saved = _settings(folder, "the audio tower's settings")
-    if saved is not None:
-        if saved.get("model_type") != "whisper":
-            raise CheckpointError(
-                f"{folder}/config.json has model_type {saved.get('model_type')!r}; the audio tower must be a Whisper, "
-                f"for example --audio {DEFAULT_AUDIO}."
-            )
-        return WhisperConfig(**_plain(saved))
-    table = inventory.get("model.audio_tower.audio_tower.encoder.embed_positions.weight")
-    if table is not None and table.shape != (1500, 1280):
-        raise _unknown("audio tower", "--audio", DEFAULT_AUDIO, f"position table {list(table.shape)}")
-    return WhisperConfig(**PRESETS["0.5b"]["audio_config"])
-
-
-def _router_config(folder: Path | None, inventory: dict[str, Stored]) -> BertConfig:
-    saved = _settings(folder, "the router's settings")
-    if saved is not None:
-        if saved.get("model_type") != "bert":
-            raise CheckpointError(
-                f"{folder}/config.json has model_type {saved.get('model_type')!r}; the router must be a BERT, "
-                f"for example --router {DEFAULT_ROUTER}."
-            )
-        return BertConfig(**_plain(saved))
-    table = inventory.get("model.bert_model.embeddings.word_embeddings.weight")
-    if table is not None and table.shape != (30522, 768):
-        raise _unknown("router", "--router", DEFAULT_ROUTER, f"word table {list(table.shape)}")
-    return BertConfig()
-
-
-def _plain(saved: dict[str, Any]) -> dict[str, Any]:
-    """Leave out what describes the file rather than the model."""
-    return {k: v for k, v in saved.items() if k not in ("model_type", "architectures", "torch_dtype", "dtype")}

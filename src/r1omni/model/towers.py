@@ -1,0 +1,188 @@
+"""Towers by themselves: where the published ones are, what sizes they have, how their releases name their tensors."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from transformers import BertConfig, SiglipVisionConfig, WhisperConfig
+
+from r1omni.core.errors import CheckpointError
+from r1omni.model.presets import PRESETS
+from r1omni.model.weights import Stored, read_json
+
+DEFAULT_VISION = {
+    "all_in_one_small": "google/siglip-base-patch16-224",
+    "all_in_one": "google/siglip-so400m-patch14-384",
+}
+DEFAULT_AUDIO = "openai/whisper-large-v3"
+DEFAULT_ROUTER = "google-bert/bert-base-uncased"
+TOWER_FLAGS = {"vision tower": "--vision", "audio tower": "--audio", "router": "--router"}
+"""Part to the command line's way to name its folder."""
+
+_SETTINGS = ("*.json", "*.txt", "*.jinja")
+_WEIGHTS = ("model.safetensors", "model-*.safetensors")
+
+
+@dataclass(frozen=True)
+class Towers:
+    """Folder or hub id of each tower the checkpoint does not hold; None takes the default."""
+
+    vision: str | None = None
+    audio: str | None = None
+    router: str | None = None
+
+
+def fetch(path_or_id: str, what: str, flag: str | None = None, *, weights: bool = True) -> Path:
+    """Return a folder as it is, or download a hub repository's safetensors, settings and vocabularies.
+
+    Args:
+        path_or_id: a folder or a hub id.
+        what: what it is, for the error.
+        flag: the command line's way to name another.
+        weights: whether the safetensors are needed too.
+
+    Raises:
+        CheckpointError: it is neither.
+    """
+    if Path(path_or_id).is_dir():
+        return Path(path_or_id)
+    mend = f"Name a folder or hub id with {flag}." if flag else "Name a folder or a hub id."
+    if path_or_id.startswith((".", "/", "~")) or path_or_id.count("/") > 1:
+        raise CheckpointError(f"{path_or_id} is no folder and no hub id (owner/name); it was to be {what}. {mend}")
+    try:
+        return Path(snapshot_download(path_or_id, allow_patterns=[*_SETTINGS, *(_WEIGHTS if weights else ())]))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise CheckpointError(
+            f"{path_or_id}, {what}, is no folder here and did not download: {reason}. {mend}"
+        ) from error
+
+
+def named_folder(given: str | None, recorded: str | None, folder: Path, part: str, weights: bool) -> Path | None:
+    """Return the tower folder that was given, else the recorded one where it exists here.
+
+    Args:
+        given: folder or hub id.
+        recorded: what the checkpoint's config.json says; usually a path of the machine that trained it.
+        folder: the checkpoint's.
+        part: the tower.
+        weights: whether its weights are needed.
+    """
+    if given is not None:
+        return fetch(given, f"the {part}", TOWER_FLAGS[part], weights=weights)
+    if not recorded:
+        return None
+    places = (Path(recorded), folder / recorded, folder.parent / recorded)
+    return next((place for place in places if place.is_dir()), None)
+
+
+def _settings(folder: Path | None, what: str) -> dict[str, Any] | None:
+    return None if folder is None else read_json(folder / "config.json", what)
+
+
+def _unknown(what: str, flag: str, default: str, shape: object) -> CheckpointError:
+    return CheckpointError(
+        f"The sizes of the {what} cannot be known from the checkpoint (found {shape}). Name its folder or hub id with "
+        f"{flag}, for example {flag} {default}."
+    )
+
+
+def vision_config(folder: Path | None, inventory: dict[str, Stored], projector: str) -> SiglipVisionConfig:
+    """Return the vision tower's sizes: its folder's, or the published ones where the checkpoint's shapes are those.
+
+    Args:
+        folder: the tower's own, where there is one.
+        inventory: the checkpoint's tensors.
+        projector: the projector type.
+    """
+    saved = _settings(folder, "the vision tower's settings")
+    if saved is not None:
+        if "siglip" not in str(saved.get("model_type", "")):
+            raise CheckpointError(
+                f"{folder}/config.json has model_type {saved.get('model_type')!r}; the vision tower must be a SigLIP, "
+                f"for example --vision {DEFAULT_VISION[projector]}."
+            )
+        return SiglipVisionConfig(**_plain(saved.get("vision_config", saved)))
+    table = inventory.get("model.vision_tower.vision_tower.vision_model.embeddings.position_embedding.weight")
+    by_shape = {(196, 768): PRESETS["0.5b"]["vision_config"], (729, 1152): PRESETS["7b"]["vision_config"]}
+    if table is None:
+        return SiglipVisionConfig(**by_shape[(196, 768) if projector == "all_in_one_small" else (729, 1152)])
+    if table.shape not in by_shape:
+        raise _unknown("vision tower", "--vision", DEFAULT_VISION[projector], f"position table {list(table.shape)}")
+    return SiglipVisionConfig(**by_shape[table.shape])  # pyright: ignore[reportArgumentType]
+
+
+def audio_config(folder: Path | None, inventory: dict[str, Stored]) -> WhisperConfig:
+    """Return the audio tower's sizes, likewise.
+
+    Args:
+        folder: the tower's own, where there is one.
+        inventory: the checkpoint's tensors.
+    """
+    saved = _settings(folder, "the audio tower's settings")
+    if saved is not None:
+        if saved.get("model_type") != "whisper":
+            raise CheckpointError(
+                f"{folder}/config.json has model_type {saved.get('model_type')!r}; the audio tower must be a Whisper, "
+                f"for example --audio {DEFAULT_AUDIO}."
+            )
+        return WhisperConfig(**_plain(saved))
+    table = inventory.get("model.audio_tower.audio_tower.encoder.embed_positions.weight")
+    if table is not None and table.shape != (1500, 1280):
+        raise _unknown("audio tower", "--audio", DEFAULT_AUDIO, f"position table {list(table.shape)}")
+    return WhisperConfig(**PRESETS["0.5b"]["audio_config"])
+
+
+def router_config(folder: Path | None, inventory: dict[str, Stored]) -> BertConfig:
+    """Return the router's sizes, likewise.
+
+    Args:
+        folder: the router's own, where there is one.
+        inventory: the checkpoint's tensors.
+    """
+    saved = _settings(folder, "the router's settings")
+    if saved is not None:
+        if saved.get("model_type") != "bert":
+            raise CheckpointError(
+                f"{folder}/config.json has model_type {saved.get('model_type')!r}; the router must be a BERT, "
+                f"for example --router {DEFAULT_ROUTER}."
+            )
+        return BertConfig(**_plain(saved))
+    table = inventory.get("model.bert_model.embeddings.word_embeddings.weight")
+    if table is not None and table.shape != (30522, 768):
+        raise _unknown("router", "--router", DEFAULT_ROUTER, f"word table {list(table.shape)}")
+    return BertConfig()
+
+
+def _plain(saved: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what describes the file rather than the model."""
+    return {k: v for k, v in saved.items() if k not in ("model_type", "architectures", "torch_dtype", "dtype")}
+
+
+_TOWER_PREFIXES = {
+    "vision": ("vision_model.", ""),
+    "audio": ("model.encoder.", "encoder.", ""),
+    "router": ("bert.", ""),
+}
+
+
+def tower_sources(kind: str, found: dict[str, Stored], wanted: list[str]) -> dict[str, Stored]:
+    """Map a tower's own release; BERT's old `gamma` and `beta` are read as weight and bias.
+
+    Args:
+        kind: vision, audio or router.
+        found: the release's tensors.
+        wanted: our names.
+    """
+    modern = {k.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias"): s
+              for k, s in found.items()}  # fmt: skip
+    out: dict[str, Stored] = {}
+    for name in wanted:
+        own = name.split(".", 1)[1]
+        own = "encoder." + own if kind == "vision" and own.startswith("layers.") else own
+        stored = next((modern[p + own] for p in _TOWER_PREFIXES[kind] if p + own in modern), None)
+        if stored is not None:
+            out[name] = stored
+    return out
