@@ -189,14 +189,15 @@ def head_points(pose: FacePose, person: Person, look: Look, motion: Motion) -> d
     half += 0.07 * pose.lip_press - 0.03 * motion.speech_open
     for side, sign in (("left", -1.0), ("right", 1.0)):
         own = max(0.0, sign * pose.mouth_corner_asymmetry)
-        up = pose.mouth_corner + 0.95 * own
+        other = max(0.0, -sign * pose.mouth_corner_asymmetry)
+        up = pose.mouth_corner * (1.0 - 1.1 * other) + 0.95 * own
         corner_y = centre - 0.17 * up + 0.11 * pose.mouth_open + 0.03 * pose.mouth_stretch
         points[f"mouth_corner_{side}"] = (sign * (half + 0.10 * own), corner_y)
     gap_up = 0.06 * pose.mouth_open + 0.055 * pose.mouth_stretch + 0.05 * pose.nose_wrinkle
     gap_up += 0.05 * max(pose.mouth_corner, 0.0) * pose.cheek_raise * 0.5
     gap_down = 0.36 * pose.mouth_open + 0.085 * pose.mouth_stretch + 0.13 * motion.speech_open
     gap_down *= 1.0 - 0.55 * pose.lip_press
-    bow = 0.085 * pose.mouth_corner + 0.02 * abs(pose.mouth_corner_asymmetry)
+    bow = 0.085 * pose.mouth_corner * (1.0 - 0.8 * abs(pose.mouth_corner_asymmetry))
     thick = 0.072 * (1.0 - 0.90 * pose.lip_press) * (1.0 - 0.35 * pose.mouth_stretch)
     upper = centre + bow - gap_up - 0.09 * pose.nose_wrinkle
     lower = centre + bow + gap_down + 0.02 * pose.nose_wrinkle

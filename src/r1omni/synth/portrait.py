@@ -269,7 +269,7 @@ def _nose(pen: _Pen, points: dict[str, np.ndarray], pose: FacePose, person: Pers
 def _mouth(pen: _Pen, points: dict[str, np.ndarray], pose: FacePose, person: Person) -> None:
     left, right = points["mouth_corner_left"], points["mouth_corner_right"]
     bright = sum(person.skin) > 420
-    lip = shade(person.skin, 0.40, (184, 52, 64) if bright else (226, 104, 110))
+    lip = shade(person.skin, 0.40, (184, 52, 64)) if bright else shade(person.skin, 0.28, (236, 112, 116))
     xs = left[0] + (right[0] - left[0]) * _T
     ends = left[1] + (right[1] - left[1]) * _T
     middle = (left[1] + right[1]) / 2
@@ -295,11 +295,13 @@ def _mouth(pen: _Pen, points: dict[str, np.ndarray], pose: FacePose, person: Per
             pen.stroke(mid[1:-1], (150, 120, 118), 0.02)
     else:
         pen.stroke(
-            upper, shade((92, 30, 38), 1.0 - 0.5 * max(pose.lip_press, 0.0)), 0.045 + 0.025 * max(pose.lip_press, 0.0)
+            upper,
+            shade((92, 30, 38) if bright else (52, 18, 24), 1.0 - 0.5 * max(pose.lip_press, 0.0)),
+            0.045 + 0.025 * max(pose.lip_press, 0.0),
         )
     crease = shade(person.skin, 0.66)
     for sign, corner in ((-1, left), (1, right)):
-        strength = max(pose.mouth_corner, 0.0) + max(0.0, sign * pose.mouth_corner_asymmetry)
+        strength = max(pose.mouth_corner, 0.0) + sign * pose.mouth_corner_asymmetry
         if strength > 0.25:
             pen.stroke(
                 corner + np.array([(sign * 0.05, -0.10), (sign * 0.10, -0.02), (sign * 0.07, 0.08)]), crease, 0.04

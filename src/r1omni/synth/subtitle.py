@@ -113,5 +113,4 @@ def burn(frames: np.ndarray, text: str) -> None:
     if not strip.any():
         return
     bottom = frames[:, -strip.shape[0] :]
-    bottom //= 3
-    bottom[:, strip] = 245
+    np.maximum(bottom >> 2, np.where(strip, np.uint8(245), np.uint8(0))[..., None], out=bottom)

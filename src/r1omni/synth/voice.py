@@ -295,8 +295,8 @@ PROSODY_STEP_S = 0.02
 def prosody(sound: np.ndarray, sample_rate_hz: int) -> np.ndarray:
     """Measure pitch, energy and voicing: targets for a listening tower.
 
-    Pitch is the first strong peak of the window-corrected autocorrelation (Boersma, 1993) between 70 and 500 Hz; what lies
-    0.8 octaves or more from the clip's median is taken for a slip and counted as unvoiced.
+    Pitch is the first strong peak of the window-corrected autocorrelation (Boersma, 1993) between 70 and 500 Hz; what
+    lies 0.8 octaves or more from the clip's median is taken for a slip and counted as unvoiced.
 
     Returns:
         float32[steps, 3], every 20 ms: octaves above 100 Hz (0 where unvoiced), level in dBFS, voicing 0 to 1.
