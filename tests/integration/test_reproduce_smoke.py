@@ -1,0 +1,66 @@
+"""The whole recipe at its smallest: what is safe to assert of a run whose figures mean nothing."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from r1omni.config.recipe import load_recipe
+from r1omni.core.errors import ConfigError
+from r1omni.reproduce.recipe import reproduce
+
+MODELS = ("base", "cold-start", "label-sft", "cold-start-sft", "r1-omni")
+CORPORA = ("dfew-like", "mafw-like", "ravdess-like")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of the smoke scale."""
+    out = tmp_path_factory.mktemp("smoke")
+    reproduce(out, load_recipe("smoke"), seed=3)
+    return out
+
+
+def steps(run: Path) -> list[dict[str, float]]:
+    rows = [json.loads(line) for line in (run / "stages" / "r1-omni" / "metrics.jsonl").read_text().splitlines()]
+    return [row for row in rows if "reward" in row]
+
+
+def test_the_table_has_every_model_on_every_corpus(run: Path) -> None:
+    table = json.loads((run / "table.json").read_text())
+    assert (table["scale"], table["seed"]) == ("smoke", 3)
+    assert [(row["model"], row["corpus"]) for row in table["rows"]] == [(m, c) for m in MODELS for c in CORPORA]
+    assert [row["num_clips"] for row in table["rows"]] == [32, 32, 40] * len(MODELS)
+    assert all(0 <= row["war"] <= 100 for row in table["rows"])
+
+
+def test_the_reward_rises(run: Path) -> None:
+    rewards = [row["reward"] for row in steps(run)]
+    assert sum(rewards[-4:]) / 4 > sum(rewards[:4]) / 4 + 0.1
+
+
+def test_the_format_is_learnt(run: Path) -> None:
+    rates = {row["model"]: row["format_rate"] for row in json.loads((run / "table.json").read_text())["rows"]}
+    assert rates["r1-omni"] > 90
+    assert rates["label-sft"] == 0
+
+
+def test_the_report_is_one_offline_file(run: Path) -> None:
+    page = (run / "report.html").read_text()
+    assert "r1-omni" in page
+    assert "data:image/" in page and "data:audio/" in page
+    assert 'src="http' not in page and 'href="http' not in page.replace('href="https://arxiv.org', "")
+
+
+def test_stages_that_are_done_are_not_repeated(run: Path) -> None:
+    models = sorted((run / "stages").glob("*/model/model.safetensors"))
+    before = {path: path.stat().st_mtime_ns for path in models}
+    (run / "table.json").unlink()
+    reproduce(run, load_recipe("smoke"), seed=3)
+    assert {path: path.stat().st_mtime_ns for path in models} == before
+    assert (run / "table.json").exists()
+
+
+def test_another_seed_is_refused_in_the_same_folder(run: Path) -> None:
+    with pytest.raises(ConfigError, match="another seed"):
+        reproduce(run, load_recipe("smoke"), seed=4)
