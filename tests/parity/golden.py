@@ -1,6 +1,7 @@
 """One golden set and what our model makes of its inputs; both remember what was looked at."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -105,6 +106,14 @@ class Subject:
         counts = dict.fromkeys(VISUAL_IDS, num_frames * self.config.video_tokens_per_frame)
         counts[AUDIO_ID] = self.config.audio_tokens
         return [i for i in ids for i in [i] * counts.get(i, 1)]
+
+    def tokenize(self, prompt: str) -> list[int]:
+        """The reference's ids of a prompt: split at the tags, each tag one placeholder."""
+        tags = {"<image>": -200, "<video>": -201, "<audio>": AUDIO_ID}
+        ids: list[int] = []
+        for piece in re.split("(<image>|<video>|<audio>)", prompt):
+            ids += [tags[piece]] if piece in tags else self.processor.tokenizer(piece)["input_ids"]
+        return ids
 
     def embed(
         self,

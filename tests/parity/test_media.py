@@ -13,8 +13,9 @@ from r1omni.model.processing import pad_to_square
 
 
 @pytest.fixture(scope="module")
-def clip(golden: Golden, subject: Subject) -> Media:
-    return load_media(golden.path("media/sample.mp4"), num_frames=subject.config.num_frames)
+def clip(golden: Golden) -> Media:
+    sampled = golden.json("media.json")["video"]["sampled"]
+    return load_media(golden.path("media/sample.mp4"), num_frames=len(sampled))
 
 
 def _sha256(tensor: torch.Tensor) -> str:

@@ -108,7 +108,7 @@ def test_grpo_loss_and_gradients_equal_the_trainers(golden: Golden, subject: Sub
         return
     stored, said = golden.tensors("grpo.safetensors"), golden.json("grpo.json")
     model = subject.model
-    media = load_media(golden.path("media/sample.mp4"), num_frames=subject.config.num_frames)
+    media = load_media(golden.path("media/sample.mp4"), num_frames=len(golden.json("media.json")["video"]["sampled"]))
     parts = subject.processor.process_media(media)
     video, audio = (
         model.encode_video(parts["pixel_values"][None])[0],
