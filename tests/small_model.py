@@ -5,6 +5,7 @@ from functools import cache
 from pathlib import Path
 
 import torch
+from transformers import BertTokenizer
 
 from r1omni.core.clip import Clip
 from r1omni.core.errors import MediaError
@@ -23,7 +24,10 @@ LABELS = ("happy", "sad", "angry")
 @cache
 def _tokenizers():
     texts = [REASONING_INSTRUCTION, *WORDS, *LABELS, format_answer("a", "b")] * 20
-    return build_tokenizers(texts, 400)
+    tokenizer, _ = build_tokenizers(texts, 400)
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *(f"##{letter}" for letter in letters)]
+    return tokenizer, BertTokenizer(vocab={piece: place for place, piece in enumerate(pieces)})
 
 
 def small_model(seed: int = 0) -> tuple[HumanOmniForConditionalGeneration, HumanOmniProcessor]:
@@ -58,8 +62,8 @@ class MadeUpFeatures(Engine):
         config = self.model.config
         generator = torch.Generator().manual_seed(sum(clip.id.encode()))
         tone = LABELS.index(clip.label) if clip.label in LABELS else 0
-        video = torch.randn(2, config.grid_patches**2, config.vision_config.hidden_size, generator=generator) + tone
-        audio = torch.randn(config.audio_tokens, config.audio_config.d_model, generator=generator) - tone
+        video = torch.randn(2, config.grid_patches**2, config.vision_config.hidden_size, generator=generator) + 2 * tone
+        audio = torch.randn(config.audio_tokens, config.audio_config.d_model, generator=generator) - 2 * tone
         return Features(None if clip.id.startswith("a-") else video, None if clip.id.startswith("v-") else audio)
 
 

@@ -271,7 +271,10 @@ def train_grpo(
                             part.reference = _score(judge or scorer, part, instruction, temperature)
             drawn = _rollout_metrics(groups, rewards, max_completion_length)
             for _ in range(num_iterations):
-                model.train()
+                # No dropout: the ratio compares with what was sampled. Checkpointing works in training mode only, and
+                # nothing in the language model differs there.
+                model.eval()
+                model.language_model.train(gradient_checkpointing)
                 sums: dict[str, Tensor] = {}
                 for number, part in enumerate(parts):
                     last = number + 1 == len(parts)

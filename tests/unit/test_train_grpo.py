@@ -1,0 +1,153 @@
+"""The RLVR loop on a made-up world."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from small_model import MadeUpFeatures, small_clips, small_model
+
+from r1omni.core.errors import ConfigError, DivergedError, NotReadyError, R1OmniError
+from r1omni.train.checkpoint import trained_state
+from r1omni.train.grpo import Reward, train_grpo
+
+# Rewards an untrained policy gets sometimes.
+LETTERS = Reward("accuracy", lambda answer, clip: min(1.0, answer.text.count("e") / 8))
+SHORT = Reward("format", lambda answer, clip: float(len(answer.text) < 20), weight=0.5)
+
+
+def run(folder, **options):
+    model, processor = small_model()
+    reference, _ = small_model()
+    engine = MadeUpFeatures(model, processor)
+    settings = dict(
+        max_steps=4,
+        num_generations=4,
+        prompts_per_device=6,
+        max_completion_length=8,
+        learning_rate=3e-3,
+        readiness_prompts=0,
+        rewards=[LETTERS, SHORT],
+        lr_scheduler_type="constant",
+    ) | options
+    rewards = settings.pop("rewards")
+    summary = train_grpo(model, reference, processor, engine, small_clips(12), rewards, output_dir=folder, **settings)
+    return model, summary
+
+
+def lines(folder, name="metrics.jsonl"):
+    return [json.loads(line) for line in (folder / name).read_text().splitlines()]
+
+
+def equal_states(first, second):
+    one, two = trained_state(first), trained_state(second)
+    return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_reward_rises_and_everything_is_logged(tmp_path):
+    _, summary = run(tmp_path, max_steps=25, beta=0.001, num_generations=8, learning_rate=1e-2)
+    rows = lines(tmp_path)
+    assert sum(row["reward"] for row in rows[-5:]) > sum(row["reward"] for row in rows[:5]) + 0.6
+    assert rows[0]["kl"] == pytest.approx(0, abs=1e-5) and rows[-1]["kl"] > 1e-3
+    names = "reward_std accuracy format entropy length truncation zero_variance tokens_per_s clip_fraction reward/format"
+    assert set(names.split()) <= rows[0].keys()
+    # An untrained model is nearly uniform over 400 tokens: ln 400 = 5.99.
+    assert 5 < rows[0]["entropy"] < 6
+    sample = lines(tmp_path, "samples.jsonl")[0]
+    assert sample["rewards"].keys() == {"accuracy", "format"} and "advantage" in sample
+    assert (tmp_path / "model" / "config.json").exists() and summary.steps == 25
+
+
+@pytest.mark.parametrize("loss_type", ["grpo", "bnpo", "dr_grpo", "dapo"])
+def test_accumulation_equals_the_larger_batch(tmp_path, loss_type):
+    one, _ = run(tmp_path / "one", max_steps=1, prompts_per_device=6, loss_type=loss_type)
+    options = dict(prompts_per_device=2, gradient_accumulation_steps=3)
+    two, _ = run(tmp_path / "two", max_steps=1, loss_type=loss_type, **options)
+    for name, value in trained_state(one).items():
+        torch.testing.assert_close(trained_state(two)[name], value, atol=3e-4, rtol=1e-3)
+
+
+def test_a_start_that_is_not_ready_is_refused(tmp_path):
+    with pytest.raises(NotReadyError, match="RLVR was not started: of 48 sampled answers"):
+        run(tmp_path, readiness_prompts=64)
+    assert not (tmp_path / "model").exists()
+
+
+def test_beta_without_a_reference_is_refused(tmp_path):
+    model, processor = small_model()
+    engine = MadeUpFeatures(model, processor)
+    with pytest.raises(ConfigError, match="no reference"):
+        train_grpo(model, None, processor, engine, small_clips(3), [LETTERS], output_dir=tmp_path, max_steps=1)
+    train_grpo(
+        model, None, processor, engine, small_clips(3), [LETTERS], output_dir=tmp_path, max_steps=1, beta=0.0,
+        readiness_prompts=0, max_completion_length=4,
+    )  # fmt: skip
+    assert lines(tmp_path)[0]["kl"] == 0
+
+
+@pytest.mark.parametrize("zero_variance", ["skip", "resample"])
+def test_groups_without_variance_are_left_out(tmp_path, zero_variance):
+    """Only clips with sound and pictures can earn a reward; all other groups are flat."""
+    rare = Reward("rare", lambda answer, clip: float("e" in answer.text and clip.id[0] not in "av"))
+    run(tmp_path, max_steps=2, rewards=[rare], zero_variance=zero_variance)
+    rows = lines(tmp_path)
+    assert all(row["zero_variance"] >= 0.5 for row in rows)
+    assert (rows[-1]["epoch"] > 1) == (zero_variance == "resample")
+
+
+def test_several_iterations_clip_ratios(tmp_path):
+    run(tmp_path, max_steps=4, num_iterations=2, learning_rate=2e-2)
+    rows = lines(tmp_path)
+    assert [row["step"] for row in rows] == [2, 4]
+    assert rows[0]["clip_fraction"] > 0
+
+
+def test_an_exploding_kl_stops_the_run(tmp_path):
+    with pytest.raises(DivergedError, match="expected at most 1e-09"):
+        run(tmp_path, max_kl=1e-9, max_steps=3)
+
+
+def test_a_reward_that_raises_is_recorded_and_bounded(tmp_path):
+    def moody(answer, clip):
+        if clip.id == "0":
+            raise ZeroDivisionError("no")
+        return float(" " in answer.text)
+
+    _, summary = run(tmp_path / "some", rewards=[Reward("moody", moody)], max_steps=2, max_error_share=0.5)
+    assert summary.num_reward_errors == 4
+    assert lines(tmp_path / "some", "errors.jsonl")[0]["error"] == "ZeroDivisionError: no"
+    with pytest.raises(R1OmniError, match="moody on clip 0"):
+        run(tmp_path / "strict", rewards=[Reward("moody", moody)], max_steps=2)
+
+
+def test_best_by_validation_is_returned(tmp_path):
+    values, seen = iter([0.2, 0.7, 0.5]), []
+
+    def validate(model):
+        seen.append({name: value.clone() for name, value in trained_state(model).items()})
+        return {"war": next(values)}
+
+    model, summary = run(tmp_path, max_steps=6, validate=validate, validate_every_steps=2)
+    assert (summary.best_step, summary.best_value) == (4, 0.7)
+    assert all(torch.equal(value, seen[1][name]) for name, value in trained_state(model).items())
+
+
+def test_a_killed_run_resumes_bit_equal(tmp_path):
+    script = (
+        "import os, sys\nsys.path[:0] = sys.argv[2].split(os.pathsep)\nfrom test_train_grpo import run\n"
+        "run(sys.argv[1], max_steps=6, save_every_steps=2, zero_variance='resample',"
+        f" on_step=lambda row: row['step'] == 5 and os.kill(os.getpid(), {int(signal.SIGKILL)}))"
+    )
+    here = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[1])])
+    killed = subprocess.run([sys.executable, "-c", script, str(tmp_path / "killed"), here], check=False)
+    assert killed.returncode == -9
+    options = dict(max_steps=6, save_every_steps=2, zero_variance="resample")
+    resumed, _ = run(tmp_path / "killed", **options)
+    whole, _ = run(tmp_path / "whole", **options)
+    assert equal_states(resumed, whole)
+    compared = [[(row["step"], row["reward"], row["kl"]) for row in lines(tmp_path / n)] for n in ("killed", "whole")]
+    assert compared[0] == compared[1]

@@ -1,0 +1,138 @@
+"""The supervised loop on a made-up world."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from small_model import LABELS, MadeUpFeatures, small_clips, small_model
+
+from r1omni.core.clip import Clip
+from r1omni.core.errors import ConfigError, DivergedError, MediaError
+from r1omni.train.checkpoint import trained_state
+from r1omni.train.optimise import learning_rate_at
+from r1omni.train.sft import Example, train_sft
+
+
+def examples(count=12):
+    with_clips = [Example(instruction="Which?", answer=clip.label, clip=clip) for clip in small_clips(count)]
+    return [*with_clips, Example(instruction="Say.", answer="so sad", given="the voice is loud, ")]
+
+
+def run(folder, **options):
+    model, processor = small_model()
+    engine = MadeUpFeatures(model, processor)
+    settings = dict(num_epochs=3, batch_size=4, learning_rate=3e-3, log_every_steps=1) | options
+    chosen = settings.pop("examples", None) or examples()
+    return model, train_sft(model, processor, chosen, engine.features, output_dir=folder, **settings)
+
+
+def equal_states(first, second):
+    one, two = trained_state(first), trained_state(second)
+    return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_loss_falls_and_the_label_is_learnt(tmp_path):
+    model, summary = run(tmp_path, num_epochs=40, lr_scheduler_type="constant")
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert lines[0]["loss"] > 3 and summary.final_loss < 0.3
+    assert (tmp_path / "model" / "config.json").exists()
+    _, processor = small_model()
+    engine = MadeUpFeatures(model, processor)
+    answers = engine.generate(small_clips(9), "Which?", max_new_tokens=8)
+    right = [row[0].text == clip.label for row, clip in zip(answers, small_clips(9), strict=True)]
+    assert sum(right) >= 6  # three of nine by chance
+    chances = engine.label_probabilities(small_clips(9), "Which?", [""] * 9, LABELS)
+    assert sum(max(row, key=row.get) == clip.label for row, clip in zip(chances, small_clips(9), strict=True)) >= 6
+    assert sum(chances[0].values()) == pytest.approx(1)
+
+
+def test_accumulation_equals_the_larger_batch(tmp_path):
+    one, _ = run(tmp_path / "one", batch_size=6, num_epochs=1)
+    two, _ = run(tmp_path / "two", batch_size=3, gradient_accumulation_steps=2, num_epochs=1)
+    for name, value in trained_state(one).items():
+        torch.testing.assert_close(trained_state(two)[name], value, atol=2e-4, rtol=1e-3)
+
+
+def test_only_named_parts_change(tmp_path):
+    before, _ = small_model()
+    model, _ = run(tmp_path, trainable=("projector",), num_epochs=1)
+    changed = {n for n, p in model.named_parameters() if not torch.equal(p, before.get_parameter(n))}
+    assert changed and all(name.startswith("projector.") for name in changed)
+
+
+def test_best_epoch_is_kept_and_patience_stops(tmp_path):
+    values = iter([0.2, 0.6, 0.5, 0.4, 0.3])
+    seen = []
+
+    def validate(model):
+        seen.append({name: value.clone() for name, value in trained_state(model).items()})
+        return {"war": next(values)}
+
+    model, summary = run(tmp_path, num_epochs=9, validate=validate, patience=2)
+    assert (summary.best_step, summary.best_value, len(summary.history)) == (8, 0.6, 4)
+    assert all(torch.equal(value, seen[1][name]) for name, value in trained_state(model).items())
+
+
+def test_a_done_run_is_not_repeated(tmp_path):
+    first, summary = run(tmp_path)
+    again, repeated = run(tmp_path)
+    assert equal_states(first, again) and repeated == summary
+
+
+def test_unreadable_clips_are_recorded_and_bounded(tmp_path):
+    bad = Example(instruction="Which?", answer="sad", clip=Clip(id="x-1", path=Path("/made-up/x.mp4")))
+    _, summary = run(tmp_path / "some", examples=[*examples(), bad], max_error_share=0.1, num_epochs=1)
+    assert summary.num_errors == 1
+    assert json.loads((tmp_path / "some" / "errors.jsonl").read_text())["kind"] == "truncated"
+    with pytest.raises(MediaError, match="1 of 13 clips"):
+        run(tmp_path / "strict", examples=[*examples(), bad], max_error_share=0.05)
+
+
+def test_too_long_an_answer_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="max_length is 2"):
+        run(tmp_path, max_length=2)
+
+
+def test_a_gradient_that_is_not_finite_stops_the_run(tmp_path):
+    model, processor = small_model()
+    with torch.no_grad():
+        model.lm_head.weight[5] = torch.inf
+    engine = MadeUpFeatures(model, processor)
+    with pytest.raises(DivergedError, match="Lower the learning rate"):
+        train_sft(model, processor, examples(), engine.features, output_dir=tmp_path)
+
+
+def test_learning_rate_warms_up_and_falls():
+    # 10 steps, warm-up 2: a third and two thirds of the peak, then half a cosine from the peak.
+    rates = [learning_rate_at(step, 10, 3.0, "cosine", 0.2) for step in range(10)]
+    assert rates[:3] == pytest.approx([1.0, 2.0, 3.0])
+    assert rates[6] == pytest.approx(1.5)
+    assert learning_rate_at(9, 10, 3.0, "constant", 0.0) == 3.0
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_run_resumes_bit_equal(tmp_path, number):
+    """Kill a run in another process after its seventh step, resume here, compare with an uninterrupted run."""
+    script = (
+        "import os, sys\nsys.path[:0] = sys.argv[2].split(os.pathsep)\nfrom test_train_sft import run\n"
+        "run(sys.argv[1], num_epochs=3, save_every_steps=2,"
+        f" on_step=lambda row: row['step'] == 7 and os.kill(os.getpid(), {int(number)}))"
+    )
+    here = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[1])])
+    killed = subprocess.run([sys.executable, "-c", script, str(tmp_path / "killed"), here], check=False)
+    assert killed.returncode == (-9 if number == signal.SIGKILL else 143)
+    steps = sorted(path.name for path in (tmp_path / "killed" / "checkpoints").iterdir())
+    assert steps[-1] == ("step-00000006" if number == signal.SIGKILL else "step-00000007")
+    resumed, _ = run(tmp_path / "killed", num_epochs=3, save_every_steps=2)
+    whole, _ = run(tmp_path / "whole", num_epochs=3, save_every_steps=2)
+    assert equal_states(resumed, whole)
+    losses = [
+        [json.loads(line)["loss"] for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
+        for name in ("killed", "whole")
+    ]
+    assert losses[0] == losses[1]
