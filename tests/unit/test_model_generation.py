@@ -1,5 +1,6 @@
 """Prompts, one-sided clips, mixed batches and gradients, on the tiny model."""
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -122,6 +123,16 @@ def test_towers_pass_gradient_only_when_asked(model_and_processor) -> None:
     model.vision_tower.requires_grad_(True)
     assert model.encode_video(pixels).requires_grad
     model.vision_tower.requires_grad_(False)
+
+
+@torch.no_grad()
+def test_half_precision_answers_close_to_full(model_and_processor) -> None:
+    model, processor = model_and_processor
+    batch = processor([_media(4, True), _media(0, True)], ["which emotion?", "and why?"])
+    whole = model(**batch, logits_to_keep=1).logits
+    half = copy.deepcopy(model).bfloat16()(**batch, logits_to_keep=1).logits
+    assert half.dtype == torch.bfloat16
+    assert (half.float() - whole).abs().max() < 0.05 * whole.abs().max()
 
 
 def test_training_mode_leaves_towers_and_router_steady(model_and_processor) -> None:
