@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -138,8 +139,10 @@ def load_for_training(source: str, lora: LoraSection | None) -> tuple[Any, Any]:
     model, processor = load_model(source, dtype=torch.float32, device=device)
     if lora is None:
         return model, processor
-    from peft import LoraConfig, get_peft_model
-
+    try:
+        from peft import LoraConfig, get_peft_model
+    except ModuleNotFoundError:
+        raise ConfigError("found a [lora] section, and peft is not installed: pip install 'r1omni[train]'") from None
     names = "|".join(lora.target_modules)
     adapters = LoraConfig(
         r=lora.r,
@@ -148,6 +151,21 @@ def load_for_training(source: str, lora: LoraSection | None) -> tuple[Any, Any]:
         target_modules=rf"language_model\..*\.({names})",
     )
     return get_peft_model(model, adapters), processor
+
+
+def write_merged(model: Any, processor: Any, folder: Path) -> None:
+    """Fold adapters into the weights and write one self-contained checkpoint, whole or not at all.
+
+    Args:
+        model: with adapters; they are gone afterwards.
+        processor: its processor.
+        folder: the checkpoint.
+    """
+    partial = folder.with_name(f".{folder.name}.partial")
+    model.merge_and_unload().save_pretrained(partial)
+    processor.save_pretrained(partial)
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.replace(folder)
 
 
 def validator(

@@ -11,6 +11,7 @@ from typing import Annotated, Literal, get_args, get_origin
 
 import typer
 
+from r1omni.cli import cold_start
 from r1omni.cli.listing import PASS_ON, listing
 from r1omni.cli.progress import show_progress
 from r1omni.config.load import split_flags
@@ -101,3 +102,7 @@ def stats(
     if svg is not None:
         svg.write_text(stats_svg(counted), encoding="utf-8")
     typer.echo(jsonlib.dumps(counted, indent=2, ensure_ascii=False) if json else stats_text(counted))
+
+
+for _verb, _example in cold_start.EXAMPLES.items():
+    app.command(epilog=f"Example: {_example}")(_verb)

@@ -17,11 +17,12 @@ from r1omni.cli.build import (
     named_rewards,
     training_clips,
     validator,
+    write_merged,
 )
 from r1omni.cli.listing import PASS_ON, listing
 from r1omni.cli.progress import show_progress
 from r1omni.config.grpo import GrpoConfig
-from r1omni.config.load import literal, load_run, section_of, to_toml
+from r1omni.config.load import list_settings, load_run, to_toml
 from r1omni.config.schema import Schema
 from r1omni.config.sft import SftConfig
 from r1omni.core.instruction import REASONING_INSTRUCTION
@@ -37,20 +38,15 @@ Run = TypeVar("Run", SftConfig, GrpoConfig)
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the resolved run as TOML and stop.")]
 
 
-def settings(schema: type[Schema], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """List every setting of a schema as its flag, with its meaning and default.
+def setting_rows(schema: type[Schema]) -> Iterator[tuple[str, str]]:
+    """List every setting as its flag, with its meaning and default, for `--help`.
 
     Args:
         schema: a configuration class.
-        prefix: what stands before its keys.
     """
-    for name, field in schema.model_fields.items():
-        section = section_of(field.annotation)
-        if section is not None:
-            yield from settings(section, f"{prefix}{name}.")
-            continue
-        default = "required" if field.is_required() else f"default: {literal(field.default)}"
-        yield f"--{prefix}{name} VALUE", f"{field.description} [{default}]"
+    for setting in list_settings(schema):
+        default = setting.default if setting.default == "required" else f"default: {setting.default}"
+        yield f"--{setting.key} VALUE", f"{setting.meaning} [{default}]"
 
 
 def resolve(schema: type[Run], arguments: Sequence[str]) -> Run:
@@ -66,7 +62,7 @@ def resolve(schema: type[Run], arguments: Sequence[str]) -> Run:
 
 @app.command(
     epilog="Example: r1omni train sft configs/paper-cold-start.toml --training.num_epochs 3",
-    cls=listing("Settings", partial(settings, SftConfig)),
+    cls=listing("Settings", partial(setting_rows, SftConfig)),
     context_settings=PASS_ON,
     options_metavar="[CONFIG.toml]... [--dotted.flag VALUE]...",
 )
@@ -99,12 +95,12 @@ def sft(context: typer.Context, dry_run: DryRun = False) -> None:
             on_step=on_step,
             **run.training.model_dump(),
         )
-    tell(run, summary)
+    finish(run, summary, model, processor)
 
 
 @app.command(
     epilog="Example: r1omni train grpo configs/one-gpu.toml --model runs/cold-start/model --training.max_steps 200",
-    cls=listing("Settings", partial(settings, GrpoConfig)),
+    cls=listing("Settings", partial(setting_rows, GrpoConfig)),
     context_settings=PASS_ON,
     options_metavar="[CONFIG.toml]... [--dotted.flag VALUE]...",
 )
@@ -142,7 +138,7 @@ def grpo(context: typer.Context, dry_run: DryRun = False) -> None:
             on_step=on_step,
             **recipe,
         )
-    tell(run, summary)
+    finish(run, summary, model, processor)
 
 
 @contextmanager
@@ -169,15 +165,20 @@ def recorded(run: SftConfig | GrpoConfig) -> Iterator[Callable[[dict[str, Any]],
         yield on_step
 
 
-def tell(run: SftConfig | GrpoConfig, summary: Any) -> None:
-    """Say how the run ended and where its model lies.
+def finish(run: SftConfig | GrpoConfig, summary: Any, model: Any, processor: Any) -> None:
+    """Say how the run ended and where its model lies; with adapters, that is `merged/`.
 
     Args:
         run: the configuration.
         summary: what the stage returned.
+        model: as the stage left it.
+        processor: its processor.
     """
     if not IS_FIRST_PROCESS:
         return
+    folder = run.output_dir / ("merged" if run.lora else "model")
+    if run.lora:
+        write_merged(model, processor, folder)
     best = "" if summary.best_step is None else f", best at step {summary.best_step} ({summary.best_value:.3f})"
     typer.echo(f"{summary.steps} steps in {summary.seconds:.0f} s, {summary.num_errors} clips unreadable{best}")
-    typer.echo(run.output_dir / "model")
+    typer.echo(folder)

@@ -6,9 +6,9 @@ read as TOML where it is TOML (`8`, `true`, `["a", "b"]`) and as a plain string 
 
 import difflib
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -118,22 +118,35 @@ def _describe(schema: type[BaseModel], fault: Any) -> str:
     if fault["type"] == "missing":
         return f"{key} is missing: set it in a file or with --{key} VALUE"
     if fault["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(key, dotted_keys(schema), n=1, cutoff=0.5)
+        near = difflib.get_close_matches(key, [setting.key for setting in list_settings(schema)], n=1, cutoff=0.5)
         return f"unknown key {key}" + (f", did you mean {near[0]}?" if near else "")
     return f"{key}: {fault['msg']}, found {fault['input']!r}"
 
 
-def dotted_keys(schema: type[BaseModel]) -> list[str]:
-    """List every setting of a schema by the name its flag has.
+class Setting(NamedTuple):
+    """One setting of a schema."""
+
+    key: str
+    """Its dotted name, as a flag has it."""
+    default: str
+    """As a file has it; `required` where there is none."""
+    meaning: str
+
+
+def list_settings(schema: type[BaseModel], prefix: str = "") -> Iterator[Setting]:
+    """List every setting of a schema, sections included.
 
     Args:
         schema: a configuration class.
+        prefix: what stands before its keys.
     """
-    keys = []
     for name, field in schema.model_fields.items():
         section = section_of(field.annotation)
-        keys += [f"{name}.{key}" for key in dotted_keys(section)] if section else [name]
-    return keys
+        if section is not None:
+            yield from list_settings(section, f"{prefix}{name}.")
+        else:
+            default = "required" if field.is_required() else literal(field.default)
+            yield Setting(prefix + name, default, " ".join((field.description or "").split()))
 
 
 def section_of(annotation: Any) -> type[Schema] | None:

@@ -1,0 +1,74 @@
+"""`r1omni data mix | template | annotations | validate`: reasoned examples for a cold start."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Manifest = Annotated[Path, typer.Argument(help="A manifest.", show_default=False)]
+Out = Annotated[Path, typer.Option(help="The manifest to write.", show_default=False)]
+
+
+def mix(
+    emer: Annotated[Path, typer.Argument(help="Manifest of EMER.", show_default=False)],
+    own: Annotated[Path, typer.Argument(help="Manifest of your own reasoned examples.", show_default=False)],
+    out: Out,
+    num_emer: Annotated[int, typer.Option(min=0, help="Examples drawn of the first.")] = 232,
+    num_own: Annotated[int, typer.Option(min=0, help="Examples drawn of the second.")] = 348,
+    seed: Annotated[int, typer.Option(min=0, help="Of the draw and the order.")] = 0,
+) -> None:
+    """Draw a cold start from two manifests; the paper's mix by default."""
+    from r1omni.datasets import cold_start
+    from r1omni.datasets.manifest import read_manifest, write_manifest
+
+    clips = cold_start.mix(read_manifest(emer), read_manifest(own), num_emer=num_emer, num_own=num_own, seed=seed)
+    write_manifest(out, clips)
+    typer.echo(f"{out}: {len(clips):,} clips")
+
+
+def template(
+    manifest: Manifest,
+    out: Annotated[Path, typer.Option(help="The table to write: .csv or .xlsx.", show_default=False)],
+) -> None:
+    """Write a table in which annotators give each clip its label and reasons."""
+    from r1omni.datasets.cold_start import write_template
+    from r1omni.datasets.manifest import read_manifest
+
+    write_template(out, read_manifest(manifest))
+    typer.echo(out)
+
+
+def annotations(
+    manifest: Manifest,
+    table: Annotated[Path, typer.Option(help="The table as annotators filled it.", show_default=False)],
+    out: Out,
+) -> None:
+    """Join a filled table with the manifest it was made from."""
+    from r1omni.datasets.cold_start import read_annotations
+    from r1omni.datasets.manifest import read_manifest, write_manifest
+
+    release = read_annotations(table, read_manifest(manifest))
+    for warning in release.warnings:
+        typer.echo(f"warning: {warning}", err=True)
+    write_manifest(out, release.clips)
+    typer.echo(f"{out}: {len(release.clips):,} clips")
+
+
+def validate(manifest: Manifest) -> None:
+    """Say what is wrong with reasoned examples; exits with 1 when something is."""
+    from r1omni.datasets import cold_start
+    from r1omni.datasets.manifest import read_manifest
+
+    problems = cold_start.validate(read_manifest(manifest))
+    for problem in problems:
+        typer.echo(f"{problem['id']}: {problem['kind']}: {problem['message']}")
+    raise typer.Exit(int(bool(problems)))
+
+
+EXAMPLES = {
+    mix: "r1omni data mix emer.jsonl own.jsonl --out cold-start.jsonl",
+    template: "r1omni data template own.jsonl --out annotate.xlsx",
+    annotations: "r1omni data annotations own.jsonl --table annotate.xlsx --out reasoned.jsonl",
+    validate: "r1omni data validate reasoned.jsonl",
+}
+"""Each verb of this file and an example of its use."""
