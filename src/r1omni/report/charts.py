@@ -1,7 +1,7 @@
 """Charts as inline SVG: lines, bars, intervals. Readable without colour: dashes, hatching, shapes, printed numbers.
 
-Colours are classes of the page's style sheet (`s0` to `s5`), so that one chart serves light and dark. Every chart carries
-a sentence that says what it shows for those who cannot see it.
+Colours are classes of the page's style sheet (`s0` to `s5`), so that one chart serves light and dark. Every chart
+carries a sentence that says what it shows for those who cannot see it.
 """
 
 import math
@@ -163,7 +163,7 @@ def line_chart(chart: Chart, *, width_px: int = 420, height_px: int = 230) -> Ma
     label = f"{chart.title} over {chart.x_label}: {'; '.join(sentences)}."
     legend = Markup("").join(
         Markup("<li>{}<span>{}</span> <b>{}</b></li>").format(
-            line_sample(index), name, short(smooth([y for _, y in points], max(1, len(points) // 20))[-1])
+            line_sample(index), name, f"{smooth([y for _, y in points], max(1, len(points) // 20))[-1]:.3g}"
         )
         for index, (name, points) in enumerate(lines)
         if points
