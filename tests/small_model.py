@@ -44,7 +44,7 @@ def small_model(seed: int = 0) -> tuple[HumanOmniForConditionalGeneration, Human
         },
         router_config={"vocab_size": len(router), "hidden_size": 16, "intermediate_size": 16},
         vision_config={"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2, "image_size": 32},
-        audio_config={"d_model": 16, "encoder_layers": 1, "encoder_ffn_dim": 16, "max_source_positions": 30},
+        audio_config={"d_model": 16, "encoder_layers": 1, "encoder_ffn_dim": 16, "max_source_positions": 50},
         num_frames=2,
     )
     return build_model(config, seed), HumanOmniProcessor.from_config(config, tokenizer, router)

@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import os
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,7 +72,7 @@ class FeatureCache:
         path = self._path(key)
         try:
             tensors = load_file(path)
-            os.utime(path)
+            _touch(path)
         except FileNotFoundError:
             return None
         except (SafetensorError, OSError):
@@ -92,6 +93,7 @@ class FeatureCache:
         os.close(handle)
         try:
             save_file({part: tensor.contiguous() for part, tensor in tensors.items() if tensor is not None}, name)
+            _touch(Path(name))
             os.replace(name, path)
         except BaseException:
             Path(name).unlink(missing_ok=True)
@@ -103,12 +105,12 @@ class FeatureCache:
     def _path(self, key: str) -> Path:
         return self.folder / key[:2] / f"{key}.safetensors"
 
-    def _entries(self) -> list[tuple[float, int, Path]]:
+    def _entries(self) -> list[tuple[int, int, Path]]:
         entries = []
         for path in self.folder.glob("*/*.safetensors"):
             with contextlib.suppress(FileNotFoundError):
                 status = path.stat()
-                entries.append((status.st_mtime, status.st_size, path))
+                entries.append((status.st_mtime_ns, status.st_size, path))
         return entries
 
     def _shrink(self) -> None:
@@ -120,3 +122,8 @@ class FeatureCache:
                 break
             path.unlink(missing_ok=True)
             self._num_bytes -= size
+
+
+def _touch(path: Path) -> None:
+    """Set the time of reading; the kernel's own stamps are milliseconds coarse."""
+    os.utime(path, ns=(time.time_ns(), time.time_ns()))

@@ -44,6 +44,7 @@ from r1omni.train.optimise import (
     Schedule,
     build_optimizer,
     learning_rate_at,
+    recompute_activations,
     set_trainable,
     take_step,
 )
@@ -227,7 +228,7 @@ def train_grpo(
     )
     optimizer = build_optimizer(model, learning_rate, weight_decay)
     if gradient_checkpointing:
-        model.language_model.gradient_checkpointing_enable({"use_reentrant": False})
+        recompute_activations(model.language_model)
     scorer = accelerator.prepare(AnswerScorer(model, processor))
     judge = None
     if beta != 0.0 and reference is not None:

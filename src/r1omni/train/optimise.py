@@ -47,6 +47,13 @@ def set_trainable(model: nn.Module, parts: Sequence[str]) -> None:
         parameter.requires_grad_("lora_" in name or not modules.isdisjoint(name.split(".")))
 
 
+def recompute_activations(language_model: Any) -> None:
+    """Keep no activations within the language model's layers; they are computed again in the backward pass."""
+    # transformers 5.2x renamed the method and warns at the old name.
+    enable = getattr(language_model, "activation_checkpointing_enable", None)
+    (enable or language_model.gradient_checkpointing_enable)({"use_reentrant": False})
+
+
 def trainable_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
     """Return what trains, by name; a tied weight comes once."""
     return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}

@@ -29,6 +29,7 @@ from r1omni.train.optimise import (
     Schedule,
     build_optimizer,
     learning_rate_at,
+    recompute_activations,
     set_trainable,
     take_step,
 )
@@ -181,7 +182,7 @@ def train_sft(
 
     optimizer = build_optimizer(model, learning_rate, weight_decay)
     if gradient_checkpointing:
-        model.language_model.gradient_checkpointing_enable({"use_reentrant": False})
+        recompute_activations(model.language_model)
     scorer = accelerator.prepare(AnswerScorer(model, processor))
     summary = SFTSummary(num_errors=num_errors)
     step = 0

@@ -1,0 +1,155 @@
+"""The feature cache, and the engine on real files."""
+
+import multiprocessing
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from small_model import MadeUpFeatures, small_clips, small_model
+
+from r1omni.core.clip import Clip
+from r1omni.core.errors import MediaError
+from r1omni.infer.cache import FeatureCache, Features
+from r1omni.infer.engine import Engine
+from r1omni.media.encode import write_video
+
+
+def entry(value: float, size: int = 1000) -> Features:
+    return Features(torch.full((size,), value), None)
+
+
+def test_what_was_put_comes_back(tmp_path):
+    cache = FeatureCache(tmp_path)
+    both = Features(torch.randn(2, 3, 4), torch.randn(5, 6).bfloat16())
+    cache.put("ab" * 32, both)
+    found = FeatureCache(tmp_path).get("ab" * 32)
+    assert torch.equal(found.video, both.video) and torch.equal(found.audio, both.audio)
+    assert cache.get("cd" * 32) is None
+
+
+@pytest.mark.parametrize("damage", [b"", b"half", b"\xff" * 5000])
+def test_a_damaged_entry_is_a_miss_and_goes(tmp_path, damage):
+    cache = FeatureCache(tmp_path)
+    cache.put("ab" * 32, entry(1.0))
+    path = next(tmp_path.glob("*/*.safetensors"))
+    path.write_bytes(damage if damage != b"half" else path.read_bytes()[:2000])
+    assert cache.get("ab" * 32) is None and not path.exists()
+
+
+def test_oldest_entries_go_when_the_folder_is_full(tmp_path):
+    cache = FeatureCache(tmp_path, max_bytes=20_000)
+    for number in range(12):
+        cache.put(f"{number:064d}", entry(number))
+        cache.get(f"{0:064d}")  # read again and again, so never the oldest
+    sizes = sum(path.stat().st_size for path in tmp_path.glob("*/*"))
+    assert sizes <= 20_000
+    assert cache.get(f"{0:064d}") is not None and cache.get(f"{11:064d}") is not None
+    assert cache.get(f"{1:064d}") is None
+
+
+def _write_many(folder: str) -> None:
+    cache = FeatureCache(folder)
+    for number in range(40):
+        cache.put(f"{number % 5:064d}", entry(number % 5))
+
+
+def test_concurrent_writers_never_show_half_an_entry(tmp_path):
+    writers = [multiprocessing.get_context("fork").Process(target=_write_many, args=(str(tmp_path),)) for _ in range(2)]
+    cache = FeatureCache(tmp_path)
+    for writer in writers:
+        writer.start()
+    while any(writer.is_alive() for writer in writers):
+        for number in range(5):
+            found = cache.get(f"{number:064d}")
+            assert found is None or (found.video == number).all()
+    for writer in writers:
+        writer.join()
+        assert writer.exitcode == 0
+    assert not list(tmp_path.glob("*/*.partial"))
+
+
+class CountingTowers:
+    """Stands for the model; counts what passes the towers."""
+
+    def __init__(self, model) -> None:
+        self.model, self.encoded = model, 0
+
+    def __getattr__(self, name):
+        return getattr(self.model, name)
+
+    def encode_video(self, pixel_values):
+        self.encoded += len(pixel_values)
+        return self.model.encode_video(pixel_values)
+
+
+@pytest.fixture
+def clips(tmp_path) -> list[Clip]:
+    rng = np.random.default_rng(0)
+    tone = np.sin(np.arange(16000) / 20).astype(np.float32) / 2
+    paths = []
+    for number, waveform in enumerate([tone, None]):
+        frames = rng.integers(0, 255, (10, 32, 32, 3), dtype=np.uint8)
+        paths.append(tmp_path / f"{number}.mp4")
+        write_video(paths[-1], frames, 10, waveform)
+    (tmp_path / "text.mp4").write_text("no film")
+    paths += [tmp_path / "text.mp4", tmp_path / "missing.mp4"]
+    return [Clip(id=path.stem, path=path) for path in paths]
+
+
+def test_towers_run_once_per_clip_and_errors_stay_with_their_clip(tmp_path, clips):
+    model, processor = small_model()
+    towers = CountingTowers(model)
+    for _ in range(2):  # the second engine finds everything on disk
+        engine = Engine(towers, processor, cache=FeatureCache(tmp_path / "cache"), num_frames=2)
+        found = engine.features(clips)
+        assert found[0].video.shape[0] == 2 and found[0].audio is not None and found[1].audio is None
+        assert isinstance(found[2], MediaError) and found[3].kind == "missing"
+    assert towers.encoded == 2
+    written = engine.generate(clips, "Which?", max_new_tokens=4)
+    assert len(written[0][0].token_ids) <= 4 and isinstance(written[2], MediaError)
+    direct = model.encode_video(processor.process_media(_media(clips[0].path))["pixel_values"][None])[0]
+    torch.testing.assert_close(found[0].video, direct)
+
+
+def _media(path: Path):
+    from r1omni.media.decode import load_media
+
+    return load_media(path, num_frames=2)
+
+
+def test_samples_of_a_clip_depend_on_seed_and_id_alone():
+    model, processor = small_model()
+    engine = MadeUpFeatures(model, processor)
+    options = dict(num_samples=3, temperature=1.0, max_new_tokens=6)
+    together = engine.generate(small_clips(5), "Which?", seed=1, **options)
+    alone = engine.generate(small_clips(5)[3:4], "Which?", seed=1, **options)
+    other = engine.generate(small_clips(5)[3:4], "Which?", seed=2, **options)
+    assert [a.token_ids for a in together[3]] == [a.token_ids for a in alone[0]] != [a.token_ids for a in other[0]]
+    assert len({tuple(a.token_ids) for a in alone[0]}) == 3
+
+
+def test_label_probabilities_equal_rows_of_their_own():
+    """P(label | clip, text up to <answer>), normalised over the labels, against one plain row per label."""
+    model, processor = small_model()
+    model.eval()
+    engine = MadeUpFeatures(model, processor)
+    clips, labels = small_clips(3), ["happy", "sad", "angry"]
+    texts = ["<think>so sad</think>\n<answer>happy</answer>", "no tags", "<think>brows</think>\n<answer>sad"]
+    found = engine.label_probabilities(clips, "Which?", texts, labels)
+    for clip, text, chances in zip(clips, texts, found, strict=True):
+        head = text[: text.index("<answer>") + 8] if "<answer>" in text else ""
+        closing = "</answer>" if head else "<|im_end|>"
+        prompt = processor.process_text(["Which?"], [clip.id[0] != "a"], [clip.id[0] != "v"], [2])
+        features = engine.features([clip])[0]
+        embeds = model.embed_prompt(**prompt, video_features=[features.video], audio_features=[features.audio])
+        scores = []
+        for label in labels:
+            ids = torch.tensor(processor.tokenizer(f"{head}{label}{closing}")["input_ids"])
+            row = torch.cat([embeds, model.language_model.embed_tokens(ids)[None]], dim=1)
+            logits = model.lm_head(model.language_model(inputs_embeds=row).last_hidden_state)[0]
+            logprobs = logits[embeds.shape[1] - 1 : -1].log_softmax(-1).gather(-1, ids[:, None])
+            scores.append(logprobs.sum())
+        # Whatever precedes the label is the same in every row and cancels.
+        expected = torch.stack(scores).softmax(-1).tolist()
+        assert list(chances.values()) == pytest.approx(expected, abs=1e-4)
