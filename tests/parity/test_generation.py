@@ -8,6 +8,9 @@ import torch
 from torch import Tensor
 
 from parity.golden import AUDIO_ID, VISUAL_IDS, Golden, Subject, Tensors, assert_logits
+from r1omni.core.clip import Clip
+from r1omni.core.errors import MediaError
+from r1omni.infer.engine import Engine
 from r1omni.media.decode import load_media
 
 
@@ -137,6 +140,23 @@ def test_whole_way_from_a_file_equals_the_official_script(golden: Golden, subjec
     assert out.tolist() == said["output_ids"] == stored["output_ids"].tolist()
     embeds = subject.model.embed_media(**batch)
     assert_logits(_step_logits(subject, embeds, out), stored["step_logits"], "from a file")
+
+
+def test_the_engine_answers_as_the_official_script(golden: Golden, subject: Subject) -> None:
+    """One prompt, prefilled once and shared by two answers, through the path that everything else uses."""
+    said = golden.json("e2e_clip.json")
+    path = golden.path("media/sample.mp4")
+    engine = Engine(subject.model, subject.processor.like_official())
+    answers = engine.generate(
+        [Clip("first", path), Clip("second", path)],
+        golden.json("meta.json")["prompt"]["instruct"],
+        num_samples=2,
+        max_new_tokens=len(said["output_ids"]),
+        seed=0,
+    )
+    for group in answers:
+        assert not isinstance(group, MediaError)
+        assert [answer.token_ids for answer in group] == [said["output_ids"]] * 2
 
 
 def test_no_visual_placeholder_is_left_out_of_the_legend() -> None:
