@@ -1,0 +1,121 @@
+"""The verbs on a tiny model, a made corpus and its clips: what they print, what they write, how they fail."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from conftest import Command
+from r1omni.cli.app import app
+from r1omni.core.errors import ConfigError, NotReadyError
+from r1omni.synth.corpus import make_corpus
+from small_model import small_model
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint with random weights."""
+    folder = tmp_path_factory.mktemp("model")
+    weights, processor = small_model()
+    weights.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four clips of a made corpus, with reasons."""
+    return make_corpus("emer-like", tmp_path_factory.mktemp("corpus"), 4, seed=3, num_workers=1)
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("R1OMNI_CACHE", str(tmp_path / "cache"))
+
+
+def r1omni_here(*arguments: str | Path) -> Result:
+    """Run a verb in this process: torch is imported once for all tests of this file."""
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_predict_answers_what_it_can_and_exits_with_1_for_the_rest(r1omni: Command, model: Path, manifest: Path):
+    clip = manifest.parent / "clips" / "00000.mp4"
+    run = r1omni("predict", clip, "nowhere.mp4", "--model", model, "--answers", "label", "--json")
+    assert run.returncode == 1
+    good, bad = json.loads(run.stdout)["clips"]
+    assert set(good) == {"path", "reasoning", "answer", "probabilities", "text", "seconds"}
+    assert good["path"] == str(clip) and good["seconds"] > 0
+    assert sum(good["probabilities"].values()) == pytest.approx(1)
+    assert bad["error"]["kind"] == "missing" and bad["answer"] is None
+    assert run.stderr.count("\n") == 1 and "nowhere.mp4" in run.stderr
+
+
+def test_predict_writes_plain_lines_when_not_on_a_terminal(model: Path, manifest: Path):
+    run = r1omni_here("predict", manifest.parent / "clips" / "00001.mp4", "--model", model)
+    assert run.exit_code == 0
+    first, reasoning, probabilities = run.stdout.splitlines()
+    assert "00001.mp4: " in first
+    assert reasoning.startswith("  reasoning: ") and probabilities.startswith("  probabilities: ")
+    assert "\x1b" not in run.stdout
+
+
+def test_evaluate_scores_and_resumes_without_answering_again(model: Path, manifest: Path, tmp_path: Path):
+    arguments = ["evaluate", "--model", model, "--data", manifest, "--out", tmp_path / "run", "--max-new-tokens", "4"]
+    first = r1omni_here(*arguments, "--json")
+    scores = json.loads(first.stdout)[str(manifest)]
+    assert scores["num_clips"] == 4 and scores["num_errors"] == 0
+    timing = (tmp_path / "run" / "timing.jsonl").read_text()
+    assert r1omni_here(*arguments).stdout.startswith(f"{manifest}: war ")
+    assert (tmp_path / "run" / "timing.jsonl").read_text() == timing
+
+
+def test_a_cold_start_leaves_a_model_and_a_run_that_can_be_repeated(model: Path, manifest: Path, tmp_path: Path):
+    out = tmp_path / "cold-start"
+    config = tmp_path / "run.toml"
+    config.write_text(f'model = "{model}"\noutput_dir = "{out}"\n[data]\ntrain = ["{manifest}"]\n')
+    flags = ["--training.num_epochs", "1", "--training.batch_size", "2"]
+    run = r1omni_here("train", "sft", config, *flags)
+    assert run.exit_code == 0, run.output
+    assert run.stdout.splitlines()[-1] == str(out / "model")
+    facts = json.loads((out / "run.json").read_text())
+    assert facts["seed"] == 0 and list(facts["manifests"]) == [str(manifest)]
+    assert r1omni_here("train", "sft", config, *flags, "--dry-run").stdout == (out / "run.toml").read_text()
+    assert r1omni_here("checkpoint", "inspect", out / "model").exit_code == 0
+
+
+def test_rlvr_refuses_a_start_that_is_not_ready(model: Path, manifest: Path, tmp_path: Path):
+    flags = ["--model", model, "--output_dir", tmp_path / "rlvr", "--data.train", manifest]
+    flags += ["--training.max_steps", "1", "--training.max_completion_length", "4"]
+    run = r1omni_here("train", "grpo", *flags)
+    assert isinstance(run.exception, NotReadyError)
+
+
+def test_rlvr_with_adapters_ends_in_one_self_contained_checkpoint(model: Path, manifest: Path, tmp_path: Path):
+    out = tmp_path / "rlvr"
+    flags = ["--model", model, "--output_dir", out, "--data.train", manifest, "--lora.r", "2"]
+    flags += ["--training.max_steps", "1", "--training.max_completion_length", "4", "--training.readiness_prompts", "0"]
+    run = r1omni_here("train", "grpo", *flags, "--training.prompts_per_device", "2")
+    assert run.exit_code == 0, run.output
+    assert r1omni_here("checkpoint", "inspect", out / "merged").exit_code == 0
+
+
+def test_an_unknown_reward_is_named(model: Path, manifest: Path, tmp_path: Path):
+    flags = ["--model", model, "--output_dir", tmp_path / "rlvr", "--data.train", manifest, "--rewards.luck", "1"]
+    run = r1omni_here("train", "grpo", *flags)
+    assert isinstance(run.exception, ConfigError) and "rewards.luck" in str(run.exception)
+
+
+def test_synth_writes_the_corpus_it_names(tmp_path: Path):
+    run = r1omni_here("synth", "ravdess-like", "--out", tmp_path / "corpus", "--clips", "2", "--seed", "1")
+    assert run.exit_code == 0
+    assert Path(run.stdout.strip()).read_text().count("\n") == 2
+
+
+def test_data_stats_counts_a_manifest(manifest: Path):
+    assert json.loads(r1omni_here("data", "stats", manifest, "--json").stdout)["clips"] == 4
+
+
+def test_an_adapter_without_its_release_says_what_it_looked_for(tmp_path: Path):
+    run = r1omni_here("data", "dfew", "--root", tmp_path, "--out", tmp_path / "manifest.jsonl")
+    assert run.exit_code == 1 and "EmoLabel_DataSplit" in str(run.exception)
