@@ -90,6 +90,8 @@ class RecipeSettings(_Settings):
     corpora: CorporaSettings
     vision_tower: TowerSettings
     audio_tower: TowerSettings
+    projectors: TowerSettings
+    """Both projectors, over the frozen towers and on the same targets, before the language model reads them."""
     base: BaseSettings
     cold_start: SftSettings
     label_sft: SftSettings

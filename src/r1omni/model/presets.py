@@ -54,6 +54,7 @@ PRESETS: dict[str, dict[str, Any]] = {
             "intermediate_size": 288,
             "vocab_size": 1024,
             "max_position_embeddings": 2048,
+            "initializer_range": 0.08,
             "tie_word_embeddings": True,
         },
         "num_frames": 4,

@@ -1,4 +1,4 @@
-"""The run's report: table, curves, confusion matrices, a dozen clips with every model's answer. Plain data to `report/`."""
+"""The run's report: table, curves, confusion matrices, and a dozen clips with every model's answer."""
 
 import json
 import platform
@@ -38,8 +38,8 @@ def build_report(out: Path, models: list[str], tests: dict[str, list[Clip]], num
     folder = out / "evaluations"
     confusions = [
         Confusion.from_scores(f"{model} on {corpus}", json.loads((folder / model / corpus / "scores.json").read_text()))
-        for model in ("label-sft", "r1-omni")
         for corpus in tests
+        for model in ("label-sft", "r1-omni")
     ]
     cards = [
         card

@@ -120,7 +120,7 @@ def make_corpora(recipe: Recipe) -> None:
 
 
 def make_towers(recipe: Recipe) -> None:
-    """Build the model and its tokenizers, and train the two towers from scratch on rendering parameters."""
+    """Build the model and its tokenizers; train towers, then projectors, from scratch on rendering parameters."""
     folder, settings = recipe.stage("towers") / "model", recipe.settings
     if folder.exists():
         return
@@ -141,16 +141,14 @@ def make_towers(recipe: Recipe) -> None:
     model = build_model(config, seed=recipe.seed)
     processor = HumanOmniProcessor.from_config(config, language, router)
     pictures, landmarks, sounds, voices, classes = tower_examples(processor, clips, config.audio_pool)
+    per_frame = {name: classes[name].repeat_interleave(config.num_frames) for name in ("sentence", "room", "clothing")}
+    spoken = {name: classes[name] for name in ("sentence", "speaker")}
     vision = train_tower(
         lambda x: model.encode_video(x.unsqueeze(1).float() / 127.5 - 1).squeeze(1),
         model.vision_tower,
         pictures,
         landmarks,
-        {
-            name: ids.repeat_interleave(len(pictures) // len(clips))
-            for name, ids in classes.items()
-            if name != "speaker"
-        },
+        per_frame,
         **settings.vision_tower.model_dump(),
         seed=recipe.seed,
         on_step=lambda row: recipe.report("towers: vision", row["step"] / row["num_steps"]),
@@ -160,12 +158,38 @@ def make_towers(recipe: Recipe) -> None:
         model.audio_tower,
         sounds,
         voices,
-        {name: classes[name] for name in ("sentence", "speaker")},
+        spoken,
         **settings.audio_tower.model_dump(),
         seed=recipe.seed,
         on_step=lambda row: recipe.report("towers: audio", row["step"] / row["num_steps"]),
     )
-    save_model(model, processor, folder, {"vision": vision, "audio": audio})
+    with torch.no_grad():
+        frames = pictures.unflatten(0, (len(clips), config.num_frames))
+        seen = torch.cat([model.encode_video(part.float() / 127.5 - 1) for part in frames.split(64)])
+        heard = torch.cat([model.encode_audio(part) for part in sounds.split(64)])
+    evenly = torch.full((1, 3), 1 / 3)
+    video_projector = train_tower(
+        lambda x: model.projector(x, evenly.expand(len(x), 3)),
+        model.projector,
+        seen,
+        landmarks.unflatten(0, (len(clips), config.num_frames)).flatten(1),
+        {name: classes[name] for name in per_frame},
+        **settings.projectors.model_dump(),
+        seed=recipe.seed,
+        on_step=lambda row: recipe.report("projectors: video", row["step"] / row["num_steps"]),
+    )
+    audio_projector = train_tower(
+        model.audio_projector,
+        model.audio_projector,
+        heard,
+        voices,
+        spoken,
+        **settings.projectors.model_dump(),
+        seed=recipe.seed,
+        on_step=lambda row: recipe.report("projectors: audio", row["step"] / row["num_steps"]),
+    )
+    facts = {"vision": vision, "audio": audio, "projector": video_projector, "audio_projector": audio_projector}
+    save_model(model, processor, folder, facts)
 
 
 def tower_examples(
@@ -184,7 +208,8 @@ def tower_examples(
         # The curves have a step every 20 ms, as the tower before its pooling; after the clip it hears silence.
         steps = pool * num_tokens
         silence = torch.tensor([0.0, float(voice[:, 1].min()), 0.0]).expand(max(0, steps - len(voice)), 3)
-        voice = torch.cat([voice, silence])[:steps].unflatten(0, (num_tokens, pool)).mean(1)
+        voice = torch.cat([voice, silence])[:steps].unflatten(0, (num_tokens, pool))
+        voice = torch.cat([voice.mean(1), voice.std(1)], dim=-1)
         return pictures, landmarks, inputs["input_features"], voice
 
     with ThreadPoolExecutor(2) as threads:
