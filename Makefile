@@ -7,7 +7,7 @@ STAMP := $(VENV)/.set-up
 OUT ?= runs/reproduce
 PYTEST_ARGS ?=
 
-.PHONY: help setup reproduce test check fix docs bench clean
+.PHONY: help setup reproduce test check fix docs assets bench clean
 .DEFAULT_GOAL := help
 
 help:  ## List the targets
@@ -45,6 +45,9 @@ fix: setup  ## Format, and mend what ruff can mend
 docs: setup  ## Generate the reference pages and build the site into site/
 	$(BIN)/python docs/generate.py
 	$(BIN)/zensical build --clean
+
+assets: setup  ## Bundle the model and sample clips of a finished run (OUT=runs/reproduce) into the package
+	$(BIN)/python -m r1omni.reproduce.assets $(OUT)
 
 bench: setup  ## Measure media, inference and GRPO on this machine
 	$(BIN)/r1omni bench media

@@ -12,6 +12,7 @@ is missing, and a killed run goes on where it stopped. The five models of the ta
 Left out on purpose: anything that looks at a test split before the last stage.
 """
 
+import hashlib
 import json
 import time
 from collections.abc import Callable
@@ -236,6 +237,12 @@ def load_model(recipe: Recipe, stage: str) -> tuple[Model, HumanOmniProcessor]:
     return Model.from_pretrained(folder), HumanOmniProcessor.from_pretrained(folder)
 
 
+def weights_sha256(folder: Path) -> str:
+    """Hash of a model folder's weights."""
+    with (folder / "model.safetensors").open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def make_engine(recipe: Recipe, model: Model, processor: HumanOmniProcessor) -> Engine:
     """The one engine that encodes and generates, over the run's feature cache."""
     cache = FeatureCache(recipe.out / "features")
@@ -385,7 +392,7 @@ def evaluate_models(recipe: Recipe) -> dict[str, Any]:
         for corpus in TEST_CORPORA:
             clips, folder = corpus_clips(recipe, corpus, "test"), evaluation_folder(recipe, name, corpus)
             length = recipe.settings.grpo.max_completion_length
-            question = Question(name, instruction)
+            question = Question(name, instruction, weights_sha256(recipe.stage(name) / "model"))
             scores = answer_corpus(engine, question, corpus, clips, out=folder, max_new_tokens=length)
             predictions = read_predictions(folder / "predictions.jsonl")
             rows.append(table_row(name, corpus, scores, hallucination_rate(clips, predictions)))

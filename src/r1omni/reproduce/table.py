@@ -28,6 +28,8 @@ class Question:
 
     model: str
     instruction: str
+    weights_sha256: str
+    """Answers of other weights are never taken for this model's."""
 
 
 def answer_corpus(
@@ -58,7 +60,7 @@ def answer_corpus(
         out_dir=out,
         batch_size=4 * engine.batch_size,
         instruction=question.instruction,
-        model=question.model,
+        model=f"{question.model} {question.weights_sha256}",
     )
     return scores or {}
 

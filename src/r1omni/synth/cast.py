@@ -78,7 +78,7 @@ def make_cast(rng: np.random.Generator, *, num_people: int, voices: tuple[str, .
     turn = float(rng.random())
     rooms = tuple(
         Room(
-            wall=_hue(turn + index / NUM_ROOMS, float(rng.uniform(0.12, 0.3)), float(rng.uniform(0.65, 0.88))),
+            wall=_hue(turn + index / NUM_ROOMS, float(rng.uniform(0.08, 0.2)), float(rng.uniform(0.65, 0.88))),
             pattern=str(rng.choice(PATTERNS)),
             furniture=str(rng.choice(FURNITURE)),
             lamp=bool(rng.random() < 0.4),
