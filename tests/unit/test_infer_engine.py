@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small_model import MadeUpFeatures, small_clips, small_model
 
 from r1omni.core.clip import Clip
 from r1omni.core.errors import MediaError
 from r1omni.infer.cache import FeatureCache, Features
 from r1omni.infer.engine import Engine
 from r1omni.media.encode import write_video
+from small_model import MadeUpFeatures, small_clips, small_model
 
 
 def entry(value: float, size: int = 1000) -> Features:

@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-from small_model import MadeUpFeatures, small_clips, small_model
 
 from r1omni.infer.engine import embed_prompts
 from r1omni.infer.shared_prefix import answer_logprobs
 from r1omni.train.logprobs import AnswerScorer, pad_answers
 from r1omni.train.loss import policy_loss
 from r1omni.train.optimise import DEFAULT_PARTS, recompute_activations, set_trainable
+from small_model import MadeUpFeatures, small_clips, small_model
 
 # peft 0.21 asks transformers by a name that 5.23 deprecates: https://github.com/huggingface/peft
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")

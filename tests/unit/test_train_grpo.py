@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_model import MadeUpFeatures, small_clips, small_model
 
 from r1omni.core.errors import ConfigError, DivergedError, NotReadyError, R1OmniError
 from r1omni.train.checkpoint import trained_state
 from r1omni.train.grpo import Reward, train_grpo
+from small_model import MadeUpFeatures, small_clips, small_model
 
 # Rewards an untrained policy gets sometimes.
 LETTERS = Reward("accuracy", lambda answer, clip: min(1.0, answer.text.count("e") / 8))
@@ -24,16 +24,19 @@ def run(folder, **options):
     model, processor = small_model()
     reference, _ = small_model()
     engine = MadeUpFeatures(model, processor)
-    settings = dict(
-        max_steps=4,
-        num_generations=4,
-        prompts_per_device=6,
-        max_completion_length=8,
-        learning_rate=3e-3,
-        readiness_prompts=0,
-        rewards=[LETTERS, SHORT],
-        lr_scheduler_type="constant",
-    ) | options
+    settings = (
+        dict(
+            max_steps=4,
+            num_generations=4,
+            prompts_per_device=6,
+            max_completion_length=8,
+            learning_rate=3e-3,
+            readiness_prompts=0,
+            rewards=[LETTERS, SHORT],
+            lr_scheduler_type="constant",
+        )
+        | options
+    )
     rewards = settings.pop("rewards")
     summary = train_grpo(model, reference, processor, engine, small_clips(12), rewards, output_dir=folder, **settings)
     return model, summary
@@ -53,7 +56,9 @@ def test_reward_rises_and_everything_is_logged(tmp_path):
     rows = lines(tmp_path)
     assert sum(row["reward"] for row in rows[-5:]) > sum(row["reward"] for row in rows[:5]) + 0.6
     assert rows[0]["kl"] == pytest.approx(0, abs=1e-5) and rows[-1]["kl"] > 1e-3
-    names = "reward_std accuracy format entropy length truncation zero_variance tokens_per_s clip_fraction reward/format"
+    names = (
+        "reward_std accuracy format entropy length truncation zero_variance tokens_per_s clip_fraction reward/format"
+    )
     assert set(names.split()) <= rows[0].keys()
     # An untrained model is nearly uniform over 400 tokens: ln 400 = 5.99.
     assert 5 < rows[0]["entropy"] < 6

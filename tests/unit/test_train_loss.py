@@ -62,7 +62,12 @@ def test_parts_of_a_batch_add_up_to_the_whole(loss_type):
     counts = BatchCounts(len(mask), float(mask.sum()))
     parts = [
         policy_loss(
-            logprobs[rows], old[rows], advantages[rows], mask[rows], reference_logprobs=reference[rows], counts=counts,
+            logprobs[rows],
+            old[rows],
+            advantages[rows],
+            mask[rows],
+            reference_logprobs=reference[rows],
+            counts=counts,
             **options,
         )[0]
         for rows in (slice(0, 2), slice(2, 6))
@@ -93,8 +98,17 @@ def test_loss_and_gradient_equal_trl(loss_type, level, beta):
     }
     expected = trl.GRPOTrainer._compute_loss(trainer, trainer.model, inputs)
     loss, _ = policy_loss(
-        ours, old, advantages, mask, reference_logprobs=reference, beta=beta, epsilon=0.1, epsilon_high=0.3,
-        loss_type=loss_type, importance_sampling_level=level, max_completion_length=9,
+        ours,
+        old,
+        advantages,
+        mask,
+        reference_logprobs=reference,
+        beta=beta,
+        epsilon=0.1,
+        epsilon_high=0.3,
+        loss_type=loss_type,
+        importance_sampling_level=level,
+        max_completion_length=9,
     )
     expected.backward()
     loss.backward()

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_model import LABELS, MadeUpFeatures, small_clips, small_model
 
 from r1omni.core.clip import Clip
 from r1omni.core.errors import ConfigError, DivergedError, MediaError
 from r1omni.train.checkpoint import trained_state
 from r1omni.train.optimise import learning_rate_at
 from r1omni.train.sft import Example, train_sft
+from small_model import LABELS, MadeUpFeatures, small_clips, small_model
 
 
 def examples(count=12):

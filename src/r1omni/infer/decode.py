@@ -12,10 +12,11 @@ its own seed alone, never on the batch; no top-k, no top-p: the sampled distribu
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import DynamicCache
 from transformers.models.qwen2.modeling_qwen2 import rotate_half
 
@@ -41,7 +42,9 @@ class Samples:
 class _Rows:
     """The living rows: whose prompt they read, where their own keys and values lie."""
 
-    def __init__(self, prefix: list[tuple[Tensor, Tensor]], prompt_mask: Tensor, group: int, max_new_tokens: int) -> None:
+    def __init__(
+        self, prefix: list[tuple[Tensor, Tensor]], prompt_mask: Tensor, group: int, max_new_tokens: int
+    ) -> None:
         batch, heads, _, width = prefix[0][0].shape
         device = prompt_mask.device
         self.prefix = prefix
@@ -105,7 +108,7 @@ class _Rows:
         return x if self.slots is None else x.index_select(0, self.slots)
 
 
-def _step(language_model: nn.Module, rows: _Rows, tokens: Tensor, num_tokens: int) -> Tensor:
+def _step(language_model: Any, rows: _Rows, tokens: Tensor, num_tokens: int) -> Tensor:
     """Hidden states, [rows, hidden], after one more token per row; `num_tokens` own tokens include it."""
     hidden = language_model.get_input_embeddings()(tokens)
     positions = rows.lengths + (num_tokens - 1)
@@ -140,8 +143,8 @@ def _draw(logits: Tensor, temperature: float, uniforms: Tensor) -> tuple[Tensor,
 
 @torch.no_grad()
 def sample_groups(
-    language_model: nn.Module,
-    lm_head: nn.Module,
+    language_model: Any,
+    lm_head: Any,
     prompt_embeds: Float[Tensor, "batch prompt hidden"],
     prompt_mask: Int[Tensor, "batch prompt"] | Bool[Tensor, "batch prompt"],
     *,
@@ -162,7 +165,7 @@ def sample_groups(
     """
     batch, group, max_new_tokens = uniforms.shape
     prompt_mask = prompt_mask.bool()
-    cache = DynamicCache()
+    cache: Any = DynamicCache()
     output = language_model(
         inputs_embeds=prompt_embeds,
         attention_mask=prompt_mask.long(),

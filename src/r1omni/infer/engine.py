@@ -69,7 +69,8 @@ class Engine:
     ) -> None:
         self.model, self.processor, self.cache = model, processor, cache
         self.batch_size, self.num_workers = batch_size, num_workers
-        self.num_frames, self.modality, self.memory_bytes = num_frames, modality, memory_bytes
+        self.num_frames, self.memory_bytes = num_frames, memory_bytes
+        self.modality: Modality = modality
         self._memory: OrderedDict[tuple[Any, ...], Features] = OrderedDict()
         self._memory_used = 0
         self._fingerprint = ""

@@ -14,6 +14,7 @@ Dropout in attention is left out on purpose: the sampled distribution must be th
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -50,7 +51,7 @@ def _attend(
     attention_mask: Tensor | None,
     packed_row: PackedRow | None = None,
     scaling: float | None = None,
-    **kwargs: object,
+    **kwargs: Any,
 ) -> tuple[Tensor, None]:
     if packed_row is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
@@ -116,7 +117,7 @@ def _layout(prompt_mask: Tensor, group: int, answer: int) -> PackedRow:
     return PackedRow(prompt, group, answer, square, mask.repeat_interleave(group, dim=0)[:, None])
 
 
-def _token_logprobs(hidden: Tensor, targets: Tensor, lm_head: nn.Module, temperature: float) -> Tensor:
+def _token_logprobs(hidden: Tensor, targets: Tensor, lm_head: Any, temperature: float) -> Tensor:
     logits = lm_head(hidden).float()
     if temperature != 1.0:
         logits = logits / temperature
@@ -124,8 +125,8 @@ def _token_logprobs(hidden: Tensor, targets: Tensor, lm_head: nn.Module, tempera
 
 
 def answer_logprobs(
-    language_model: nn.Module,
-    lm_head: nn.Module,
+    language_model: Any,
+    lm_head: Any,
     prompt_embeds: Float[Tensor, "batch prompt hidden"],
     prompt_mask: Int[Tensor, "batch prompt"] | Bool[Tensor, "batch prompt"],
     answer_ids: Int[Tensor, "batch group answer"],
@@ -165,7 +166,7 @@ def answer_logprobs(
     rest = hidden[:, layout.prompt_tokens :].unflatten(1, (group, answer))[:, :, :-1]
     predicting = torch.cat([first, rest], dim=2)[answer_mask]
     targets = answer_ids[answer_mask]
-    chunk = max(1, max_logits // lm_head.weight.shape[0])  # pyright: ignore[reportIndexIssue]
+    chunk = max(1, max_logits // lm_head.weight.shape[0])
     if len(targets) <= chunk:
         logprobs = _token_logprobs(predicting, targets, lm_head, temperature)
     else:

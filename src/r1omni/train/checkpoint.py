@@ -30,7 +30,7 @@ _NAME = re.compile(r"step-(\d{8})")
 
 def trained_state(model: nn.Module) -> dict[str, Tensor]:
     """Return what training changes: trainable parameters and persistent buffers, by name."""
-    state = dict(trainable_parameters(model))
+    state: dict[str, Tensor] = {**trainable_parameters(model)}
     persistent = model.state_dict().keys()
     state.update({name: buffer for name, buffer in model.named_buffers() if name in persistent})
     return {name: tensor.detach() for name, tensor in state.items()}
@@ -52,7 +52,7 @@ def load_trained_state(model: nn.Module, state: dict[str, Tensor]) -> None:
     for name, tensor in own.items():
         if tensor.shape != state[name].shape:
             raise CheckpointError(
-                f"{name} has shape {tuple(state[name].shape)} in the checkpoint and {tuple(tensor.shape)} in the model; "
+                f"{name} has shape {tuple(state[name].shape)} in the checkpoint, {tuple(tensor.shape)} in the model; "
                 "resume with the model the run was started with, or use another output_dir."
             )
         tensor.copy_(state[name])
@@ -125,7 +125,9 @@ class Checkpoints:
         partial = target.with_name(f".partial-{target.name}")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        save_file({name: tensor.contiguous() for name, tensor in trained_state(model).items()}, partial / "model.safetensors")
+        save_file(
+            {name: tensor.contiguous() for name, tensor in trained_state(model).items()}, partial / "model.safetensors"
+        )
         save_file(_flatten(optimizer), partial / "optimizer.safetensors")
         (partial / "state.json").write_text(json.dumps({"step": step, **state}))
         os.replace(partial, target)

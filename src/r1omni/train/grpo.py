@@ -21,8 +21,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from accelerate import Accelerator, DistributedDataParallelKwargs
-from accelerate.utils import gather_object
+from accelerate import Accelerator
 from torch import Tensor
 
 from r1omni.core.clip import Clip
@@ -48,13 +47,11 @@ from r1omni.train.optimise import (
     set_trainable,
     take_step,
 )
+from r1omni.train.processes import Validate, gather_rows, start_processes, sum_over, validate_on_first
 from r1omni.train.rollout import ClipOrder, Group, Reward, Sampler, check_ready
 from r1omni.train.run_folder import RunFolder, StopRequest, readable_clips
 
 __all__ = ["GRPOSummary", "Reward", "train_grpo"]
-
-Validate = Callable[[Any], dict[str, float]]
-"""Model -> named metrics, higher is better."""
 
 
 @dataclass
@@ -199,10 +196,8 @@ def train_grpo(
         DivergedError: a gradient is not a finite number, or the KL exploded.
     """
     started_s = time.monotonic()
-    accelerator = Accelerator(
-        mixed_precision=mixed_precision, kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)]
-    )
-    world, rank = accelerator.num_processes, accelerator.process_index
+    accelerator = start_processes(mixed_precision)
+    world = accelerator.num_processes
     folder = RunFolder(output_dir, writes=accelerator.is_main_process)
     checkpoints = Checkpoints(folder.path, keep_checkpoints)
     adapters = hasattr(model, "disable_adapter")
@@ -271,6 +266,7 @@ def train_grpo(
                         with nullcontext() if judge else model.disable_adapter():
                             part.reference = _score(judge or scorer, part, instruction, temperature)
             drawn = _rollout_metrics(groups, rewards, max_completion_length)
+            totals, kl, rate, grad_norm = {}, 0.0, 0.0, 0.0
             for _ in range(num_iterations):
                 # No dropout: the ratio compares with what was sampled. Checkpointing works in training mode only, and
                 # nothing in the language model differs there.
@@ -301,13 +297,13 @@ def train_grpo(
                         accelerator.backward(loss * world)
                     for name, value in {**part_sums, "loss": loss.detach()}.items():
                         sums[name] = sums.get(name, 0.0) + value
-                totals = {name: float(accelerator.reduce(value)) for name, value in sums.items()}
+                totals = dict(zip(sums, sum_over(accelerator, *map(float, sums.values())), strict=True))
                 kl = totals.get("kl", 0.0) / max(counts.num_tokens, 1.0)
                 if not math.isfinite(kl) or kl > max_kl:
                     raise DivergedError(
                         f"The mean KL to the reference is {kl:.3g} at step {step + 1}, expected at most {max_kl:g}; "
-                        f"training was stopped. The last good weights: {checkpoints.newest}. Lower the learning rate or "
-                        "raise beta and start again from there."
+                        f"training was stopped. The last good weights: {checkpoints.newest}. Lower the learning rate "
+                        "or raise beta and start again from there."
                     )
                 rate = learning_rate_at(step, max_steps, learning_rate, lr_scheduler_type, warmup_ratio)
                 grad_norm = take_step(
@@ -347,7 +343,7 @@ def train_grpo(
             at_end = step >= max_steps
             due = at_end or (validate_every_steps and _passed(step, num_iterations, validate_every_steps))
             if validate is not None and due:
-                measured = _validate_on_first(accelerator, validate, model)
+                measured = validate_on_first(accelerator, validate, model)
                 summary.history.append({"step": step, "epoch": metrics["epoch"], **measured})
                 folder.append("metrics.jsonl", [{"step": step, "epoch": metrics["epoch"], "validation": measured}])
                 if summary.best_value is None or measured[validation_metric] > summary.best_value:
@@ -381,14 +377,13 @@ def _sample_step(
     """This process's groups of a step, and the share of first-drawn groups without variance over all processes."""
     world, rank = accelerator.num_processes, accelerator.process_index
     groups = sampler.sample(order.take(count * world)[rank::world], _seed(seed, step, 0))
-    flat = accelerator.reduce(torch.tensor(float(sum(g.is_flat for g in groups)), device=accelerator.device))
-    zero_share = float(flat) / (count * world)
+    zero_share = sum_over(accelerator, sum(group.is_flat for group in groups))[0] / (count * world)
     if zero_variance == "keep":
         return groups, zero_share
     if zero_variance == "resample":
         for round_number in range(1, max_resample_rounds + 1):
             missing = sum(group.is_flat for group in groups)
-            needed = max(gather_object([missing]))
+            needed = max(gather_rows(accelerator, [missing]))
             if needed == 0:
                 break
             others = sampler.sample(order.take(needed * world)[rank::world], _seed(seed, step, round_number))
@@ -396,7 +391,7 @@ def _sample_step(
             groups = [next(alive, group) if group.is_flat else group for group in groups]
     for group in groups:
         group.counts = not group.is_flat
-    if not sum(gather_object([sum(group.counts for group in groups)])):
+    if not sum_over(accelerator, sum(group.counts for group in groups))[0]:
         for group in groups:
             group.counts = True  # nothing has variance: only the KL acts
     return groups, zero_share
@@ -410,7 +405,7 @@ def _set_advantages(accelerator: Accelerator, groups: list[Group], scale_rewards
     totals = torch.tensor([group.totals for group in groups])
     batch_std = None
     if scale_rewards == "batch":
-        batch_std = torch.tensor(gather_object([group.totals for group in groups])).std()
+        batch_std = torch.tensor(gather_rows(accelerator, [group.totals for group in groups])).std()
     for group, row in zip(groups, group_advantages(totals, scale_rewards, batch_std).tolist(), strict=True):
         group.advantages = row
 
@@ -439,8 +434,7 @@ def _batch_counts(accelerator: Accelerator, groups: list[Group], parts: list[_Pa
     """Answers and tokens that count, over all processes; a truncated answer that is masked counts as an answer."""
     answers = sum(len(group.answers) for group in groups if group.counts)
     tokens = sum(int(part.counted.sum()) for part in parts)
-    both = accelerator.reduce(torch.tensor([answers, tokens], dtype=torch.float64 if accelerator.device.type == "cpu" else torch.float32, device=accelerator.device))
-    return BatchCounts(float(both[0]), float(both[1]))
+    return BatchCounts(*sum_over(accelerator, answers, tokens))
 
 
 def _score(scorer: Any, part: _Part, instruction: str, temperature: float) -> Tensor:
@@ -481,9 +475,7 @@ def _mean_of(groups: list[Group], name: str) -> float:
 
 
 def _mean_over_processes(accelerator: Accelerator, metrics: dict[str, float]) -> dict[str, float]:
-    if accelerator.num_processes == 1:
-        return metrics
-    gathered = gather_object([metrics])
+    gathered = gather_rows(accelerator, [metrics])
     return {name: sum(row[name] for row in gathered) / len(gathered) for name in metrics}
 
 
@@ -497,8 +489,9 @@ def _record_failures(
     if len(failures) > max_error_share * graded:
         first = failures[0]
         raise R1OmniError(
-            f"{len(failures)} of {graded} rewards failed at step {step}, more than max_error_share = {max_error_share:g} "
-            f"allows. The first: {first['reward']} on clip {first['clip']}: {first['error']}. Mend the reward."
+            f"{len(failures)} of {graded} rewards failed at step {step}, more than max_error_share = "
+            f"{max_error_share:g} allows. The first: {first['reward']} on clip "
+            f"{first['clip']}: {first['error']}. Mend the reward."
         )
     return len(failures)
 
@@ -522,13 +515,3 @@ def _sample_lines(step: int, groups: list[Group]) -> list[dict[str, Any]]:
 def _passed(step: int, stride: int, every: int) -> bool:
     """Whether the last `stride` steps crossed a multiple of `every`."""
     return step // every > (step - stride) // every
-
-
-def _validate_on_first(accelerator: Accelerator, validate: Validate, model: Any) -> dict[str, float]:
-    """Measure in the first process and tell the others."""
-    measured: list[dict[str, float]] = [{}]
-    if accelerator.is_main_process:
-        measured = [validate(model)]
-    if accelerator.num_processes > 1:
-        torch.distributed.broadcast_object_list(measured)
-    return measured[0]

@@ -6,8 +6,8 @@
     token loss  L   = -min(w A, clip(w, 1 - epsilon, 1 + epsilon_high) A) + beta KL
 
 The token losses are averaged by `loss_type`: `grpo` over each answer and then over answers, `bnpo` and `dapo` over all
-tokens, `dr_grpo` over answers times the longest allowed length. A batch that is scored in parts passes the whole batch's
-counts to each, so that the parts add up to the whole; with that, `bnpo` and `dapo` are the same here.
+tokens, `dr_grpo` over answers times the longest allowed length. A batch that is scored in parts passes the counts of
+the whole to each, so that the parts add up; with that, `bnpo` and `dapo` are the same here.
 
 Source: arXiv 2503.05379, equations 1 to 6; options and their names from TRL 1.16's GRPOTrainer.
 """
@@ -44,8 +44,8 @@ def group_advantages(
 
     Args:
         rewards: summed rewards; a row is a group.
-        scale_rewards: what the difference to the group's mean is divided by: the group's standard deviation, that of all
-            rewards of the batch, or nothing.
+        scale_rewards: what the difference to the group's mean is divided by: the group's standard deviation, that of
+            all rewards of the batch, or nothing.
         batch_std: standard deviation of all rewards where the batch is spread over processes; None takes it from
             `rewards`.
     """

@@ -127,8 +127,10 @@ class Sampler:
         )
         groups = []
         for clip, entry, answers in zip(clips, features, written, strict=True):
-            if isinstance(entry, MediaError) or isinstance(answers, MediaError):
-                raise entry if isinstance(entry, MediaError) else answers
+            if isinstance(entry, MediaError):
+                raise entry
+            if isinstance(answers, MediaError):
+                raise answers
             parsed = [parse_answer(answer.text) for answer in answers]
             rewards = {r.name: [self._grade(r, answer, clip) for answer in parsed] for r in self.rewards}
             totals = [sum(r.weight * rewards[r.name][i] for r in self.rewards) for i in range(len(answers))]
@@ -176,6 +178,6 @@ def check_ready(groups: Sequence[Group], min_format: float, min_accuracy: float)
         raise NotReadyError(
             f"RLVR was not started: of {len(answers)} sampled answers {shares['format']:.0%} are well formed and "
             f"{shares['accuracy']:.0%} are right; at least {min_format:.0%} and {min_accuracy:.0%} are needed, or it "
-            "learns empty answers. Train the cold start longer or on more examples, or lower min_format and min_accuracy."
+            "learns empty answers. Train the cold start longer or on more examples, or lower the two floors."
         )
     return shares

@@ -115,15 +115,13 @@ def readable_clips(
                 failed.append((clip, result))
             else:
                 readable.append(clip)
-    folder.append(
-        "errors.jsonl", [{"step": 0, "clip": clip.id, "kind": e.kind, "error": str(e)} for clip, e in failed]
-    )
+    folder.append("errors.jsonl", [{"step": 0, "clip": clip.id, "kind": e.kind, "error": str(e)} for clip, e in failed])
     if len(failed) > max_error_share * len(clips):
         first = failed[0][1]
         raise MediaError(
             first.kind,
-            f"{len(failed)} of {len(clips)} clips cannot be read, more than max_error_share = {max_error_share:g} allows. "
-            f"See {folder.path / 'errors.jsonl'}. The first: {first}",
+            f"{len(failed)} of {len(clips)} clips cannot be read, more than max_error_share = {max_error_share:g} "
+            f"allows. See {folder.path / 'errors.jsonl'}. The first: {first}",
         )
     return readable, len(failed)
 

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from accelerate import Accelerator, DistributedDataParallelKwargs
 
 from r1omni.core.clip import Clip
 from r1omni.core.errors import ConfigError
@@ -33,10 +32,8 @@ from r1omni.train.optimise import (
     set_trainable,
     take_step,
 )
+from r1omni.train.processes import Validate, start_processes, sum_over, validate_on_first
 from r1omni.train.run_folder import FeaturesOf, RunFolder, StopRequest, readable_clips
-
-Validate = Callable[[Any], dict[str, float]]
-"""Model -> named metrics, higher is better."""
 
 _POOL_BATCHES = 16
 """Batches that are shuffled together before examples are sorted by length."""
@@ -152,9 +149,7 @@ def train_sft(
         DivergedError: a gradient is not a finite number.
     """
     started_s = time.monotonic()
-    accelerator = Accelerator(
-        mixed_precision=mixed_precision, kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)]
-    )
+    accelerator = start_processes(mixed_precision)
     world, rank = accelerator.num_processes, accelerator.process_index
     folder = RunFolder(output_dir, writes=accelerator.is_main_process)
     checkpoints = Checkpoints(folder.path, keep_checkpoints)
@@ -211,7 +206,7 @@ def train_sft(
                 order, order_epoch = _epoch_order(rows, step_size, seed, epoch), epoch
             batch = order[place * step_size : (place + 1) * step_size]
             num_tokens = sum(len(rows[index].ids) - rows[index].num_given for index in batch)
-            # Every process takes the same number of micro-batches; one that has nothing left scores an example at weight 0.
+            # Every process takes equally many micro-batches; one that has nothing left scores an example at weight 0.
             own = batch[rank::world]
             loss_sum = 0.0
             model.train()
@@ -236,8 +231,7 @@ def train_sft(
                 last_good=checkpoints.newest,
             )
             step += 1
-            total = torch.tensor(loss_sum, device=accelerator.device)
-            window.append([float(accelerator.reduce(total)), num_tokens])
+            window.append([*sum_over(accelerator, loss_sum), num_tokens])
             summary.final_loss = sum(value for value, _ in window) / sum(count for _, count in window)
             summary.steps, summary.epochs = step, -(-step // steps_per_epoch)
             metrics = {
@@ -256,9 +250,11 @@ def train_sft(
                 on_step(metrics)
             at_end = step == num_steps
             if validate is not None and (at_end or step % (steps_per_epoch * validate_every_epochs) == 0):
-                measured = _validate_on_first(accelerator, validate, model)
+                measured = validate_on_first(accelerator, validate, model)
                 summary.history.append({"step": step, "epoch": step / steps_per_epoch, **measured})
-                folder.append("metrics.jsonl", [{"step": step, "epoch": step / steps_per_epoch, "validation": measured}])
+                folder.append(
+                    "metrics.jsonl", [{"step": step, "epoch": step / steps_per_epoch, "validation": measured}]
+                )
                 without_better += 1
                 if summary.best_value is None or measured[validation_metric] > summary.best_value:
                     summary.best_step, summary.best_value, without_better = step, measured[validation_metric], 0
@@ -329,15 +325,3 @@ def _negative_logprob(scorer: Any, rows: Sequence[_Row], features: FeaturesOf | 
     for row, counted in zip(rows, mask, strict=True):
         counted[0, : row.num_given] = False
     return -scorer([row.example.instruction for row in rows], inputs, ids, mask).sum()
-
-
-def _validate_on_first(accelerator: Accelerator, validate: Validate, model: Any) -> dict[str, float]:
-    """Measure in the first process and tell the others."""
-    measured: list[dict[str, float]] = [{}]
-    if accelerator.is_main_process:
-        model.eval()
-        measured = [validate(model)]
-        model.train()
-    if accelerator.num_processes > 1:
-        torch.distributed.broadcast_object_list(measured)
-    return measured[0]
