@@ -10,17 +10,51 @@ if TYPE_CHECKING:
     from r1omni.core.clip import Answer, Clip, Score
     from r1omni.core.errors import R1OmniError
     from r1omni.core.instruction import parse_answer
+    from r1omni.datasets.manifest import read_manifest, write_manifest
+    from r1omni.infer.engine import Engine
+    from r1omni.infer.predict import load_engine, predict_files
+    from r1omni.media.decode import load_media
+    from r1omni.model.checkpoint import load_model
+    from r1omni.scoring.grade import grade
+    from r1omni.train.grpo import train_grpo
+    from r1omni.train.sft import train_sft
+
+__all__ = [
+    "Answer",
+    "Clip",
+    "Engine",
+    "R1OmniError",
+    "Score",
+    "grade",
+    "load_engine",
+    "load_media",
+    "load_model",
+    "parse_answer",
+    "predict_files",
+    "read_manifest",
+    "train_grpo",
+    "train_sft",
+    "write_manifest",
+]
 
 _HOME = {
     "Answer": "r1omni.core.clip",
     "Clip": "r1omni.core.clip",
+    "Engine": "r1omni.infer.engine",
     "R1OmniError": "r1omni.core.errors",
     "Score": "r1omni.core.clip",
+    "grade": "r1omni.scoring.grade",
+    "load_engine": "r1omni.infer.predict",
+    "load_media": "r1omni.media.decode",
+    "load_model": "r1omni.model.checkpoint",
     "parse_answer": "r1omni.core.instruction",
+    "predict_files": "r1omni.infer.predict",
+    "read_manifest": "r1omni.datasets.manifest",
+    "train_grpo": "r1omni.train.grpo",
+    "train_sft": "r1omni.train.sft",
+    "write_manifest": "r1omni.datasets.manifest",
 }
 """Each exported name and the module it lives in."""
-
-__all__ = ["Answer", "Clip", "R1OmniError", "Score", "parse_answer"]
 
 
 def __getattr__(name: str) -> Any:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -33,9 +34,11 @@ def test_the_root_exports_at_most_twenty_sorted_names():
     assert len(r1omni.__all__) <= 20
 
 
-def test_every_exported_name_resolves():
+def test_every_exported_name_resolves_and_hides_no_room():
+    rooms = {path.name for path in Path(r1omni.__file__).parent.iterdir() if path.is_dir()}
     for name in r1omni.__all__:
-        assert getattr(r1omni, name) is not None
+        assert callable(getattr(r1omni, name))
+        assert name not in rooms
 
 
 def test_an_unknown_name_is_an_attribute_error():
