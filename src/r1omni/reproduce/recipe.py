@@ -46,6 +46,7 @@ from r1omni.scoring.grade import grade
 from r1omni.scoring.metrics import uar, war
 from r1omni.scoring.rewards import REWARDS
 from r1omni.synth.corpus import CORPORA, make_corpus, targets_path
+from r1omni.synth.face import LANDMARK_NAMES
 from r1omni.synth.words import CAPTION_INSTRUCTION, KNOWLEDGE_INSTRUCTION
 from r1omni.synth.world import Noise
 from r1omni.train.grpo import Reward, train_grpo
@@ -205,7 +206,8 @@ def tower_examples(
         with np.load(targets_path(clip)) as targets:
             landmarks = torch.from_numpy(targets["landmarks"]).float()
             voice = torch.from_numpy(targets["voice"]).float()
-        landmarks = landmarks[sample_frame_indices(len(landmarks), num_frames)].flatten(1)
+        landmarks = landmarks[sample_frame_indices(len(landmarks), num_frames)]
+        landmarks = torch.cat([landmarks, eye_aligned(landmarks)], dim=1).flatten(1)
         # The curves have a step every 20 ms, as the tower before its pooling; after the clip it hears silence.
         steps = pool * num_tokens
         silence = torch.tensor([0.0, float(voice[:, 1].min()), 0.0]).expand(max(0, steps - len(voice)), 3)
@@ -220,6 +222,23 @@ def tower_examples(
     for name in ("room", "clothing", "speaker"):
         classes[name] = torch.tensor([int(clip.meta[name]) for clip in clips])
     return torch.cat(pictures), torch.cat(landmarks), torch.stack(sounds), torch.stack(voices), classes
+
+
+def eye_aligned(landmarks: torch.Tensor) -> torch.Tensor:
+    """Landmarks in the frame of the eyes: their midpoint at 0, their outer corners at unit distance on the x axis.
+
+    Where a face is hides how it moves: a raised brow shifts by less than a head that leans. Alignment by the eyes is what
+    face analysis does first.
+
+    Args:
+        landmarks: [frames, landmarks, 2], parts of the frame.
+    """
+    left, right = (landmarks[:, LANDMARK_NAMES.index(f"eye_outer_{side}")] for side in ("left", "right"))
+    axis = right - left
+    across = axis / axis.square().sum(-1, keepdim=True)
+    down = torch.stack([-across[:, 1], across[:, 0]], dim=-1)
+    centred = landmarks - ((left + right) / 2)[:, None]
+    return torch.stack([(centred * across[:, None]).sum(-1), (centred * down[:, None]).sum(-1)], dim=-1)
 
 
 def save_model(model: Model, processor: HumanOmniProcessor, folder: Path, facts: dict[str, object]) -> None:
@@ -265,7 +284,14 @@ def validation_scores(
 
 
 def run_sft(
-    recipe: Recipe, name: str, start: str, examples: list[Example], settings: SftSettings, *, validated: bool = False
+    recipe: Recipe,
+    name: str,
+    start: str,
+    examples: list[Example],
+    settings: SftSettings,
+    *,
+    validated: bool = False,
+    trainable: tuple[str, ...] = SFT_TRAINABLE,
 ) -> None:
     """One supervised stage from the model of an earlier one.
 
@@ -276,6 +302,7 @@ def run_sft(
         examples: what it learns.
         settings: its numbers.
         validated: keep the epoch with the best WAR on the validation split (labels of the crowd), else the last.
+        trainable: the parts that train.
     """
     if (recipe.stage(name) / "model").exists():
         return
@@ -301,7 +328,7 @@ def run_sft(
         patience=settings.patience,
         validate=validate if validated else None,
         seed=recipe.seed,
-        trainable=SFT_TRAINABLE,
+        trainable=trainable,
         on_step=lambda row: recipe.report(name, row["step"] / num_steps),
     )
 
@@ -371,12 +398,15 @@ def encode_once(recipe: Recipe) -> None:
 
 
 def pretrain_base(recipe: Recipe) -> None:
-    """Base: captions of cues, what expressions mean from text alone, and a few labels."""
+    """Base: captions of cues, what expressions mean from text alone, and a few labels.
+
+    The language model alone learns: at its first, rough steps an aligned projector falls back to a constant.
+    """
     settings = recipe.settings.base
     examples = caption_examples(corpus_clips(recipe, "humanomni-like"))
     examples += knowledge_examples(settings.knowledge_examples, recipe.seed, recipe.noise)
     examples += label_examples(labelled_clips(recipe, "train")[:: _every(recipe, settings.labelled_clips)])
-    run_sft(recipe, "base", "towers", examples, settings)
+    run_sft(recipe, "base", "towers", examples, settings, trainable=("language_model",))
 
 
 def _every(recipe: Recipe, wanted: int) -> int:
