@@ -227,8 +227,7 @@ def tower_examples(
 def eye_aligned(landmarks: torch.Tensor) -> torch.Tensor:
     """Landmarks in the frame of the eyes: their midpoint at 0, their outer corners at unit distance on the x axis.
 
-    Where a face is hides how it moves: a raised brow shifts by less than a head that leans. Alignment by the eyes is what
-    face analysis does first.
+    Where a face is hides how it moves: a raised brow shifts by less than a head that leans.
 
     Args:
         landmarks: [frames, landmarks, 2], parts of the frame.

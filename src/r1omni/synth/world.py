@@ -77,7 +77,7 @@ PATTERNS: dict[Emotion, tuple[Cues, ...]] = {
     "disgust": (
         _pattern("lowered narrowed sneering back", "low moderate slow steady", "hostile"),
         _pattern("lowered crinkled sneering tilted", "medium loud slow flat", "plain"),
-        _pattern("level narrowed sneering back", "low soft slow flat", "alarming"),
+        _pattern("level narrowed drooping back", "low soft slow flat", "alarming"),
     ),
     "fear": (
         _pattern("slanted wide stretched back", "high soft fast trembling", "alarming"),
@@ -86,7 +86,7 @@ PATTERNS: dict[Emotion, tuple[Cues, ...]] = {
     ),
     "contemptuous": (
         _pattern("level narrowed smirking tilted", "low moderate slow flat", "kind"),
-        _pattern("raised relaxed smirking back", "low soft slow flat", "hostile"),
+        _pattern("raised relaxed sneering back", "low soft slow flat", "hostile"),
         _pattern("level relaxed smiling back", "low moderate slow flat", "hostile"),
     ),
     "anxious": (
