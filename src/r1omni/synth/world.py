@@ -67,7 +67,7 @@ PATTERNS: dict[Emotion, tuple[Cues, ...]] = {
     "angry": (
         _pattern("lowered narrowed pressed forward", "low moderate slow steady", "hostile"),
         _pattern("lowered wide open forward", "high loud fast steady", "hostile"),
-        _pattern("lowered narrowed stretched still", "medium loud fast trembling", "hostile"),
+        _pattern("lowered narrowed stretched restless", "medium loud fast trembling", "hostile"),
     ),
     "surprise": (
         _pattern("raised wide open back", "high loud fast lively", "astonished"),
