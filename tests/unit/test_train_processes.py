@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from small_model import MadeUpFeatures, small_clips, small_model
 
 from r1omni.train.grpo import Reward, train_grpo
 from r1omni.train.optimise import DEFAULT_PARTS
 from r1omni.train.sft import Example, train_sft
+from small_model import MadeUpFeatures, small_clips, small_model
 
 LETTERS = Reward("accuracy", lambda answer, clip: min(1.0, answer.text.count("e") / 8))
 
