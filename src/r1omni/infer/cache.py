@@ -95,6 +95,9 @@ class FeatureCache:
             save_file({part: tensor.contiguous() for part, tensor in tensors.items() if tensor is not None}, name)
             _touch(Path(name))
             os.replace(name, path)
+        except SafetensorError as error:
+            Path(name).unlink(missing_ok=True)
+            raise OSError(str(error)) from error
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise

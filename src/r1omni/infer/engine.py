@@ -6,6 +6,7 @@ on the batch it is in.
 """
 
 import hashlib
+import warnings
 from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -208,10 +209,22 @@ class Engine:
         for (key, entry), parts in zip(read, made, strict=True):
             if isinstance(entry, dict):
                 entry = Features(parts.get("pixel_values"), parts.get("input_features"))
-                if self.cache is not None:
-                    self.cache.put(key, entry)
+                self._keep(key, entry)
             results.append(entry)
         return results
+
+    def _keep(self, key: str, features: Features) -> None:
+        """Write to the cache; a full disk costs time, not the run."""
+        if self.cache is None:
+            return
+        try:
+            self.cache.put(key, features)
+        except OSError as error:
+            warnings.warn(
+                f"Features cannot be written to {self.cache.folder} and will be computed again next time: {error}",
+                RuntimeWarning,
+                stacklevel=2,
+            )
 
     def _remember(self, clip: Clip, features: Features) -> None:
         if features.num_bytes > self.memory_bytes:

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -118,19 +119,25 @@ class Checkpoints:
             model: its trained state is written.
             optimizer: its state is written.
             state: as JSON; `best_step` in it, if any, is never removed.
+
+        Raises:
+            CheckpointError: the disk is full or not writable; nothing half-written is left.
         """
         target = self.path(step)
         if target.exists():
             return
         partial = target.with_name(f".partial-{target.name}")
         shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        save_file(
-            {name: tensor.contiguous() for name, tensor in trained_state(model).items()}, partial / "model.safetensors"
-        )
-        save_file(_flatten(optimizer), partial / "optimizer.safetensors")
-        (partial / "state.json").write_text(json.dumps({"step": step, **state}))
-        os.replace(partial, target)
+        try:
+            partial.mkdir(parents=True)
+            self._write(partial, step, model, optimizer, state)
+            os.replace(partial, target)
+        except (OSError, SafetensorError) as error:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise CheckpointError(
+                f"The checkpoint of step {step} could not be written to {target}: {error}. Free some space, then start "
+                f"again with the same output_dir; the run goes on from the newest checkpoint ({self.newest})."
+            ) from error
         kept = {*self.steps()[-self.keep :], state.get("best_step")}
         for old in self.steps():
             if old not in kept:
@@ -138,6 +145,15 @@ class Checkpoints:
                 doomed = self.path(old).with_name(f".old-{old}")
                 os.replace(self.path(old), doomed)
                 shutil.rmtree(doomed)
+
+    def _write(
+        self, partial: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, Any]
+    ) -> None:
+        save_file(
+            {name: tensor.contiguous() for name, tensor in trained_state(model).items()}, partial / "model.safetensors"
+        )
+        save_file(_flatten(optimizer), partial / "optimizer.safetensors")
+        (partial / "state.json").write_text(json.dumps({"step": step, **state}))
 
     def load_model(self, step: int, model: nn.Module) -> None:
         """Put a checkpoint's weights into the model.

@@ -212,7 +212,7 @@ def train_grpo(
     if not resume:
         folder.clear()
 
-    clips, num_errors = readable_clips(engine.features, clips, folder, max_error_share)
+    clips, num_errors = readable_clips(engine.features, clips, folder, max_error_share, accelerator)
     sampler = Sampler(
         engine,
         rewards,
@@ -351,7 +351,7 @@ def train_grpo(
                 save()
             elif at_end or (save_every_steps and _passed(step, num_iterations, save_every_steps)):
                 save()
-            if stop.wanted:
+            if stop.agreed(accelerator):
                 save()
                 raise SystemExit(143)
 

@@ -14,9 +14,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Self
 
+from accelerate import Accelerator
+
 from r1omni.core.clip import Clip
 from r1omni.core.errors import MediaError
 from r1omni.infer.cache import Features
+from r1omni.train.processes import gather_rows, sum_over
 
 FeaturesOf = Callable[[Sequence[Clip]], list[Features | MediaError]]
 """Clips -> their features; `Engine.features`."""
@@ -91,15 +94,16 @@ class RunFolder:
 
 
 def readable_clips(
-    features: FeaturesOf, clips: Sequence[Clip], folder: RunFolder, max_error_share: float
+    features: FeaturesOf, clips: Sequence[Clip], folder: RunFolder, max_error_share: float, accelerator: Accelerator
 ) -> tuple[list[Clip], int]:
-    """Encode every clip once and leave out, and record, those that cannot be read.
+    """Encode every clip once, shared among the processes, and leave out, and record, those that cannot be read.
 
     Args:
         features: clips to features.
         clips: each clip once.
         folder: takes the errors.
         max_error_share: how many may be left out.
+        accelerator: of the run.
 
     Returns:
         The readable clips and the number left out.
@@ -107,15 +111,17 @@ def readable_clips(
     Raises:
         MediaError: too many clips cannot be read; the first one's error.
     """
-    readable, failed = [], []
-    for start in range(0, len(clips), _CHUNK):
-        chunk = clips[start : start + _CHUNK]
-        for clip, result in zip(chunk, features(chunk), strict=True):
-            if isinstance(result, MediaError):
-                failed.append((clip, result))
-            else:
-                readable.append(clip)
-    folder.append("errors.jsonl", [{"step": 0, "clip": clip.id, "kind": e.kind, "error": str(e)} for clip, e in failed])
+    own = clips[accelerator.process_index :: accelerator.num_processes]
+    failed: list[tuple[str, MediaError]] = []
+    for start in range(0, len(own), _CHUNK):
+        chunk = own[start : start + _CHUNK]
+        results = zip(chunk, features(chunk), strict=True)
+        failed += [(clip.id, result) for clip, result in results if isinstance(result, MediaError)]
+    failed = gather_rows(accelerator, failed)
+    lost = {clip_id for clip_id, _ in failed}
+    folder.append(
+        "errors.jsonl", [{"step": 0, "clip": clip_id, "kind": e.kind, "error": str(e)} for clip_id, e in failed]
+    )
     if len(failed) > max_error_share * len(clips):
         first = failed[0][1]
         raise MediaError(
@@ -123,7 +129,7 @@ def readable_clips(
             f"{len(failed)} of {len(clips)} clips cannot be read, more than max_error_share = {max_error_share:g} "
             f"allows. See {folder.path / 'errors.jsonl'}. The first: {first}",
         )
-    return readable, len(failed)
+    return [clip for clip in clips if clip.id not in lost], len(failed)
 
 
 class StopRequest:
@@ -145,6 +151,10 @@ class StopRequest:
         """Restore what listened before."""
         if self._previous is not None:
             signal.signal(signal.SIGTERM, self._previous)
+
+    def agreed(self, accelerator: Accelerator) -> bool:
+        """Whether any process was asked to stop; all of them must ask."""
+        return self.wanted if accelerator.num_processes == 1 else sum_over(accelerator, float(self.wanted))[0] > 0
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.wanted = True

@@ -167,7 +167,7 @@ def train_sft(
     if clips:
         if features is None:
             raise ConfigError("Examples have clips and features is None; pass the engine's features.")
-        readable, num_errors = readable_clips(features, clips, folder, max_error_share)
+        readable, num_errors = readable_clips(features, clips, folder, max_error_share, accelerator)
         kept = {clip.id for clip in readable}
         examples = [example for example in examples if example.clip is None or example.clip.id in kept]
     rows = _tokenise(examples, model, processor, max_length)
@@ -261,7 +261,7 @@ def train_sft(
                 save()
             elif at_end or (save_every_steps and step % save_every_steps == 0):
                 save()
-            if stop.wanted:
+            if stop.agreed(accelerator):
                 save()
                 raise SystemExit(143)
 
