@@ -369,7 +369,7 @@ def _matmul_rate(work: _Work) -> float:
     for _ in range(8):
         started_s = time.perf_counter()
         for _ in range(5):
-            left @ right
+            left.matmul(right)
         if like.is_cuda:
             torch.cuda.synchronize()
         seconds.append((time.perf_counter() - started_s) / 5)

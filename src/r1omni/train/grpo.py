@@ -48,7 +48,7 @@ from r1omni.train.optimise import (
     take_step,
 )
 from r1omni.train.processes import Validate, gather_rows, start_processes, sum_over, validate_on_first
-from r1omni.train.rollout import ClipOrder, Group, Reward, Sampler, check_ready
+from r1omni.train.rollout import ClipOrder, Group, Reward, Sampler, check_ready, rollout_metrics, sample_lines
 from r1omni.train.run_folder import RunFolder, StopRequest, readable_clips
 
 __all__ = ["GRPOSummary", "Reward", "train_grpo"]
@@ -265,7 +265,7 @@ def train_grpo(
                     for part in parts:
                         with nullcontext() if judge else model.disable_adapter():
                             part.reference = _score(judge or scorer, part, instruction, temperature)
-            drawn = _rollout_metrics(groups, rewards, max_completion_length)
+            drawn = rollout_metrics(groups, rewards)
             totals, kl, rate, grad_norm = {}, 0.0, 0.0, 0.0
             for _ in range(num_iterations):
                 # No dropout: the ratio compares with what was sampled. Checkpointing works in training mode only, and
@@ -336,7 +336,7 @@ def train_grpo(
             metrics["tokens_per_s"] = metrics.pop("tokens") * world / elapsed_s
             folder.append("metrics.jsonl", [metrics])
             if (step - 1) // num_iterations % log_samples_every_steps == 0:
-                folder.append("samples.jsonl", _sample_lines(step, groups))
+                folder.append("samples.jsonl", sample_lines(step, groups))
             summary.steps = step
             if on_step is not None:
                 on_step(metrics)
@@ -442,38 +442,6 @@ def _score(scorer: Any, part: _Part, instruction: str, temperature: float) -> Te
     return scorer(instructions, [group.features for group in part.groups], part.ids, part.mask, temperature).cpu()
 
 
-def _rollout_metrics(groups: list[Group], rewards: Sequence[Reward], limit: int) -> dict[str, float]:
-    """What was sampled, as sums over answers; `tokens` is a sum, the others are divided by `answers` later."""
-    answers = [answer for group in groups for answer in group.answers]
-    totals = [total for group in groups for total in group.totals]
-    lengths = [len(answer.token_ids) for answer in answers]
-    spread = torch.tensor([group.totals for group in groups]).std(-1).mean()
-    metrics = {
-        "reward": sum(totals) / len(totals),
-        "reward_std": float(spread),
-        # Sampled answers estimate the entropy without bias: the mean of -log p over what was drawn.
-        "entropy": -sum(sum(answer.logprobs) for answer in answers) / sum(lengths),
-        "length": sum(lengths) / len(lengths),
-        "truncation": sum(answer.truncated for answer in answers) / len(answers),
-        "tokens": float(sum(lengths)),
-    }
-    weight_sum = sum(abs(reward.weight) * _mean_of(groups, reward.name) for reward in rewards) or 1.0
-    for reward in rewards:
-        mean = _mean_of(groups, reward.name)
-        values = torch.tensor([value for group in groups for value in group.rewards[reward.name]])
-        metrics[f"reward/{reward.name}"] = mean
-        metrics[f"reward_std/{reward.name}"] = float(values.std())
-        metrics[f"reward_share/{reward.name}"] = abs(reward.weight) * mean / weight_sum
-        if reward.name in ("accuracy", "format"):
-            metrics[reward.name] = mean
-    return metrics
-
-
-def _mean_of(groups: list[Group], name: str) -> float:
-    values = [value for group in groups for value in group.rewards[name]]
-    return sum(values) / len(values)
-
-
 def _mean_over_processes(accelerator: Accelerator, metrics: dict[str, float]) -> dict[str, float]:
     gathered = gather_rows(accelerator, [metrics])
     return {name: sum(row[name] for row in gathered) / len(gathered) for name in metrics}
@@ -494,22 +462,6 @@ def _record_failures(
             f"{first['clip']}: {first['error']}. Mend the reward."
         )
     return len(failures)
-
-
-def _sample_lines(step: int, groups: list[Group]) -> list[dict[str, Any]]:
-    """The answers to four clips, for reading."""
-    return [
-        {
-            "step": step,
-            "clip": group.clip.id,
-            "gold": group.clip.label,
-            "text": answer.text,
-            "rewards": {name: values[index] for name, values in group.rewards.items()},
-            "advantage": group.advantages[index],
-        }
-        for group in groups[:4]
-        for index, answer in enumerate(group.answers)
-    ]
 
 
 def _passed(step: int, stride: int, every: int) -> bool:

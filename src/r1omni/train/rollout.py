@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
+
 from r1omni.core.clip import Answer, Clip
 from r1omni.core.errors import ConfigError, MediaError, NotReadyError
 from r1omni.core.instruction import parse_answer
@@ -181,3 +183,51 @@ def check_ready(groups: Sequence[Group], min_format: float, min_accuracy: float)
             "learns empty answers. Train the cold start longer or on more examples, or lower the two floors."
         )
     return shares
+
+
+def rollout_metrics(groups: Sequence[Group], rewards: Sequence[Reward]) -> dict[str, float]:
+    """What the log says about a step's samples: means over answers, and the number of tokens."""
+    answers = [answer for group in groups for answer in group.answers]
+    totals = [total for group in groups for total in group.totals]
+    lengths = [len(answer.token_ids) for answer in answers]
+    spread = torch.tensor([group.totals for group in groups]).std(-1).mean()
+    metrics = {
+        "reward": sum(totals) / len(totals),
+        "reward_std": float(spread),
+        # Sampled answers estimate the entropy without bias: the mean of -log p over what was drawn.
+        "entropy": -sum(sum(answer.logprobs) for answer in answers) / sum(lengths),
+        "length": sum(lengths) / len(lengths),
+        "truncation": sum(answer.truncated for answer in answers) / len(answers),
+        "tokens": float(sum(lengths)),
+    }
+    weight_sum = sum(abs(reward.weight) * _mean_of(groups, reward.name) for reward in rewards) or 1.0
+    for reward in rewards:
+        mean = _mean_of(groups, reward.name)
+        values = torch.tensor([value for group in groups for value in group.rewards[reward.name]])
+        metrics[f"reward/{reward.name}"] = mean
+        metrics[f"reward_std/{reward.name}"] = float(values.std())
+        metrics[f"reward_share/{reward.name}"] = abs(reward.weight) * mean / weight_sum
+        if reward.name in ("accuracy", "format"):
+            metrics[reward.name] = mean
+    return metrics
+
+
+def _mean_of(groups: Sequence[Group], name: str) -> float:
+    values = [value for group in groups for value in group.rewards[name]]
+    return sum(values) / len(values)
+
+
+def sample_lines(step: int, groups: Sequence[Group]) -> list[dict[str, Any]]:
+    """Lines of samples.jsonl: the answers to four clips, for reading."""
+    return [
+        {
+            "step": step,
+            "clip": group.clip.id,
+            "gold": group.clip.label,
+            "text": answer.text,
+            "rewards": {name: values[index] for name, values in group.rewards.items()},
+            "advantage": group.advantages[index],
+        }
+        for group in groups[:4]
+        for index, answer in enumerate(group.answers)
+    ]
