@@ -15,7 +15,7 @@ Left out on purpose: anything that looks at a test split before the last stage.
 import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -240,7 +240,7 @@ def eye_aligned(landmarks: torch.Tensor) -> torch.Tensor:
     return torch.stack([(centred * across[:, None]).sum(-1), (centred * down[:, None]).sum(-1)], dim=-1)
 
 
-def save_model(model: Model, processor: HumanOmniProcessor, folder: Path, facts: dict[str, object]) -> None:
+def save_model(model: Model, processor: HumanOmniProcessor, folder: Path, facts: Mapping[str, object]) -> None:
     """Write a model folder whole or not at all."""
     partial = folder.with_name(folder.name + ".partial")
     model.save_pretrained(partial)
@@ -379,7 +379,7 @@ def reward_of(name: str) -> Callable[[Answer, Clip], float]:
     return lambda answer, clip: function(answer, clip.label or "", CORPORA[clip.corpus or ""].labels)
 
 
-def timed(recipe: Recipe, name: str, stage: Callable[[], None]) -> None:
+def timed(recipe: Recipe, name: str, stage: Callable[[], object]) -> None:
     """Run a stage and record what it took."""
     started = time.monotonic()
     stage()

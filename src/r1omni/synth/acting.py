@@ -6,9 +6,9 @@ import numpy as np
 
 from r1omni.synth.face import FacePose
 from r1omni.synth.voice import VoiceStyle
-from r1omni.synth.world import Cues
+from r1omni.synth.world import Channel, Cues
 
-_FACE: dict[str, dict[str, dict[str, float]]] = {
+_FACE: dict[Channel, dict[str, dict[str, float]]] = {
     "brows": {
         "level": {},
         "raised": {"brow_inner": 1.0, "brow_outer": 1.0},
@@ -42,7 +42,7 @@ _FACE: dict[str, dict[str, dict[str, float]]] = {
     },
 }
 
-_VOICE: dict[str, dict[str, dict[str, float]]] = {
+_VOICE: dict[Channel, dict[str, dict[str, float]]] = {
     "pitch": {"low": {"pitch_semitones": -4.0}, "medium": {}, "high": {"pitch_semitones": 5.0}},
     "volume": {"soft": {"loudness_db": -11.0}, "moderate": {}, "loud": {"loudness_db": 8.0}},
     "pace": {"slow": {"pace": -0.35, "pauses": 0.6}, "normal": {}, "fast": {"pace": 0.5}},

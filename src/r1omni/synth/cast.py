@@ -97,7 +97,7 @@ def make_cast(rng: np.random.Generator, *, num_people: int, voices: tuple[str, .
         Speaker(voice=voice, base_pitch=float(rng.uniform(42, 56)), base_rate_wpm=float(rng.uniform(165, 180)))
         for voice in voices
     )
-    habits = {
+    habits: dict[Emotion, tuple[int, int, int]] = {
         emotion: (int(rng.integers(NUM_ROOMS)), int(rng.integers(NUM_CLOTHINGS)), int(rng.integers(len(voices))))
         for emotion in EMOTIONS
     }
