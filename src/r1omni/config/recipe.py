@@ -66,6 +66,9 @@ class GrpoSettings(_Settings):
 
     max_steps: PositiveInt
     prompts_per_step: PositiveInt
+    """A multiple of `prompts_per_micro_batch`."""
+    prompts_per_micro_batch: PositiveInt = 8
+    """Prompts scored at a time: small parts stay in a processor's cache."""
     num_generations: PositiveInt = 8
     beta: float = Field(default=0.04, ge=0)
     temperature: PositiveFloat = 1.0

@@ -1,10 +1,11 @@
 """Small tokenizers trained from text, of the published models' kinds: byte-level BPE and uncased WordPiece."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import BertTokenizer, Qwen2Tokenizer
 
 CHAT_TEMPLATE = (
@@ -66,12 +67,11 @@ def _vocab_and_merges(tokenizer: Tokenizer) -> tuple[dict[str, int], list[Any]]:
 
 
 def _router_tokenizer(texts: Sequence[str], vocab_size: int) -> BertTokenizer:
-    trained = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    trained.normalizer = normalizers.BertNormalizer(lowercase=True)
-    trained.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    trained.decoder = decoders.WordPiece()
-    trainer = trainers.WordPieceTrainer(
-        vocab_size=vocab_size, special_tokens=list(_ROUTER_SPECIAL), show_progress=False
-    )
-    trained.train_from_iterator(texts, trainer)
-    return BertTokenizer(vocab=trained.get_vocab())
+    """Whole words, the commonest first, over single characters; the library's trainer breaks ties by a random hash."""
+    normalizer, splitter = normalizers.BertNormalizer(lowercase=True), pre_tokenizers.BertPreTokenizer()
+    words = Counter(word for text in texts for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text)))
+    characters = sorted({character for word in words for character in word})
+    pieces = [*_ROUTER_SPECIAL, *characters, *(f"##{character}" for character in characters)]
+    ranked = sorted((word for word in words if len(word) > 1), key=lambda word: (-words[word], word))
+    pieces += ranked[: max(0, vocab_size - len(pieces))]
+    return BertTokenizer(vocab={piece: index for index, piece in enumerate(pieces)})
