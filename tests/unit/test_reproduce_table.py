@@ -8,7 +8,7 @@ import torch
 from r1omni.core.clip import Clip
 from r1omni.evaluate.predictions import Prediction
 from r1omni.reproduce.examples import knowledge_examples, reasoned_examples
-from r1omni.reproduce.recipe import eye_aligned
+from r1omni.reproduce.recipe import eye_aligned, voice_functionals
 from r1omni.reproduce.table import controls, hallucination_rate, table_row
 from r1omni.synth.face import LANDMARK_NAMES
 from r1omni.synth.words import describe, read_claims
@@ -79,3 +79,11 @@ def test_eye_alignment_removes_where_how_large_and_how_tilted_a_face_is() -> Non
     assert torch.allclose(eye_aligned(moved), eye_aligned(points), atol=1e-4)
     left = eye_aligned(points)[0, LANDMARK_NAMES.index("eye_outer_left")]
     assert torch.allclose(left, torch.tensor([-0.5, 0.0]), atol=1e-5)
+
+
+def test_voice_functionals_of_a_steady_voice() -> None:
+    # Two voiced stretches of two steps, 1 octave up and at -20 dBFS: 4 of 6 steps voiced, one onset after the start.
+    voice = torch.tensor([[1.0, -20.0, 1.0], [1.0, -20.0, 1.0], [0.0, -60.0, 0.0], [1.0, -20.0, 1.0]])
+    voice = torch.cat([voice, torch.tensor([[1.0, -20.0, 1.0], [0.0, -60.0, 0.0]])])
+    expected = torch.tensor([1.0, 0.0, 0.0, 0.0, -20.0, 4 / 6, 1.0])
+    torch.testing.assert_close(voice_functionals(voice), expected)

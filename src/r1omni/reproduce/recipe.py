@@ -149,7 +149,7 @@ def make_towers(recipe: Recipe) -> None:
         lambda x: model.encode_video(x.unsqueeze(1).float() / 127.5 - 1).squeeze(1),
         model.vision_tower,
         pictures,
-        landmarks,
+        landmarks[:, None].expand(-1, config.grid_patches**2, -1),
         per_frame,
         **settings.vision_tower.model_dump(),
         seed=recipe.seed,
@@ -174,7 +174,7 @@ def make_towers(recipe: Recipe) -> None:
         lambda x: model.projector(x, evenly.expand(len(x), 3)),
         model.projector,
         seen,
-        landmarks.unflatten(0, (len(clips), config.num_frames)).flatten(1),
+        landmarks.unflatten(0, (len(clips), config.num_frames)).repeat_interleave(config.video_tokens_per_frame, 1),
         {name: classes[name] for name in per_frame},
         **settings.projectors.model_dump(),
         seed=recipe.seed,
@@ -211,8 +211,9 @@ def tower_examples(
         # The curves have a step every 20 ms, as the tower before its pooling; after the clip it hears silence.
         steps = pool * num_tokens
         silence = torch.tensor([0.0, float(voice[:, 1].min()), 0.0]).expand(max(0, steps - len(voice)), 3)
+        spoken = voice_functionals(voice)
         voice = torch.cat([voice, silence])[:steps].unflatten(0, (num_tokens, pool))
-        voice = torch.cat([voice.mean(1), voice.std(1)], dim=-1)
+        voice = torch.cat([voice.mean(1), voice.std(1), spoken.expand(num_tokens, -1)], dim=-1)
         return pictures, landmarks, inputs["input_features"], voice
 
     with ThreadPoolExecutor(2) as threads:
@@ -222,6 +223,27 @@ def tower_examples(
     for name in ("room", "clothing", "speaker"):
         classes[name] = torch.tensor([int(clip.meta[name]) for clip in clips])
     return torch.cat(pictures), torch.cat(landmarks), torch.stack(sounds), torch.stack(voices), classes
+
+
+def voice_functionals(voice: torch.Tensor) -> torch.Tensor:
+    """Measures over a whole utterance, as paralinguistic feature sets take them; none knows the speaker's usual voice.
+
+    Args:
+        voice: [steps, 3], every 20 ms: octaves above 100 Hz, level in dBFS, voicing.
+
+    Returns:
+        [7]: mean, deviation and 10-90 % range of the pitch, deviation of its steps, mean level, voiced share and
+        voiced onsets.
+    """
+    voiced = voice[:, 2] > 0.5
+    if int(voiced.sum()) < 3:
+        return torch.zeros(7)
+    pitch, level = voice[voiced, 0], voice[voiced, 1]
+    spread = torch.quantile(pitch, torch.tensor([0.1, 0.9])).diff()[0]
+    onsets = (voiced[1:] & ~voiced[:-1]).sum()
+    return torch.stack(
+        [pitch.mean(), pitch.std(), spread, pitch.diff().std(), level.mean(), voiced.float().mean(), onsets.float()]
+    )
 
 
 def eye_aligned(landmarks: torch.Tensor) -> torch.Tensor:
