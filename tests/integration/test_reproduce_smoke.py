@@ -13,6 +13,10 @@ MODELS = ("base", "cold-start", "label-sft", "cold-start-sft", "r1-omni")
 CORPORA = ("dfew-like", "mafw-like", "ravdess-like")
 
 
+pytestmark = pytest.mark.timeout(900)
+"""The first test pays for the whole run: two minutes on two free cores, several on busy ones."""
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of the smoke scale."""
