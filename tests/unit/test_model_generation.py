@@ -153,7 +153,7 @@ def test_auto_classes_load_what_was_saved(model_and_processor, tmp_path: Path) -
     for name, value in reader([_media(4, True)], ["which emotion?"]).items():
         assert torch.equal(value, batch[name])
     with torch.no_grad():
-        # Memory-mapped weights lie at other addresses, where float32 kernels round otherwise: the 1e-4 of the parity set.
+        # Memory-mapped weights lie at other addresses, where float32 kernels may round otherwise: parity's 1e-4.
         torch.testing.assert_close(again(**batch).logits, model(**batch).logits, atol=1e-4, rtol=0)
     assert not any(p.requires_grad for p in again.vision_tower.parameters())
 
