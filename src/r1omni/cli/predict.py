@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from r1omni.cli.build import INSTRUCTIONS
-from r1omni.cli.options import Answers, ModalityOption
+from r1omni.cli.options import Answers, AudioOption, DtypeOption, ModalityOption, RouterOption, VisionOption
 from r1omni.cli.progress import hide_loading_bars
 
 if TYPE_CHECKING:
@@ -29,6 +29,13 @@ def predict(
     ] = None,
     modality: ModalityOption = "auto",
     answers: Answers = "reasoning",
+    vision: VisionOption = None,
+    audio: AudioOption = None,
+    router: RouterOption = None,
+    dtype: DtypeOption = "auto",
+    like_official: Annotated[
+        bool, typer.Option("--like-official", help="Prepare media as the official script does, for comparisons.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document, and nothing else.")] = False,
 ) -> None:
     """Say which emotion a clip shows, and why.
@@ -38,7 +45,17 @@ def predict(
     from r1omni.infer.predict import BUNDLED_NOTE, load_engine, predict_files
 
     hide_loading_bars()
-    engine = load_engine(model, modality=modality)
+    engine = load_engine(
+        model,
+        modality=modality,
+        vision=vision,
+        audio=audio,
+        router=router,
+        dtype=dtype,
+        like_official=like_official,
+    )
+    if not json:
+        typer.echo(f"Computing in {str(engine.model.dtype).removeprefix('torch.')}.", err=True)
     predictions = []
     for prediction in predict_files(engine, clips, instruction=INSTRUCTIONS[answers]):
         predictions.append(prediction)

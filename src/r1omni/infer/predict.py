@@ -49,19 +49,39 @@ class Prediction:
     """Why there is no answer."""
 
 
-def load_engine(model: str | Path | None = None, *, modality: Modality = "auto", batch_size: int = 8) -> Engine:
+def load_engine(
+    model: str | Path | None = None,
+    *,
+    modality: Modality = "auto",
+    batch_size: int = 8,
+    vision: str | None = None,
+    audio: str | None = None,
+    router: str | None = None,
+    dtype: str = "auto",
+    like_official: bool = False,
+) -> Engine:
     """Load a checkpoint, ready to answer.
 
     Args:
         model: a folder or a hub id; None takes the bundled model.
         modality: what is read of a clip.
         batch_size: clips answered at a time.
+        vision: SigLIP folder or hub id, for a published checkpoint that lacks its vision tower; None takes the default.
+        audio: Whisper folder or hub id, likewise.
+        router: BERT folder or hub id, likewise; its vocabulary is always needed.
+        dtype: name of a torch dtype; auto takes what this machine computes best in.
+        like_official: prepare media as the official script does, for comparisons.
 
     Raises:
         CheckpointError: there is no such checkpoint, or it cannot be loaded.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    weights, processor = load_model(str(model or BUNDLED_MODEL), device=device)
+    kind = dtype if dtype == "auto" else getattr(torch, dtype)
+    weights, processor = load_model(
+        str(model or BUNDLED_MODEL), vision=vision, audio=audio, router=router, dtype=kind, device=device
+    )
+    if like_official:
+        processor = processor.like_official()
     return Engine(weights, processor, batch_size=batch_size, num_frames=processor.num_frames, modality=modality)
 
 

@@ -168,7 +168,7 @@ def crowd_label(emotion: Emotion, labels: tuple[Emotion, ...], rng: np.random.Ge
         rng: the clip's own generator.
         noise: how often the crowd is wrong.
     """
-    neighbours = tuple(filter(labels.__contains__, CONFUSIONS[emotion]))
+    neighbours: tuple[Emotion, ...] = tuple(name for name in CONFUSIONS[emotion] if name in labels)
     if neighbours and rng.random() < noise.label:
         return neighbours[int(rng.integers(len(neighbours)))]
     return emotion
