@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from r1omni.config.recipe import RecipeSettings, SftSettings
+from r1omni.config.recipe import RecipeSettings, SftSettings, TowerSettings
 from r1omni.core.clip import Answer, Clip
 from r1omni.core.errors import ConfigError, MediaError
 from r1omni.core.instruction import LABEL_INSTRUCTION, REASONING_INSTRUCTION, parse_answer
@@ -92,9 +92,7 @@ class Recipe:
         path = self.out / "seconds.json"
         taken = json.loads(path.read_text()) if path.exists() else {}
         taken[name] = taken.get(name, 0.0) + seconds
-        temporary = path.with_suffix(".partial")
-        temporary.write_text(json.dumps(taken, indent=1))
-        temporary.replace(path)
+        write_atomically(path, json.dumps(taken, indent=1))
 
 
 def corpus_clips(recipe: Recipe, corpus: str, split: str | None = None) -> list[Clip]:
@@ -145,50 +143,39 @@ def make_towers(recipe: Recipe) -> None:
     pictures, landmarks, sounds, voices, classes = tower_examples(processor, clips, config.audio_pool)
     per_frame = {name: classes[name].repeat_interleave(config.num_frames) for name in ("sentence", "room", "clothing")}
     spoken = {name: classes[name] for name in ("sentence", "speaker")}
-    vision = train_tower(
+
+    def learn(name: str, encode: Callable, part: torch.nn.Module, numbers: TowerSettings, *examples: Any) -> Any:
+        def tell(row: dict[str, float]) -> None:
+            recipe.report(name, row["step"] / row["num_steps"])
+
+        return train_tower(encode, part, *examples, **numbers.model_dump(), seed=recipe.seed, on_step=tell)
+
+    vision = learn(
+        "towers: vision",
         lambda x: model.encode_video(x.unsqueeze(1).float() / 127.5 - 1).squeeze(1),
         model.vision_tower,
+        settings.vision_tower,
         pictures,
         landmarks[:, None].expand(-1, config.grid_patches**2, -1),
         per_frame,
-        **settings.vision_tower.model_dump(),
-        seed=recipe.seed,
-        on_step=lambda row: recipe.report("towers: vision", row["step"] / row["num_steps"]),
     )
-    audio = train_tower(
-        model.encode_audio,
-        model.audio_tower,
-        sounds,
-        voices,
-        spoken,
-        **settings.audio_tower.model_dump(),
-        seed=recipe.seed,
-        on_step=lambda row: recipe.report("towers: audio", row["step"] / row["num_steps"]),
-    )
+    audio = learn("towers: audio", model.encode_audio, model.audio_tower, settings.audio_tower, sounds, voices, spoken)
     with torch.no_grad():
         frames = pictures.unflatten(0, (len(clips), config.num_frames))
         seen = torch.cat([model.encode_video(part.float() / 127.5 - 1) for part in frames.split(64)])
         heard = torch.cat([model.encode_audio(part) for part in sounds.split(64)])
     evenly = torch.full((1, 3), 1 / 3)
-    video_projector = train_tower(
+    video_projector = learn(
+        "projectors: video",
         lambda x: model.projector(x, evenly.expand(len(x), 3)),
         model.projector,
+        settings.projectors,
         seen,
         landmarks.unflatten(0, (len(clips), config.num_frames)).repeat_interleave(config.video_tokens_per_frame, 1),
         {name: classes[name] for name in per_frame},
-        **settings.projectors.model_dump(),
-        seed=recipe.seed,
-        on_step=lambda row: recipe.report("projectors: video", row["step"] / row["num_steps"]),
     )
-    audio_projector = train_tower(
-        model.audio_projector,
-        model.audio_projector,
-        heard,
-        voices,
-        spoken,
-        **settings.projectors.model_dump(),
-        seed=recipe.seed,
-        on_step=lambda row: recipe.report("projectors: audio", row["step"] / row["num_steps"]),
+    audio_projector = learn(
+        "projectors: audio", model.audio_projector, model.audio_projector, settings.projectors, heard, voices, spoken
     )
     facts = {"vision": vision, "audio": audio, "projector": video_projector, "audio_projector": audio_projector}
     save_model(model, processor, folder, facts)
@@ -427,12 +414,9 @@ def pretrain_base(recipe: Recipe) -> None:
     settings = recipe.settings.base
     examples = caption_examples(corpus_clips(recipe, "humanomni-like"))
     examples += knowledge_examples(settings.knowledge_examples, recipe.seed, recipe.noise)
-    examples += label_examples(labelled_clips(recipe, "train")[:: _every(recipe, settings.labelled_clips)])
+    labelled = labelled_clips(recipe, "train")
+    examples += label_examples(labelled[:: max(1, len(labelled) // settings.labelled_clips)])
     run_sft(recipe, "base", "towers", examples, settings, trainable=("language_model",))
-
-
-def _every(recipe: Recipe, wanted: int) -> int:
-    return max(1, len(labelled_clips(recipe, "train")) // wanted)
 
 
 def evaluate_models(recipe: Recipe) -> dict[str, Any]:

@@ -5,6 +5,7 @@ what the model itself claimed (how much the reasoning carries, beside how much t
 over the true cues (the ceiling), `prior` the share of the commonest class.
 """
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,10 +88,8 @@ def read_optimally(
     hits = 0
     for seen, clip in zip(cues, clips, strict=True):
         likelihoods = log_likelihoods(seen, labels, noise, reading_error=0.1)
-        shares = {
-            label: weights[label] * 2.718281828 ** (likelihoods[label] - max(likelihoods.values())) for label in labels
-        }
-        hits += max(shares, key=shares.__getitem__) == clip.meta["emotion"]
+        posterior = {label: likelihoods[label] + math.log(weights[label]) for label in labels}
+        hits += max(posterior, key=posterior.__getitem__) == clip.meta["emotion"]
     return 100 * hits / len(clips)
 
 
