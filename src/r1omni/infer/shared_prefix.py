@@ -37,10 +37,9 @@ class PackedRow:
     prompt_tokens: int
     num_answers: int
     answer_tokens: int
-    prompt_mask: Tensor | None
-    """May attend, [batch, 1, prompt, prompt]; None where no prompt is padded."""
     answer_mask: Tensor
-    """May attend, [batch * group, 1, answer, prompt + answer]."""
+    """Added to the scores of an answer's tokens, [batch * group or 1, 1, repeat * answer, prompt + answer]; `repeat` is
+    the number of query heads that share a key."""
 
 
 def _attend(
@@ -58,15 +57,13 @@ def _attend(
     batch, num_heads, _, width = query.shape
     num_kv_heads = key.shape[1]
     prompt, group, answer = packed_row.prompt_tokens, packed_row.num_answers, packed_row.answer_tokens
-    grouped = num_heads != num_kv_heads
     prompt_out = functional.scaled_dot_product_attention(
         query[:, :, :prompt],
         key[:, :, :prompt],
         value[:, :, :prompt],
-        attn_mask=packed_row.prompt_mask,
-        is_causal=packed_row.prompt_mask is None,
+        is_causal=True,
         scale=scaling,
-        enable_gqa=grouped,
+        enable_gqa=num_heads != num_kv_heads,
     )
 
     def own(x: Tensor) -> Tensor:
@@ -76,15 +73,16 @@ def _attend(
         shared = x[:, None, :, :prompt].expand(batch, group, num_kv_heads, prompt, width)
         return torch.cat([shared, own(x)], dim=3).flatten(0, 1)
 
+    # Query heads that share a key are folded into the query length: CUDA has no kernel that shares keys under a mask.
     answer_out = functional.scaled_dot_product_attention(
-        own(query).flatten(0, 1),
+        own(query).flatten(0, 1).unflatten(1, (num_kv_heads, -1)).flatten(2, 3),
         with_prompt(key),
         with_prompt(value),
-        attn_mask=packed_row.answer_mask,
+        attn_mask=packed_row.answer_mask.to(query.dtype),
         scale=scaling,
-        enable_gqa=grouped,
     )
-    # [batch * group, heads, answer, width] -> [batch, group * answer, heads, width]
+    # [batch * group, kv heads, repeat * answer, width] -> [batch, group * answer, heads, width]
+    answer_out = answer_out.unflatten(2, (-1, answer)).flatten(1, 2)
     answer_out = answer_out.unflatten(0, (batch, group)).permute(0, 1, 3, 2, 4).flatten(1, 2)
     return torch.cat([prompt_out.transpose(1, 2), answer_out], dim=1), None
 
@@ -102,19 +100,24 @@ def prompt_positions(prompt_mask: Tensor) -> Tensor:
     return (prompt_mask.long().cumsum(-1) - 1).clamp_min(0)
 
 
-def _layout(prompt_mask: Tensor, group: int, answer: int) -> PackedRow:
-    prompt = prompt_mask.shape[1]
-    device = prompt_mask.device
-    square = None
-    if not bool(prompt_mask.all()):
-        causal = torch.ones(prompt, prompt, dtype=torch.bool, device=device).tril()
-        # A padded position attends to itself: a row without any key would be NaN.
-        square = (causal & prompt_mask[:, None, :]) | torch.eye(prompt, dtype=torch.bool, device=device)
-        square = square[:, None]
-    own = torch.ones(answer, answer, dtype=torch.bool, device=device).tril()
-    batch = prompt_mask.shape[0]
-    mask = torch.cat([prompt_mask[:, None, :].expand(batch, answer, prompt), own.expand(batch, answer, answer)], dim=2)
-    return PackedRow(prompt, group, answer, square, mask.repeat_interleave(group, dim=0)[:, None])
+def _pad_right(embeds: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Move the padding behind the tokens, where a causal prompt cannot see it and needs no mask."""
+    order = mask.long().argsort(dim=-1, descending=True, stable=True)
+    return embeds.gather(1, order[..., None].expand_as(embeds)), mask.gather(1, order)
+
+
+def _layout(prompt_mask: Tensor, group: int, answer: int, repeat: int, dtype: torch.dtype) -> PackedRow:
+    """Lay out rows whose prompts end in padding; one row of `prompt_mask` stands for all."""
+    batch, prompt = prompt_mask.shape
+    width = prompt + answer
+    # CUDA's kernel copies a mask whose rows do not start at multiples of 16.
+    padded = torch.zeros(batch, answer, -(-width // 16) * 16, dtype=dtype, device=prompt_mask.device)
+    mask = padded[..., :width]
+    mask[..., :prompt].masked_fill_(~prompt_mask[:, None, :], -torch.inf)
+    future = torch.ones(answer, answer, dtype=torch.bool, device=mask.device).triu(1)
+    mask[..., prompt:].masked_fill_(future, -torch.inf)
+    padded = padded.repeat_interleave(group if batch > 1 else 1, dim=0).repeat(1, repeat, 1)
+    return PackedRow(prompt, group, answer, padded[:, None, :, :width])
 
 
 def _token_logprobs(hidden: Tensor, targets: Tensor, lm_head: Any, temperature: float) -> Tensor:
@@ -151,9 +154,16 @@ def answer_logprobs(
         language_model.config._attn_implementation = ATTENTION_NAME
     batch, group, answer = answer_ids.shape
     prompt_mask = prompt_mask.bool()
-    layout = _layout(prompt_mask, group, answer)
+    visible = prompt_mask[:1]
+    if not bool(prompt_mask.all()):
+        prompt_embeds, prompt_mask = _pad_right(prompt_embeds, prompt_mask)
+        visible = prompt_mask
+    lengths = prompt_mask.sum(-1)
+    config = language_model.config
+    repeat = config.num_attention_heads // config.num_key_value_heads
+    layout = _layout(visible, group, answer, repeat, prompt_embeds.dtype)
     answer_embeds = language_model.get_input_embeddings()(answer_ids.flatten(1))
-    positions = prompt_mask.sum(-1)[:, None, None] + torch.arange(answer, device=answer_ids.device)
+    positions = lengths[:, None, None] + torch.arange(answer, device=lengths.device)
     hidden = language_model(
         inputs_embeds=torch.cat([prompt_embeds, answer_embeds.to(prompt_embeds.dtype)], dim=1),
         position_ids=torch.cat([prompt_positions(prompt_mask), positions.expand(-1, group, -1).flatten(1)], dim=1),
@@ -162,7 +172,8 @@ def answer_logprobs(
         packed_row=layout,
     ).last_hidden_state
     # The last prompt position predicts the first token of each answer, a token of an answer the next one.
-    first = hidden[:, layout.prompt_tokens - 1, None, None].expand(-1, group, 1, -1)
+    last = hidden[torch.arange(batch, device=hidden.device), lengths - 1]
+    first = last[:, None, None].expand(-1, group, 1, -1)
     rest = hidden[:, layout.prompt_tokens :].unflatten(1, (group, answer))[:, :, :-1]
     predicting = torch.cat([first, rest], dim=2)[answer_mask]
     targets = answer_ids[answer_mask]
