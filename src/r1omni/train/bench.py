@@ -1,26 +1,26 @@
 """What exact GRPO costs: the plain way, towers once, and this engine, in one process on the same weights and answers.
 
-    a  plain         towers for every answer and pass, the prompt for every answer, logits of every position, one prompt
-                     per step: as the official trainer does it
+    a  plain         towers and the prompt for every answer and pass, logits of every position, one prompt per step: as
+                     the official trainer does it
     b  encode once   towers once per prompt, the prompt still for every answer, logits of the answers only
-    c  engine        towers once (and again from the cache: `cached`), the prompt once per group
+    c  engine        towers once, or never (`engine_cached`), the prompt once per group
 
-Each samples G answers of a fixed length, scores given answers under the policy with gradient and under the reference
-without. Token counts are those of the full model (8 frames -> 392 video tokens, 500 audio tokens); the number of layers
-is what the machine can carry. The optimiser's step, the same in all, is left out.
+A step samples G answers of a fixed length to each of its prompts, and scores given answers under the policy with
+gradient and under the reference without. (b) and (c) choose how many prompts they encode and sample together and how
+many they score together, each the number that is fastest for it, as `prompts_per_device` and
+`gradient_accumulation_steps` choose in training. Token counts are those of the full model (8 frames -> 392 video
+tokens, 500 audio tokens); layers and vocabulary are a share of it that the machine can carry, the same share of every
+part but the projectors, which are whole. The optimiser's step, the same in all, is left out.
+
+Source of (a): HumanMLLM/R1-Omni, src/r1-v/src/open_r1/trainer/humanOmni_grpo_trainer.py; sampled without its top-k.
 """
 
-import ctypes
-import gc
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from r1omni.infer.cache import Features
 from r1omni.infer.decode import sample_groups
@@ -28,10 +28,13 @@ from r1omni.infer.engine import embed_prompts
 from r1omni.model.presets import build_model, preset_config
 from r1omni.train.logprobs import AnswerScorer
 from r1omni.train.loss import group_advantages, policy_loss
+from r1omni.train.measure import Cost, bytes_in_use, matmul_rate, measure
 from r1omni.train.optimise import DEFAULT_PARTS, set_trainable
 
 TEXT_TOKENS = 78
 """Words of the prompt: with 392 video and 500 audio tokens, 970 in all."""
+WORTH_MORE = 0.98
+"""More prompts at once are tried as long as the last try took less than this share of the time before it."""
 
 
 @dataclass(frozen=True)
@@ -45,14 +48,19 @@ class _Work:
     input_features: Tensor
     answer_ids: Tensor
     """[prompts, group, answer]"""
-    cached: list[Features]
+    features: Features
+    """Of the clip that every prompt shows."""
+
+    @property
+    def device(self) -> torch.device:
+        return self.answer_ids.device
 
 
 class _FixedPrompts:
     """Stands for the processor: every prompt has the full number of tokens."""
 
-    def __init__(self, config: Any, num_frames: int) -> None:
-        video = [config.video_token_id] * (num_frames * config.video_tokens_per_frame)
+    def __init__(self, config: Any) -> None:
+        video = [config.video_token_id] * (config.num_frames * config.video_tokens_per_frame)
         audio = [config.audio_token_id] * config.audio_tokens
         self.row = [*range(8, 8 + TEXT_TOKENS // 2), *video, *audio, *range(8, 8 + TEXT_TOKENS - TEXT_TOKENS // 2)]
 
@@ -72,13 +80,11 @@ class _Batch(dict[str, Tensor]):
 def bench_grpo(
     *,
     preset: str = "0.5b",
-    tower_layers: int | None = 2,
-    language_layers: int | None = 2,
-    vocab_size: int | None = 32768,
-    num_frames: int | None = None,
+    layers: int | None = 2,
     num_generations: int = 8,
     answer_tokens: int = 128,
-    prompts: tuple[int, ...] = (1, 2),
+    prompts: Sequence[int] = (1, 2, 4, 8),
+    learn_prompts: Sequence[int] = (1,),
     dtype: str = "float32",
     device: str | None = None,
     repeats: int = 1,
@@ -88,85 +94,111 @@ def bench_grpo(
 
     Args:
         preset: sizes of the model.
-        tower_layers: layers of each tower; None takes all.
-        language_layers: layers of the language model; None takes all.
-        vocab_size: entries; None takes all.
-        num_frames: pictures per clip; None takes the preset's.
+        layers: of the language model; the towers, the router and the vocabulary are cut to the same share. None takes
+            all.
         num_generations: G.
         answer_tokens: tokens of every answer.
-        prompts: prompts per step that (b) and (c) try; each reports its best.
+        prompts: numbers of prompts encoded and sampled together that (b) and (c) try, rising.
+        learn_prompts: numbers of prompts scored together that they try, rising.
         dtype: of weights and arithmetic.
         device: None takes CUDA where there is one.
         repeats: times each measurement is taken; the fastest counts.
         on_progress: told what is measured next.
 
     Returns:
-        `speedup_vs_plain` (cached) and `speedup_vs_plain_first_epoch`, `speedup_vs_encode_once`, `peak_memory_ratio`
-        (engine over plain, one prompt per step each), `matmul_fraction` of the learning phase, and per way the seconds
-        per prompt by phase, the operations counted and the peak memory.
+        `speedup_vs_plain` and `speedup_vs_encode_once` of the first epoch, both with `_cached` for the later ones;
+        `peak_memory_ratio`, engine over plain at one prompt each, weights included, and without them
+        `peak_memory_ratio_above_weights`; `matmul_fraction` of the learning phase; and per way the seconds, operations
+        and peak memory of each phase.
     """
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    on = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     say = on_progress or (lambda _: None)
     say("building the models")
+    empty_bytes = bytes_in_use(on)
     work, sizes = _build(
-        preset,
-        tower_layers,
-        language_layers,
-        vocab_size,
-        num_frames,
-        (max(prompts), num_generations, answer_tokens),
-        getattr(torch, dtype),
-        device,
+        preset, layers, (max(*prompts, *learn_prompts), num_generations, answer_tokens), getattr(torch, dtype), on
     )
-    rate = _matmul_rate(work)
-    rows: dict[str, dict[str, Any]] = {}
-    say("a: plain")
-    rows["plain"] = _measure(_plain, work, 1, repeats)
-    for name, way in (("encode_once", _encode_once), ("engine", _engine_first), ("engine_cached", _engine_cached)):
-        tried = []
-        for count in prompts:
-            say(f"{name}: {count} prompts per step")
-            tried.append(_measure(way, work, count, repeats))
-        rows[name] = min(tried, key=lambda row: row["seconds_per_prompt"])
-        rows[name]["peak_bytes_one_prompt"] = tried[0]["peak_bytes"]
-    plain, engine = rows["plain"], rows["engine_cached"]
-    learning = engine["phases"]["learn"]
+    weight_bytes = None if empty_bytes is None else (bytes_in_use(on) or 0) - empty_bytes
+    _warm_up(work)
+    rates = [_rate(work)]
+
+    def cost(name: str, run: Callable[[_Work, int], Any], count: int) -> Cost:
+        say(f"{name}: {count} at once")
+        return measure(lambda: run(work, count), on, repeats)
+
+    def best(name: str, run: Callable[[_Work, int], Any], counts: Sequence[int]) -> tuple[int, Cost, Cost]:
+        """The fastest number of prompts with its cost, and the cost of the first number."""
+        tried: list[tuple[int, Cost]] = []
+        for count in counts:
+            try:
+                tried.append((count, cost(name, run, count)))
+            except torch.OutOfMemoryError:
+                break
+            per_prompt = [found.seconds / number for number, found in tried]
+            if len(tried) > 1 and per_prompt[-1] > WORTH_MORE * min(per_prompt[:-1]):
+                break
+        if not tried:
+            raise torch.OutOfMemoryError(f"{name} does not fit with {counts[0]} prompts.")
+        number, found = min(tried, key=lambda entry: entry[1].seconds / entry[0])
+        return number, found, tried[0][1]
+
+    plain = {"sample": cost("plain: sample", _sample_plain, 1), "learn": cost("plain: learn", _learn_plain, 1)}
+    ways = {"plain": _row({name: (1, found, found) for name, found in plain.items()}, empty_bytes)}
+    shared_towers = best("towers", _encode, prompts)
+    encode_once = {
+        "towers": shared_towers,
+        "sample": best("encode once: sample", _sample_alone, prompts),
+        "learn": best("encode once: learn", _learn_alone, learn_prompts),
+    }
+    rates.append(_rate(work))
+    engine = {
+        "sample": best("engine: sample", _sample_engine, prompts),
+        "learn": best("engine: learn", _learn_engine, learn_prompts),
+    }
+    rates.append(_rate(work))
+    ways["encode_once"] = _row(encode_once, empty_bytes)
+    ways["engine"] = _row({"towers": shared_towers, **engine}, empty_bytes)
+    ways["engine_cached"] = _row(engine, empty_bytes)
+
+    seconds = {name: way["seconds_per_prompt"] for name, way in ways.items()}
+    learning = engine["learn"][1]
+    ratios = _memory_ratios(ways["engine"]["peak_bytes"], ways["plain"]["peak_bytes"], weight_bytes)
     return {
-        "speedup_vs_plain": plain["seconds_per_prompt"] / engine["seconds_per_prompt"],
-        "speedup_vs_plain_first_epoch": plain["seconds_per_prompt"] / rows["engine"]["seconds_per_prompt"],
-        "speedup_vs_encode_once": rows["encode_once"]["seconds_per_prompt"] / engine["seconds_per_prompt"],
-        "peak_memory_ratio": rows["engine"]["peak_bytes_one_prompt"] / max(plain["peak_bytes"], 1),
-        "matmul_fraction": learning["operations"] / learning["seconds"] / rate,
-        "matmul_operations_per_s": rate,
+        "speedup_vs_plain": seconds["plain"] / seconds["engine"],
+        "speedup_vs_plain_cached": seconds["plain"] / seconds["engine_cached"],
+        "speedup_vs_encode_once": seconds["encode_once"] / seconds["engine"],
+        "speedup_vs_encode_once_cached": seconds["encode_once"] / seconds["engine_cached"],
+        **ratios,
+        "matmul_fraction": learning.operations / learning.seconds / max(rates),
+        "matmul_operations_per_s": max(rates),
+        "largest_logprob_difference": _largest_difference(work),
         "sizes": sizes,
-        "device": torch.cuda.get_device_name() if device == "cuda" else f"cpu, {torch.get_num_threads()} threads",
+        "weight_bytes": weight_bytes,
+        "device": torch.cuda.get_device_name() if on.type == "cuda" else f"cpu, {torch.get_num_threads()} threads",
         "dtype": dtype,
-        "ways": rows,
+        "ways": ways,
     }
 
 
 def _build(
-    preset: str,
-    tower_layers: int | None,
-    language_layers: int | None,
-    vocab_size: int | None,
-    num_frames: int | None,
-    answers: tuple[int, int, int],
-    dtype: torch.dtype,
-    device: str,
-) -> tuple[_Work, dict[str, int]]:
-    towers = {} if tower_layers is None else {"num_hidden_layers": tower_layers + 1}
-    overrides: dict[str, Any] = {
-        "vision_config": towers,
-        "audio_config": {} if tower_layers is None else {"encoder_layers": tower_layers},
-        "router_config": {} if tower_layers is None else {"num_hidden_layers": min(tower_layers, 2)},
-        "text_config": {
-            **({} if language_layers is None else {"num_hidden_layers": language_layers}),
-            **({} if vocab_size is None else {"vocab_size": vocab_size}),
-        },
-        **({} if num_frames is None else {"num_frames": num_frames}),
-    }
-    config = preset_config(preset, **overrides)
+    preset: str, layers: int | None, answers: tuple[int, int, int], dtype: torch.dtype, device: torch.device
+) -> tuple[_Work, dict[str, Any]]:
+    config = preset_config(preset)
+    full: Any = config.text_config
+    share = 1.0 if layers is None else layers / full.num_hidden_layers
+
+    def cut(count: int) -> int:
+        return max(1, round(share * count))
+
+    whole: Any = (config.vision_config, config.audio_config, config.router_config)
+    config = preset_config(
+        preset,
+        # The last vision layer is configured and not built.
+        vision_config={"num_hidden_layers": cut(whole[0].num_hidden_layers - 1) + 1},
+        audio_config={"encoder_layers": cut(whole[1].encoder_layers)},
+        router_config={"num_hidden_layers": cut(whole[2].num_hidden_layers)},
+        text_config={"num_hidden_layers": layers or full.num_hidden_layers, "vocab_size": cut(full.vocab_size)},
+    )
     vision: Any = config.vision_config
     audio: Any = config.audio_config
     text: Any = config.text_config
@@ -174,116 +206,91 @@ def _build(
     model, reference = (built.to(device=device, dtype=dtype).eval() for built in both)
     reference.requires_grad_(False)
     set_trainable(model, DEFAULT_PARTS)
-    count, group, tokens = answers
     generator = torch.Generator().manual_seed(0)
     frames = torch.randn(1, config.num_frames, 3, vision.image_size, vision.image_size, generator=generator)
     mels = torch.randn(1, audio.num_mel_bins, 2 * audio.max_source_positions, generator=generator)
     frames, mels = frames.to(device, dtype), mels.to(device, dtype)
     with torch.no_grad():
         features = Features(model.encode_video(frames)[0], model.encode_audio(mels)[0])
-    ids = torch.randint(64, text.vocab_size, answers, generator=generator)
-    processor = _FixedPrompts(config, config.num_frames)
+    ids = torch.randint(64, text.vocab_size, answers, generator=generator).to(device)
+    processor = _FixedPrompts(config)
     sizes = {
         "prompt_tokens": len(processor.row),
-        "answer_tokens": tokens,
-        "num_generations": group,
+        "answer_tokens": answers[2],
+        "num_generations": answers[1],
         "language_layers": text.num_hidden_layers,
-        "vision_layers": len(model.vision_tower.layers),
         "audio_layers": audio.encoder_layers,
+        "vision_layers": len(model.vision_tower.layers),
+        "share_of_language_layers": share,
+        "share_of_audio_layers": audio.encoder_layers / whole[1].encoder_layers,
+        "share_of_vision_layers": len(model.vision_tower.layers) / (whole[0].num_hidden_layers - 1),
         "hidden_size": text.hidden_size,
         "vocab_size": text.vocab_size,
     }
-    return _Work(model, reference, processor, frames, mels, ids.to(device), [features] * count), sizes
+    return _Work(model, reference, processor, frames, mels, ids, features), sizes
 
 
-Phases = dict[str, Callable[[], Any]]
+def _warm_up(work: _Work) -> None:
+    """A small step each way, so that nothing is set up inside a measurement."""
+    small = _Work(**{**work.__dict__, "answer_ids": work.answer_ids[:1, :2, :2]})
+    for run in (_sample_plain, _learn_plain, _sample_engine, _learn_engine):
+        run(small, 1)
 
 
-def _plain(work: _Work, count: int) -> Phases:
-    """One prompt; the towers run once to sample, then once per answer in policy and in reference."""
-    group = work.answer_ids.shape[1]
-
-    def encoded(model: Any, times: int) -> list[Features]:
-        with torch.no_grad():
-            videos = model.encode_video(work.pixel_values.expand(times, *work.pixel_values.shape[1:]))
-            audios = model.encode_audio(work.input_features.expand(times, *work.input_features.shape[1:]))
-        return [Features(video, audio) for video, audio in zip(videos, audios, strict=True)]
-
-    def learn() -> None:
-        with torch.no_grad():
-            reference = _logprobs_alone(work, work.reference, encoded(work.reference, group), 1, whole=True)
-        _backward(work, _logprobs_alone(work, work.model, encoded(work.model, group), 1, whole=True), reference)
-
-    return {"sample": lambda: _generate(work, encoded(work.model, 1) * group, 1), "learn": learn}
+def _rate(work: _Work) -> float:
+    text = work.model.config.text_config
+    return matmul_rate(work.model.lm_head.weight, text.hidden_size, text.intermediate_size)
 
 
-def _encode_once(work: _Work, count: int) -> Phases:
-    group = work.answer_ids.shape[1]
-
-    def features() -> list[Features]:
-        return [entry for entry in _tower_pass(work, count) for _ in range(group)]
-
-    def learn() -> None:
-        entries = [entry for entry in work.cached[:count] for _ in range(group)]
-        with torch.no_grad():
-            reference = _logprobs_alone(work, work.reference, entries, count, whole=False)
-        _backward(work, _logprobs_alone(work, work.model, entries, count, whole=False), reference)
-
-    return {"sample": lambda: _generate(work, features(), count), "learn": learn}
+def _row(phases: dict[str, tuple[int, Cost, Cost]], empty_bytes: int | None) -> dict[str, Any]:
+    peaks = [first.peak_bytes for _, _, first in phases.values() if first.peak_bytes is not None]
+    return {
+        "seconds_per_prompt": sum(cost.seconds / count for count, cost, _ in phases.values()),
+        "operations_per_prompt": sum(cost.operations / count for count, cost, _ in phases.values()),
+        # Of the first number of prompts tried: one, unless the caller says otherwise.
+        "peak_bytes": max(peaks) - (empty_bytes or 0) if peaks else None,
+        "phases": {name: {"prompts": count, **asdict(cost)} for name, (count, cost, _) in phases.items()},
+    }
 
 
-def _engine_first(work: _Work, count: int) -> Phases:
-    cached = _engine_cached(work, count)
-
-    def sample() -> None:
-        _tower_pass(work, count)
-        cached["sample"]()
-
-    return {"sample": sample, "learn": cached["learn"]}
-
-
-def _engine_cached(work: _Work, count: int) -> Phases:
-    entries = work.cached[:count]
-    ids = work.answer_ids[:count]
-    mask = torch.ones_like(ids, dtype=torch.bool)
-
-    def sample() -> None:
-        with torch.no_grad():
-            embeds, prompt_mask = embed_prompts(work.model, work.processor, [""] * count, entries)
-        sample_groups(
-            work.model.language_model,
-            work.model.lm_head,
-            embeds,
-            prompt_mask,
-            temperature=1.0,
-            stop_ids=[work.model.config.text_config.vocab_size],
-            uniforms=torch.rand(ids.shape, device=ids.device),
-        )
-
-    def learn() -> None:
-        with torch.no_grad():
-            reference = AnswerScorer(work.reference, work.processor)([""] * count, entries, ids, mask)
-        logprobs = AnswerScorer(work.model, work.processor)([""] * count, entries, ids, mask)
-        _backward(work, logprobs.flatten(0, 1), reference.flatten(0, 1))
-
-    return {"sample": sample, "learn": learn}
-
-
-def _tower_pass(work: _Work, count: int) -> list[Features]:
-    with torch.no_grad():
-        videos = work.model.encode_video(work.pixel_values.expand(count, *work.pixel_values.shape[1:]))
-        audios = work.model.encode_audio(work.input_features.expand(count, *work.input_features.shape[1:]))
-    return [Features(video, audio) for video, audio in zip(videos, audios, strict=True)]
+def _memory_ratios(engine: int | None, plain: int | None, weights: int | None) -> dict[str, float | None]:
+    if engine is None or plain is None or weights is None:
+        return {"peak_memory_ratio": None, "peak_memory_ratio_above_weights": None}
+    return {
+        "peak_memory_ratio": engine / plain,
+        "peak_memory_ratio_above_weights": (engine - weights) / max(plain - weights, 1),
+    }
 
 
 @torch.no_grad()
-def _generate(work: _Work, features: list[Features], count: int) -> None:
+def _encode(work: _Work, count: int, model: Any = None) -> list[Features]:
+    """Pass a clip through the towers as often as there are prompts."""
+    model = model or work.model
+    videos = model.encode_video(work.pixel_values.expand(count, *work.pixel_values.shape[1:]))
+    audios = model.encode_audio(work.input_features.expand(count, *work.input_features.shape[1:]))
+    return [Features(video, audio) for video, audio in zip(videos, audios, strict=True)]
+
+
+def _embed(work: _Work, model: Any, features: list[Features]) -> Tensor:
+    return embed_prompts(model, work.processor, [""] * len(features), features)[0]
+
+
+def _sample_plain(work: _Work, count: int) -> None:
+    _generate(work, _encode(work, count))
+
+
+def _sample_alone(work: _Work, count: int) -> None:
+    _generate(work, [work.features] * count)
+
+
+@torch.no_grad()
+def _generate(work: _Work, features: list[Features]) -> None:
     """Sample with transformers, every answer prefilling its own prompt."""
-    embeds, mask = embed_prompts(work.model, work.processor, [""] * len(features), features)
-    tokens = work.answer_ids.shape[2]
+    _, group, tokens = work.answer_ids.shape
+    embeds = _embed(work, work.model, features).repeat_interleave(group, dim=0)
     work.model.generate(
-        inputs_embeds=embeds.repeat_interleave(count * work.answer_ids.shape[1] // len(embeds), dim=0),
-        attention_mask=mask,
+        inputs_embeds=embeds,
+        attention_mask=embeds.new_ones(embeds.shape[:2], dtype=torch.long),
         do_sample=True,
         top_k=0,
         max_new_tokens=tokens,
@@ -292,18 +299,70 @@ def _generate(work: _Work, features: list[Features], count: int) -> None:
     )
 
 
-def _logprobs_alone(work: _Work, model: Any, features: list[Features], count: int, whole: bool) -> Tensor:
-    """Every answer in a row of its own; `whole` takes logits of every position, as the official trainer does."""
+@torch.no_grad()
+def _sample_engine(work: _Work, count: int) -> None:
+    _, group, tokens = work.answer_ids.shape
+    embeds = _embed(work, work.model, [work.features] * count)
+    sample_groups(
+        work.model.language_model,
+        work.model.lm_head,
+        embeds,
+        embeds.new_ones(embeds.shape[:2], dtype=torch.long),
+        temperature=1.0,
+        stop_ids=[work.model.config.text_config.vocab_size],
+        uniforms=torch.rand(count, group, tokens, device=embeds.device),
+    )
+
+
+def _learn_plain(work: _Work, count: int) -> None:
+    logprobs = _logprobs_plain(work, work.model)
+    with torch.no_grad():
+        reference = _logprobs_plain(work, work.reference)
+    _backward(work, logprobs, reference)
+
+
+def _learn_alone(work: _Work, count: int) -> None:
+    with torch.no_grad():
+        reference = _logprobs_alone(work, work.reference, count)
+    _backward(work, _logprobs_alone(work, work.model, count), reference)
+
+
+def _learn_engine(work: _Work, count: int) -> None:
+    with torch.no_grad():
+        reference = _logprobs_engine(work, work.reference, count)
+    _backward(work, _logprobs_engine(work, work.model, count), reference)
+
+
+def _logprobs_plain(work: _Work, model: Any) -> Tensor:
+    """Towers and prompt for every answer; logits of every position, then a softmax row by row."""
+    ids = work.answer_ids[0]
+    embeds = _embed(work, model, _encode(work, len(ids), model))
+    hidden = _read_alone(model, embeds, ids)
+    logits = model.lm_head(hidden)[:, -ids.shape[1] - 1 : -1]
+    rows = [
+        row.log_softmax(-1).gather(-1, answer[:, None]).squeeze(-1) for row, answer in zip(logits, ids, strict=True)
+    ]
+    return torch.stack(rows).float()
+
+
+def _logprobs_alone(work: _Work, model: Any, count: int) -> Tensor:
+    """Every answer in a row of its own, its prompt embedded once; logits of the answers."""
     ids = work.answer_ids[:count].flatten(0, 1)
-    embeds, _ = embed_prompts(model, work.processor, [""] * len(features), features)
-    row = torch.cat([embeds, model.language_model.embed_tokens(ids)], dim=1)
-    hidden = model.language_model(inputs_embeds=row, use_cache=False).last_hidden_state
-    answer = ids.shape[1]
-    if whole:
-        logits = model.lm_head(hidden)[:, -answer - 1 : -1]
-    else:
-        logits = model.lm_head(hidden[:, -answer - 1 : -1])
+    embeds = _embed(work, model, [work.features] * count).repeat_interleave(work.answer_ids.shape[1], dim=0)
+    hidden = _read_alone(model, embeds, ids)
+    logits = model.lm_head(hidden[:, -ids.shape[1] - 1 : -1])
     return logits.log_softmax(-1).gather(-1, ids[..., None]).squeeze(-1).float()
+
+
+def _read_alone(model: Any, embeds: Tensor, ids: Tensor) -> Tensor:
+    rows = torch.cat([embeds, model.language_model.embed_tokens(ids)], dim=1)
+    return model.language_model(inputs_embeds=rows, use_cache=False).last_hidden_state
+
+
+def _logprobs_engine(work: _Work, model: Any, count: int) -> Tensor:
+    ids = work.answer_ids[:count]
+    mask = torch.ones_like(ids, dtype=torch.bool)
+    return AnswerScorer(model, work.processor)([""] * count, [work.features] * count, ids, mask).flatten(0, 1)
 
 
 def _backward(work: _Work, logprobs: Tensor, reference: Tensor) -> None:
@@ -315,84 +374,8 @@ def _backward(work: _Work, logprobs: Tensor, reference: Tensor) -> None:
     work.model.zero_grad(set_to_none=True)
 
 
-def _measure(way: Callable[[_Work, int], Phases], work: _Work, count: int, repeats: int) -> dict[str, Any]:
-    """Time each phase after one that warms up, count its operations, and note the peak of memory above the start."""
-    on_cuda = work.answer_ids.is_cuda
-    phases: dict[str, dict[str, float]] = {}
-    peak_bytes = 0
-    for name, run in way(work, count).items():
-        gc.collect()
-        before = _start_peak(on_cuda)
-        with FlopCounterMode(display=False, custom_mapping=_CPU_ATTENTION) as counter:
-            run()
-        peak_bytes = max(peak_bytes, _read_peak(on_cuda) - before)
-        seconds = []
-        for _ in range(repeats):
-            started_s = time.perf_counter()
-            run()
-            if on_cuda:
-                torch.cuda.synchronize()
-            seconds.append(time.perf_counter() - started_s)
-        phases[name] = {"seconds": min(seconds), "operations": counter.get_total_flops()}
-    return {
-        "prompts_per_step": count,
-        "seconds_per_prompt": sum(phase["seconds"] for phase in phases.values()) / count,
-        "operations_per_prompt": sum(phase["operations"] for phase in phases.values()) / count,
-        "peak_bytes": peak_bytes,
-        "phases": phases,
-    }
-
-
-def _attention_operations(query: Any, key: Any, value: Any, *_: Any, out_shape: Any = None, **__: Any) -> int:
-    return sdpa_flop_count(query, key, value)
-
-
-def _attention_backward_operations(grad: Any, query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
-    # Five products where the forward pass has two: the scores again, and one for each of four gradients.
-    return 5 * sdpa_flop_count(query, key, value) // 2
-
-
-_CPU_ATTENTION: dict[Any, Any] = {
-    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_operations,
-    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward_operations,
-}
-"""torch counts these on the GPU only; like torch, the count ignores that a causal mask needs half."""
-
-
-def _matmul_rate(work: _Work) -> float:
-    """Operations per second of this machine's own products at the language model's shapes."""
-    text = work.model.config.text_config
-    like = work.model.lm_head.weight
-    left = torch.randn(2048, text.hidden_size, device=like.device, dtype=like.dtype)
-    right = torch.randn(text.hidden_size, text.intermediate_size, device=like.device, dtype=like.dtype)
-    seconds = []
-    for _ in range(8):
-        started_s = time.perf_counter()
-        for _ in range(5):
-            left.matmul(right)
-        if like.is_cuda:
-            torch.cuda.synchronize()
-        seconds.append((time.perf_counter() - started_s) / 5)
-    return 2 * 2048 * text.hidden_size * text.intermediate_size / min(seconds)
-
-
-def _start_peak(on_cuda: bool) -> int:
-    """Forget the peak so far; returns the bytes in use now."""
-    if on_cuda:
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats()
-        return torch.cuda.memory_allocated()
-    ctypes.CDLL(None).malloc_trim(0)  # what torch freed counts as resident until it is handed back
-    Path("/proc/self/clear_refs").write_text("5")
-    return _status_bytes("VmRSS")
-
-
-def _read_peak(on_cuda: bool) -> int:
-    return torch.cuda.max_memory_allocated() if on_cuda else _status_bytes("VmHWM")
-
-
-def _status_bytes(field: str) -> int:
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(f"{field}:"):
-            return int(line.split()[1]) * 1024
-    return 0
+@torch.no_grad()
+def _largest_difference(work: _Work) -> float:
+    """Between (b) and (c) on the first two answers: the ways compute the same."""
+    small = _Work(**{**work.__dict__, "answer_ids": work.answer_ids[:1, :2]})
+    return float((_logprobs_alone(small, small.model, 1) - _logprobs_engine(small, small.model, 1)).abs().max())
