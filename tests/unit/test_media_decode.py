@@ -421,7 +421,46 @@ def test_stereo_of_another_rate_becomes_mono_of_the_wanted_one(tmp_path):
     assert waveform[4000:28000].max() == pytest.approx(0.2828, abs=1e-3)
 
 
-@pytest.mark.parametrize("arguments", [{"num_frames": 0}, {"sample_rate_hz": 0}, {"modality": "smell"}])
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv", "clip.wav"])
+def test_limited_sound_is_the_beginning_of_the_whole_sound(tmp_path, name):
+    make = (lambda p: int_wav(p, TONE)) if name.endswith(".wav") else b_frames
+    path = make(tmp_path / name)
+    whole, limited = load_media(path), load_media(path, max_sound_s=1.5)
+    assert whole.waveform is not None and limited.waveform is not None and len(limited.waveform) == 24000
+    np.testing.assert_array_equal(limited.waveform, whole.waveform[:24000])
+    if whole.frames is not None:
+        np.testing.assert_array_equal(limited.frames, whole.frames)
+        assert limited.duration_s == 4.0  # 40 frames at 10 fps
+    part = load_media(path, start_s=1.0, stop_s=3.0, max_sound_s=0.5).waveform
+    assert part is not None and len(part) == 8000
+    np.testing.assert_array_equal(part, load_media(path, start_s=1.0, stop_s=3.0).waveform[:8000])
+
+
+def test_a_cut_clip_is_an_error_although_the_limited_sound_is_whole(tmp_path):
+    with pytest.raises(MediaError, match="stop_s up to 1.99"):
+        load_media(cut(int_wav(tmp_path / "half.wav", TONE)), max_sound_s=1)
+
+
+def test_sound_that_changes_its_channels_on_the_way_goes_on(tmp_path):
+    tone = np.tile((TONE[:16000] * 32767).astype(np.int16), (2, 1))
+    for layout, part in (("mono", tone[:1]), ("stereo", tone)):
+        with av.open(str(tmp_path / f"{layout}.aac"), "w", format="adts") as container:
+            sound = container.add_stream("aac", rate=16000, layout=layout)
+            chunk = av.AudioFrame.from_ndarray(part / np.float32(32768), format="fltp", layout=layout)
+            chunk.sample_rate, chunk.pts, chunk.time_base = 16000, 0, Fraction(1, 16000)
+            container.mux(sound.encode(chunk))
+            container.mux(sound.encode(None))
+    path = text(tmp_path / "both.aac", b"".join((tmp_path / f"{n}.aac").read_bytes() for n in ("mono", "stereo")))
+    waveform = load_media(path).waveform
+    assert waveform is not None and len(waveform) == pytest.approx(32000, abs=5000)
+    # Mono stays at 0.25; stereo of the same on both sides is sqrt(1/2) * (0.25 + 0.25) = 0.354.
+    assert np.abs(waveform[4000:12000]).max() == pytest.approx(0.25, abs=0.03)
+    assert np.abs(waveform[-8000:-2000]).max() == pytest.approx(0.354, abs=0.03)
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"num_frames": 0}, {"sample_rate_hz": 0}, {"modality": "smell"}, {"max_sound_s": 0}]
+)
 def test_wrong_use_is_no_media_error(tmp_path, arguments):
     with pytest.raises(ConfigError):
         load_media(mp4(tmp_path / "clip.mp4"), **arguments)

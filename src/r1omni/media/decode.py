@@ -11,7 +11,7 @@ and decoder threads (work is spread over clips instead).
 
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -20,7 +20,7 @@ import numpy as np
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.error import FFmpegError, InvalidDataError
-from av.stream import Disposition
+from av.stream import Discard, Disposition
 from av.video.stream import VideoStream
 
 from r1omni.core.errors import ConfigError, MediaError
@@ -50,7 +50,7 @@ class Media:
     sample_rate_hz: int
     """Of `waveform`."""
     duration_s: float
-    """Of the part that was read: the longer of pictures and sound; 0 for a still image."""
+    """Of the part that was read: the longer of pictures and of the sound that was decoded; 0 for a still image."""
 
 
 def load_media(
@@ -61,6 +61,7 @@ def load_media(
     start_s: float | None = None,
     stop_s: float | None = None,
     modality: Modality = "auto",
+    max_sound_s: float | None = None,
 ) -> Media:
     """Read a clip.
 
@@ -71,15 +72,17 @@ def load_media(
         start_s: beginning of the part, seconds from the file's beginning; None reads from there.
         stop_s: end (exclusive) of the part; None reads to the end.
         modality: `auto` takes what is there; the others take only what they name and require it.
+        max_sound_s: most sound to decode; what comes after it is not looked at. None decodes the whole part.
 
     Raises:
         ConfigError: an argument that no clip can satisfy.
         MediaError: the clip cannot be read; `kind` says why in one word.
     """
-    if num_frames < 1 or sample_rate_hz < 1 or modality not in get_args(Modality):
+    sound_s = math.inf if max_sound_s is None else max_sound_s
+    if num_frames < 1 or sample_rate_hz < 1 or not sound_s > 0 or modality not in get_args(Modality):
         raise ConfigError(
-            f"num_frames {num_frames}, sample_rate_hz {sample_rate_hz}, modality {modality!r}: give counts above 0 and "
-            f"one of {', '.join(get_args(Modality))}"
+            f"num_frames {num_frames}, sample_rate_hz {sample_rate_hz}, max_sound_s {max_sound_s}, modality "
+            f"{modality!r}: give numbers above 0 and one of {', '.join(get_args(Modality))}"
         )
     file = Path(path)
     start, stop = start_s or 0.0, math.inf if stop_s is None else stop_s
@@ -91,7 +94,7 @@ def load_media(
     try:
         with open_file(str(file)) as container:
             window = Window(start, stop, (container.start_time or 0) / av.time_base)
-            return _read(container, _Request(str(file), is_cut, window, num_frames, sample_rate_hz, modality))
+            return _read(container, _Request(str(file), is_cut, window, num_frames, sample_rate_hz, modality, sound_s))
     except MediaError:
         raise
     except (FFmpegError, UnicodeDecodeError, ValueError, OSError, OverflowError) as error:
@@ -106,10 +109,15 @@ class _Request:
     num_frames: int
     sample_rate_hz: int
     modality: Modality
+    max_sound_s: float
 
     @property
     def is_whole(self) -> bool:
         return self.window.start_s == 0 and self.window.stop_s == math.inf
+
+    @property
+    def sound_window(self) -> Window:
+        return replace(self.window, stop_s=min(self.window.stop_s, self.window.start_s + self.max_sound_s))
 
 
 def _read(container: InputContainer, request: _Request) -> Media:
@@ -127,12 +135,14 @@ def _read(container: InputContainer, request: _Request) -> Media:
             )
         if stream is not None:
             stream.codec_context.thread_count = 1
-    intact_s = _demux(container, pictures_stream, packets, sound_stream, sound, request.window)
+    _discard_all_but(container, pictures_stream, sound_stream)
+    intact_s = _demux(container, pictures_stream, packets, sound_stream, sound, request)
     if request.is_cut_short and intact_s < request.window.stop_s:
         raise _truncated(request.name, 0.0 if is_still else intact_s)
-    waveform = None if sound is None else sound.finish(request.window, request.name)
+    waveform = None if sound is None else sound.finish(request.sound_window, request.name)
     pictures = None
     if pictures_stream is not None:
+        _discard_all_but(container, pictures_stream)
         num_frames = 1 if is_still else request.num_frames
         pictures = read_pictures(container, pictures_stream, packets, request.window, num_frames)
     _require(request, pictures is not None, waveform is not None, bool(packets.pts))
@@ -180,36 +190,48 @@ def _require(request: _Request, has_pictures: bool, has_sound: bool, has_packets
         raise MediaError("no-frames", f"{request.name}: no picture and no sound{part}; get it again, or leave it out")
 
 
+def _discard_all_but(container: InputContainer, *needed: VideoStream | AudioStream | None) -> None:
+    """Let the file's other tracks be passed over unread."""
+    for stream in container.streams:
+        stream.discard = Discard.default if stream in needed else Discard.all
+
+
 def _demux(
     container: InputContainer,
     pictures_stream: VideoStream | None,
     packets: PacketList,
     sound_stream: AudioStream | None,
     sound: SoundReader | None,
-    window: Window,
+    request: _Request,
 ) -> float:
     """Note the picture packets and decode the sound packets of the window; return up to when all tracks go, s."""
+    window = request.window
     if window.start_s > 0:
         container.seek(round((window.origin_s + window.start_s - _MARGIN_S) * av.time_base), backward=True)
     streams = [stream for stream in (pictures_stream, sound_stream) if stream is not None]
     ends_s = {stream.index: 0.0 for stream in streams}
     ticks_s = {stream.index: float(stream.time_base or 0) for stream in streams}
+    # Of a file that was cut, all that is left is looked at: how far it goes is part of the error.
+    sound_stop_s = window.stop_s if request.is_cut_short else request.sound_window.stop_s
+    stops_s = {stream.index: sound_stop_s if stream is sound_stream else window.stop_s for stream in streams}
+    sound_index = None if sound_stream is None else sound_stream.index
+    watched = {index for index in ends_s if request.is_cut_short or stops_s[index] < math.inf}
     going_on = set(ends_s)
     for packet in container.demux(streams):
         index = packet.stream_index
         if index not in going_on:
             continue
-        pts, dts = packet.pts, packet.dts
-        time = dts if dts is not None else pts
-        if time is not None:
-            end_s = ((time if pts is None else pts) + (packet.duration or 0)) * ticks_s[index] - window.origin_s
-            ends_s[index] = max(ends_s[index], end_s)
-            if time * ticks_s[index] - window.origin_s > window.stop_s + _MARGIN_S:
+        if index in watched and (time := packet.pts if packet.dts is None else packet.dts) is not None:
+            tick_s = ticks_s[index]
+            end = (time if packet.pts is None else packet.pts) + (packet.duration or 0)
+            ends_s[index] = max(ends_s[index], end * tick_s - window.origin_s)
+            if time * tick_s - window.origin_s > stops_s[index] + _MARGIN_S:
                 going_on.remove(index)
                 if not going_on:
                     break
+                container.streams[index].discard = Discard.all
                 continue
-        if sound is not None and sound_stream is not None and index == sound_stream.index:
+        if sound is not None and index == sound_index:
             sound.feed(packet)
         else:
             packets.add(packet)

@@ -134,19 +134,28 @@ def _decode_until(
     container: InputContainer, stream: av.VideoStream, wanted: set[int]
 ) -> Iterator[tuple[int, av.VideoFrame]]:
     """Decode from the current position and yield the wanted frames until all have come."""
-    waiting = set(wanted)
+    unfed = set(wanted)
     codec = stream.codec_context
     can_skip = codec.name in _SKIPPING_CODECS
     for packet in container.demux(stream):
         if can_skip:
-            codec.skip_frame = "DEFAULT" if packet.size == 0 or packet.pts in waiting else "NONREF"
-        for frame in _decode(packet):
-            if frame.pts is not None and frame.pts in waiting:
-                waiting.remove(frame.pts)
+            codec.skip_frame = "DEFAULT" if packet.size == 0 or packet.pts in unfed else "NONREF"
+        unfed.discard(packet.pts)
+        # Once the last wanted packet is in, the decoder is emptied instead of being fed the packets behind it.
+        for frame in _decode(packet) if unfed or packet.size == 0 else [*_decode(packet), *_empty(codec)]:
+            if frame.pts in wanted:
                 yield frame.pts, frame
-        if not waiting:
+        if not unfed:
             break
     codec.skip_frame = "DEFAULT"
+
+
+def _empty(codec: av.VideoCodecContext) -> list[av.VideoFrame]:
+    """Take what the decoder still holds; the next seek lets it start again."""
+    try:
+        return codec.decode(None)
+    except (InvalidDataError, DecoderEndError):
+        return []
 
 
 def _take_by_decoding(

@@ -1,5 +1,6 @@
 """Turns the packets of a sound track into one mono waveform at the wanted rate.
 
+Decoded sound is gathered in a queue and resampled in long blocks: the same samples as frame by frame, at half the time.
 Any number of channels becomes one by FFmpeg's own mixing (stereo: 0.7071 of left plus right), which is also what the
 decoder of the published models' training does.
 """
@@ -11,6 +12,9 @@ from av.error import InvalidDataError, PatchWelcomeError
 
 from r1omni.core.errors import MediaError
 from r1omni.media.window import Window
+
+_BLOCK_SAMPLES = 65536
+"""Resampled at a time."""
 
 
 class SoundReader:
@@ -27,7 +31,8 @@ class SoundReader:
         self._stream = stream
         self._sample_rate_hz = sample_rate_hz
         self._resampler = self._new_resampler()
-        self._input_kind: tuple[str, str, int] | None = None
+        self._queue = av.AudioFifo()
+        self._kind: tuple[str, str, int] | None = None
         self._chunks: list[np.ndarray] = []
         self._first_s: float | None = None
 
@@ -45,13 +50,18 @@ class SoundReader:
             return
         for frame in frames:
             assert isinstance(frame, av.AudioFrame)
-            kind = (frame.format.name, frame.layout.name, frame.sample_rate)
-            if self._input_kind not in (None, kind):
-                self._drain()
-            self._input_kind = kind
             if self._first_s is None:
                 self._first_s = frame.time
-            self._keep(self._resampler.resample(frame))
+            # The queue would refuse a track whose clock jumps; the samples follow each other all the same.
+            frame.pts = None
+            kind = (frame.format.name, frame.layout.name, frame.sample_rate)
+            if kind != self._kind:
+                # Sound may change its format, channels or rate on the way.
+                self._drain()
+                self._kind = kind
+            self._queue.write(frame)
+        if self._queue.samples >= _BLOCK_SAMPLES:
+            self._resample_queue()
 
     def finish(self, window: Window, name: str) -> np.ndarray | None:
         """Return the window's samples.
@@ -93,10 +103,17 @@ class SoundReader:
         return av.AudioResampler(format="flt", layout="mono", rate=self._sample_rate_hz)
 
     def _drain(self) -> None:
-        """Take what the resampler still holds, and start a new one: sound may change its format on the way."""
-        if self._input_kind is not None:
+        """Take what the queue and the resampler still hold, and start new ones."""
+        if self._kind is not None:
+            self._resample_queue()
             self._keep(self._resampler.resample(None))
-        self._resampler, self._input_kind = self._new_resampler(), None
+        self._resampler, self._queue, self._kind = self._new_resampler(), av.AudioFifo(), None
+
+    def _resample_queue(self) -> None:
+        block = self._queue.read(0, partial=True)
+        if block is not None:
+            block.pts = None
+            self._keep(self._resampler.resample(block))
 
     def _keep(self, frames: list[av.AudioFrame]) -> None:
         self._chunks.extend(frame.to_ndarray()[0] for frame in frames if frame.samples)
