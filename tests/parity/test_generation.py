@@ -10,6 +10,7 @@ from torch import Tensor
 from parity.golden import AUDIO_ID, VISUAL_IDS, Golden, Subject, Tensors, assert_logits
 from r1omni.core.clip import Clip
 from r1omni.core.errors import MediaError
+from r1omni.infer.decode import sample_groups
 from r1omni.infer.engine import Engine
 from r1omni.media.decode import load_media
 
@@ -64,6 +65,17 @@ def test_greedy_answers_equal_the_reference(golden: Golden, subject: Subject) ->
         )[0]
         assert out.tolist() == entry["output_ids"] == stored[f"{tag}.output_ids"].tolist(), tag
         assert_logits(_step_logits(subject, embeds, out), stored[f"{tag}.step_logits"], tag)
+        engines = sample_groups(
+            subject.model.language_model,
+            subject.model.lm_head,
+            embeds,
+            mask,
+            temperature=0.0,
+            stop_ids=[subject.processor.tokenizer.eos_token_id],
+            uniforms=torch.zeros(1, 2, len(entry["output_ids"])),
+            repetition_penalty=float(penalty[1]) if penalty else 1.0,
+        )
+        assert engines.token_ids[0].tolist() == [entry["output_ids"]] * 2, tag
         if "text" in entry:
             assert subject.processor.tokenizer.decode(out, skip_special_tokens=True).strip() == entry["text"].strip()
         compared += 1

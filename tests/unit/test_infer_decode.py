@@ -58,6 +58,34 @@ def test_greedy_tokens_and_logprobs_equal_generate_of_transformers(model):
         torch.testing.assert_close(samples.logprobs[row, 0, :length], plain, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.filterwarnings("ignore:Passing `repetition_penalty` with `inputs_embeds`:UserWarning")
+def test_greedy_tokens_under_a_repetition_penalty_equal_generate_of_transformers(model):
+    ids, mask, embeds = prompts(model)
+    settings = dict(temperature=0.0, stop_ids=[STOP], uniforms=torch.zeros(3, 1, 20))
+    samples = sample_groups(model.model, model.lm_head, embeds, mask, repetition_penalty=1.4, **settings)
+    free = sample_groups(model.model, model.lm_head, embeds, mask, **settings)
+    for row in range(3):
+        # from embeddings, so that the penalty sees the new tokens only; one row, so that no padding is among them
+        expected = model.generate(
+            inputs_embeds=embeds[row][mask[row].bool()][None],
+            max_new_tokens=20,
+            do_sample=False,
+            eos_token_id=STOP,
+            pad_token_id=STOP,
+            repetition_penalty=1.4,
+        )[0]
+        assert samples.token_ids[row, 0, : len(expected)].tolist() == expected.tolist()
+    assert samples.token_ids.tolist() != free.token_ids.tolist()
+
+
+def test_sampling_ignores_a_repetition_penalty(model):
+    _, mask, embeds = prompts(model)
+    settings = dict(temperature=1.0, stop_ids=[STOP], uniforms=torch.rand(3, 4, 20))
+    plain = sample_groups(model.model, model.lm_head, embeds, mask, **settings)
+    with_penalty = sample_groups(model.model, model.lm_head, embeds, mask, repetition_penalty=1.4, **settings)
+    assert torch.equal(plain.token_ids, with_penalty.token_ids)
+
+
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
 def test_sampled_distribution_is_the_scored_one_while_rows_end_and_are_dropped(model, temperature):
     ids, mask, embeds = prompts(model)

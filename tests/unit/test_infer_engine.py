@@ -10,7 +10,7 @@ import torch
 from r1omni.core.clip import Clip
 from r1omni.core.errors import MediaError
 from r1omni.infer.cache import FeatureCache, Features
-from r1omni.infer.engine import Engine
+from r1omni.infer.engine import Engine, stop_ids
 from r1omni.media.encode import write_video
 from small_model import MadeUpFeatures, small_clips, small_model
 
@@ -110,6 +110,50 @@ def test_towers_run_once_per_clip_and_errors_stay_with_their_clip(tmp_path, clip
     assert len(written[0][0].token_ids) <= 4 and isinstance(written[2], MediaError)
     direct = model.encode_video(processor.process_media(_media(clips[0].path))["pixel_values"][None])[0]
     torch.testing.assert_close(found[0].video, direct)
+
+
+def test_a_second_question_about_a_clip_costs_no_tower(clips):
+    model, processor = small_model()
+    towers = CountingTowers(model)
+    engine = Engine(towers, processor, num_frames=2)  # nothing on disk
+    engine.generate(clips[:2], "Which?", max_new_tokens=2)
+    assert towers.encoded == 2
+    engine.generate(clips[:2], "And why?", max_new_tokens=2)
+    engine.label_probabilities(clips[:2], "Which?", ["", ""], ["happy", "sad"])
+    assert towers.encoded == 2
+
+
+def test_greedy_answers_equal_generate_with_the_checkpoints_repetition_penalty(clips):
+    model, processor = small_model()
+    model.eval()
+    model.generation_config.repetition_penalty = 100.0
+    model.generation_config.eos_token_id = stop_ids(model, processor)
+    model.generation_config.pad_token_id = processor.tokenizer.pad_token_id
+    question, length = "Which emotion?", 12
+    written = Engine(model, processor, num_frames=2).generate(clips[:2], question, max_new_tokens=length)
+    free = Engine(model, processor, num_frames=2)
+    for clip, answers in zip(clips[:2], written, strict=True):
+        batch = processor([_media(clip.path)], [question])
+        expected = model.generate(**batch, max_new_tokens=length, do_sample=False)[0].tolist()
+        assert not isinstance(answers, MediaError) and answers[0].token_ids == expected
+    model.generation_config.repetition_penalty = None
+    assert [a[0].token_ids for a in free.generate(clips[:2], question, max_new_tokens=length)] != [
+        a[0].token_ids for a in written
+    ]
+
+
+def test_only_what_is_read_is_built_and_computed(clips):
+    model, processor = small_model()
+    names = list(model.state_dict())
+    assert len(model.vision_tower.layers) == model.config.vision_config.num_hidden_layers - 1
+    assert not [n for n in names if "post_layernorm" in n or "vision_tower.head" in n or "pooler" in n]
+    assert not [n for n in names if "classifier" in n or "decoder" in n]
+    rows = []
+    handle = model.lm_head.register_forward_hook(lambda module, inputs, output: rows.append(inputs[0].shape[:-1]))
+    Engine(model, processor, num_frames=2).generate(clips[:2], "Which?", max_new_tokens=3)
+    model.generate(**processor([_media(clips[0].path)], ["Which?"]), max_new_tokens=3, do_sample=False)
+    handle.remove()
+    assert max(shape.numel() for shape in rows) == 2  # the last position of each prompt, then one per new token
 
 
 def _media(path: Path):

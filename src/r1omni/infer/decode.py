@@ -126,11 +126,13 @@ def _step(language_model: Any, rows: _Rows, tokens: Tensor, num_tokens: int) -> 
     return language_model.norm(hidden)
 
 
-def _draw(logits: Tensor, temperature: float, uniforms: Tensor) -> tuple[Tensor, Tensor]:
-    """Token ids and their log-probabilities, [rows]."""
+def _draw(
+    logits: Tensor, temperature: float, uniforms: Tensor, repetition_penalty: float, written: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Token ids and their log-probabilities, [rows]; `written` is each row's answer so far."""
     logits = logits.float()
     if temperature == 0:
-        tokens = logits.argmax(-1)
+        tokens = _penalised(logits, repetition_penalty, written).argmax(-1)
         return tokens, logits.gather(-1, tokens[:, None]).squeeze(1) - logits.logsumexp(-1)
     logprobs = (logits / temperature).log_softmax(-1)
     cumulative = logprobs.exp().cumsum(-1)
@@ -141,29 +143,40 @@ def _draw(logits: Tensor, temperature: float, uniforms: Tensor) -> tuple[Tensor,
     return tokens.squeeze(1), logprobs.gather(-1, tokens).squeeze(1)
 
 
+def _penalised(logits: Tensor, repetition_penalty: float, written: Tensor) -> Tensor:
+    """Logits with the tokens already written made less likely, as transformers does it."""
+    if repetition_penalty == 1.0 or written.shape[1] == 0:
+        return logits
+    own = logits.gather(-1, written)
+    return logits.scatter(-1, written, torch.where(own < 0, own * repetition_penalty, own / repetition_penalty))
+
+
+@dataclass(frozen=True)
+class Prefill:
+    """Prompts as the language model has read them."""
+
+    keys_values: list[tuple[Tensor, Tensor]]
+    """Per layer, each [batch, heads, prompt, width]."""
+    mask: Bool[Tensor, "batch prompt"]
+    logits: Float[Tensor, "batch vocab"]
+    """Of the last position, the only one whose logits are computed."""
+
+
 @torch.no_grad()
-def sample_groups(
+def prefill(
     language_model: Any,
     lm_head: Any,
     prompt_embeds: Float[Tensor, "batch prompt hidden"],
     prompt_mask: Int[Tensor, "batch prompt"] | Bool[Tensor, "batch prompt"],
-    *,
-    temperature: float,
-    stop_ids: list[int],
-    uniforms: Float[Tensor, "batch group answer"],
-) -> Samples:
-    """Write a group of answers to each prompt.
+) -> Prefill:
+    """Read prompts.
 
     Args:
         language_model: a Qwen2-type decoder of transformers.
         lm_head: hidden state to logits.
         prompt_embeds: embedded prompts, padded on the left.
         prompt_mask: true at real tokens.
-        temperature: 0 takes the likeliest token.
-        stop_ids: end-of-turn tokens.
-        uniforms: in [0, 1), one number per token; their shape says how many answers of how many tokens.
     """
-    batch, group, max_new_tokens = uniforms.shape
     prompt_mask = prompt_mask.bool()
     cache: Any = DynamicCache()
     output = language_model(
@@ -173,17 +186,82 @@ def sample_groups(
         past_key_values=cache,
         use_cache=True,
     )
-    prefix = [(layer.keys, layer.values) for layer in cache.layers]
-    rows = _Rows(prefix, prompt_mask, group, max_new_tokens)
+    return Prefill(
+        [(layer.keys, layer.values) for layer in cache.layers], prompt_mask, lm_head(output.last_hidden_state[:, -1])
+    )
+
+
+def sample_groups(
+    language_model: Any,
+    lm_head: Any,
+    prompt_embeds: Float[Tensor, "batch prompt hidden"],
+    prompt_mask: Int[Tensor, "batch prompt"] | Bool[Tensor, "batch prompt"],
+    *,
+    temperature: float,
+    stop_ids: list[int],
+    uniforms: Float[Tensor, "batch group answer"],
+    repetition_penalty: float = 1.0,
+) -> Samples:
+    """Read prompts and write a group of answers to each.
+
+    Args:
+        language_model: see `prefill`.
+        lm_head: see `prefill`.
+        prompt_embeds: see `prefill`.
+        prompt_mask: see `prefill`.
+        temperature: see `continue_groups`.
+        stop_ids: see `continue_groups`.
+        uniforms: see `continue_groups`.
+        repetition_penalty: see `continue_groups`.
+    """
+    return continue_groups(
+        language_model,
+        lm_head,
+        prefill(language_model, lm_head, prompt_embeds, prompt_mask),
+        temperature=temperature,
+        stop_ids=stop_ids,
+        uniforms=uniforms,
+        repetition_penalty=repetition_penalty,
+    )
+
+
+@torch.no_grad()
+def continue_groups(
+    language_model: Any,
+    lm_head: Any,
+    prompts: Prefill,
+    *,
+    temperature: float,
+    stop_ids: list[int],
+    uniforms: Float[Tensor, "batch group answer"],
+    repetition_penalty: float = 1.0,
+) -> Samples:
+    """Write a group of answers to each prompt that was read.
+
+    Args:
+        language_model: see `prefill`.
+        lm_head: see `prefill`.
+        prompts: what `prefill` returned.
+        temperature: 0 takes the likeliest token.
+        stop_ids: end-of-turn tokens.
+        uniforms: in [0, 1), one number per token; their shape says how many answers of how many tokens.
+        repetition_penalty: at temperature 0, makes tokens of the answer so far less likely to come again; sampling
+            ignores it.
+    """
+    batch, group, max_new_tokens = uniforms.shape
+    device = prompts.mask.device
+    rows = _Rows(prompts.keys_values, prompts.mask, group, max_new_tokens)
     uniforms = uniforms.flatten(0, 1)
-    stops = torch.tensor(stop_ids, device=prompt_embeds.device)
-    token_ids = torch.full((batch * group, max_new_tokens), stop_ids[0], device=prompt_embeds.device)
-    logprobs = torch.zeros(batch * group, max_new_tokens, device=prompt_embeds.device)
-    lengths = torch.full((batch * group,), max_new_tokens, device=prompt_embeds.device)
-    truncated = torch.ones(batch * group, dtype=torch.bool, device=prompt_embeds.device)
-    logits = lm_head(output.last_hidden_state[:, -1]).repeat_interleave(group, dim=0)
+    stops = torch.tensor(stop_ids, device=device)
+    token_ids = torch.full((batch * group, max_new_tokens), stop_ids[0], device=device)
+    logprobs = torch.zeros(batch * group, max_new_tokens, device=device)
+    lengths = torch.full((batch * group,), max_new_tokens, device=device)
+    truncated = torch.ones(batch * group, dtype=torch.bool, device=device)
+    logits = prompts.logits.repeat_interleave(group, dim=0)
     for index in range(max_new_tokens):
-        tokens, drawn = _draw(logits, temperature, uniforms[rows.ids, index])
+        tokens, drawn = _draw(
+            logits, temperature, uniforms[rows.ids, index], repetition_penalty, token_ids[rows.ids, :index]
+        )
         token_ids[rows.ids, index] = torch.where(rows.alive, tokens, stop_ids[0])
         logprobs[rows.ids, index] = drawn * rows.alive
         ended = rows.alive & torch.isin(tokens, stops)

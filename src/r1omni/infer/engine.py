@@ -104,6 +104,9 @@ class Engine:
     ) -> list[list[Generation] | MediaError]:
         """Write answers to clips.
 
+        Greedy answers equal the model's own `generate`, the repetition penalty of its generation settings included.
+        Sampled ones follow the distribution that training scores: no penalty, no top-k, no top-p.
+
         Args:
             clips: the clips; one that cannot be read gives its error.
             instruction: one for all, or one per clip.
@@ -249,6 +252,7 @@ class Engine:
             temperature=temperature,
             stop_ids=stop_ids(self.model, self.processor),
             uniforms=uniforms.to(embeds.device),
+            repetition_penalty=repetition_penalty(self.model),
         )
         group = samples.lengths.shape[1]
         lengths, truncated = samples.lengths.flatten().tolist(), samples.truncated.flatten().tolist()
@@ -346,6 +350,11 @@ def stop_ids(model: Any, processor: Any) -> list[int]:
     configured = getattr(model.generation_config, "eos_token_id", None)
     others = configured if isinstance(configured, list) else [configured]
     return [first, *(other for other in others if other is not None and other != first)]
+
+
+def repetition_penalty(model: Any) -> float:
+    """What the checkpoint's generation settings ask of greedy answers; 1 where they say nothing."""
+    return getattr(model.generation_config, "repetition_penalty", None) or 1.0
 
 
 def _identity(clip: Clip) -> tuple[Any, ...]:
