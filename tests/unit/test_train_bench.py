@@ -7,8 +7,8 @@ from typer.testing import CliRunner
 
 from r1omni.cli.app import app
 from r1omni.core.errors import ConfigError
+from r1omni.infer.measure import OperationCounter
 from r1omni.train.bench import bench_grpo
-from r1omni.train.measure import OperationCounter
 
 RATIOS = (
     "speedup_vs_plain",

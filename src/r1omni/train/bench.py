@@ -25,10 +25,10 @@ from torch import Tensor
 from r1omni.infer.cache import Features
 from r1omni.infer.decode import sample_groups
 from r1omni.infer.engine import embed_prompts
+from r1omni.infer.measure import Cost, bytes_in_use, matmul_rate, measure
 from r1omni.model.presets import build_model, preset_config
 from r1omni.train.logprobs import AnswerScorer
 from r1omni.train.loss import group_advantages, policy_loss
-from r1omni.train.measure import Cost, bytes_in_use, matmul_rate, measure
 from r1omni.train.optimise import DEFAULT_PARTS, set_trainable
 
 TEXT_TOKENS = 78
