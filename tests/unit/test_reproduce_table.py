@@ -8,7 +8,7 @@ import torch
 from r1omni.core.clip import Clip
 from r1omni.evaluate.predictions import Prediction
 from r1omni.reproduce.examples import knowledge_examples, reasoned_examples
-from r1omni.reproduce.recipe import eye_aligned, voice_functionals
+from r1omni.reproduce.towers import eye_aligned, relative_pitch, tremor_share, voice_functionals
 from r1omni.reproduce.table import controls, hallucination_rate, table_row
 from r1omni.synth.face import LANDMARK_NAMES
 from r1omni.synth.words import describe, read_claims
@@ -86,4 +86,15 @@ def test_voice_functionals_of_a_steady_voice() -> None:
     voice = torch.tensor([[1.0, -20.0, 1.0], [1.0, -20.0, 1.0], [0.0, -60.0, 0.0], [1.0, -20.0, 1.0]])
     voice = torch.cat([voice, torch.tensor([[1.0, -20.0, 1.0], [0.0, -60.0, 0.0]])])
     expected = torch.tensor([1.0, 0.0, 0.0, 0.0, -20.0, 4 / 6, 1.0])
-    torch.testing.assert_close(voice_functionals(voice), expected)
+    torch.testing.assert_close(voice_functionals(voice)[:7], expected)
+
+
+def test_a_tremor_is_told_from_the_rhythm_of_syllables() -> None:
+    seconds = torch.arange(100) * 0.02
+    assert float(tremor_share(torch.sin(2 * torch.pi * 6.5 * seconds))) > 0.95
+    assert float(tremor_share(torch.sin(2 * torch.pi * 3.5 * seconds))) < 0.05
+
+
+def test_relative_pitch_is_against_the_speakers_own_mean() -> None:
+    relative = relative_pitch(torch.tensor([1.0, 2.0, 3.0, 5.0]), torch.tensor([0, 0, 2, 2]))
+    torch.testing.assert_close(relative, torch.tensor([-0.5, 0.5, -1.0, 1.0]))

@@ -26,6 +26,8 @@ class CorporaSettings(_Settings):
     dfew_like: PositiveInt
     mafw_like: PositiveInt
     ravdess_like: PositiveInt
+    dfew_like_swapped: PositiveInt
+    dfew_like_unbiased: PositiveInt
 
     def sizes(self) -> dict[str, int]:
         """Corpus name -> number of clips."""

@@ -28,15 +28,15 @@ PRESETS: dict[str, dict[str, Any]] = {
             "intermediate_size": 192,
             "num_hidden_layers": 5,
             "num_attention_heads": 4,
-            "image_size": 64,
-            "patch_size": 16,
+            "image_size": 96,
+            "patch_size": 24,
         },
         "audio_config": {
             "d_model": 96,
             "encoder_layers": 3,
             "encoder_attention_heads": 4,
             "encoder_ffn_dim": 192,
-            "num_mel_bins": 40,
+            "num_mel_bins": 80,
             "max_source_positions": 150,
         },
         "router_config": {

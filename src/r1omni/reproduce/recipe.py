@@ -1,7 +1,8 @@
 """The recipe, top to bottom: corpora -> towers -> base -> cold start -> label-only SFT -> RLVR -> Table 1 -> report.
 
 Every stage writes its own folder under `OUT/stages/` and is done when the folder is complete; a second call does what
-is missing, and a killed run goes on where it stopped. The five models of the table are
+is missing, and a killed run goes on where it stopped. Stages that do not need each other run side by side (`STAGES`
+says what needs what). The five models of the table are
 
     base             pretrained on captions, text and a few labels        answers with a label
     cold-start       base + the reasoned examples                         reasons, then answers
@@ -16,15 +17,14 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
+from safetensors.torch import load_file, save_file
 
-from r1omni.config.recipe import RecipeSettings, SftSettings, TowerSettings
+from r1omni.config.recipe import RecipeSettings, SftSettings
 from r1omni.core.clip import Answer, Clip
 from r1omni.core.errors import ConfigError, MediaError
 from r1omni.core.instruction import LABEL_INSTRUCTION, REASONING_INSTRUCTION, parse_answer
@@ -33,25 +33,23 @@ from r1omni.datasets.manifest import read_manifest
 from r1omni.evaluate.predictions import read_predictions, write_atomically
 from r1omni.infer.cache import FeatureCache
 from r1omni.infer.engine import Engine
-from r1omni.media.decode import load_media
-from r1omni.media.sample import sample_frame_indices
 from r1omni.model.modeling import HumanOmniForConditionalGeneration
 from r1omni.model.presets import build_model, preset_config
 from r1omni.model.processing import HumanOmniProcessor
 from r1omni.model.tokenizer import build_tokenizers
 from r1omni.reproduce.examples import caption_examples, knowledge_examples, label_examples, reasoned_examples
 from r1omni.reproduce.gallery import build_report
+from r1omni.reproduce.lanes import Stage, lanes_here, run_stages
 from r1omni.reproduce.table import Question, answer_corpus, compare_runs, controls, hallucination_rate, table_row
+from r1omni.reproduce.towers import train_audio, train_vision
 from r1omni.scoring.grade import grade
 from r1omni.scoring.metrics import uar, war
 from r1omni.scoring.rewards import REWARDS
-from r1omni.synth.corpus import CORPORA, make_corpus, targets_path
-from r1omni.synth.face import LANDMARK_NAMES
+from r1omni.synth.corpus import CORPORA, make_corpus
 from r1omni.synth.words import CAPTION_INSTRUCTION, KNOWLEDGE_INSTRUCTION
 from r1omni.synth.world import Noise
 from r1omni.train.grpo import Reward, train_grpo
 from r1omni.train.sft import Example, train_sft
-from r1omni.train.towers import train_tower
 
 Model = HumanOmniForConditionalGeneration
 Report = Callable[[str, float], None]
@@ -70,6 +68,10 @@ INSTRUCTIONS: dict[str, str] = {
 
 TRAINING_CORPORA = ("dfew-like", "mafw-like")
 TEST_CORPORA = ("dfew-like", "mafw-like", "ravdess-like")
+SHORTCUT_CORPORA = ("dfew-like-swapped", "dfew-like-unbiased")
+"""Controls: the same faces and voices where the shortcuts mislead, and where they say nothing."""
+SENSES = {"vision": ("vision_tower", "projector"), "audio": ("audio_tower", "audio_projector")}
+"""Stage -> the parts of the model that it trains."""
 SFT_TRAINABLE = ("language_model", "projector", "audio_projector", "router_gate")
 
 
@@ -80,7 +82,6 @@ class Recipe:
     out: Path
     settings: RecipeSettings
     seed: int
-    report: Report = lambda stage, share: None
     noise: Noise = field(default_factory=Noise)
 
     def stage(self, name: str) -> Path:
@@ -106,8 +107,8 @@ def labelled_clips(recipe: Recipe, split: str) -> list[Clip]:
     return [clip for corpus in TRAINING_CORPORA for clip in corpus_clips(recipe, corpus, split)]
 
 
-def make_corpora(recipe: Recipe) -> None:
-    """Write the five made corpora."""
+def make_corpora(recipe: Recipe, report: Report) -> None:
+    """Write the made corpora."""
     for corpus, size in recipe.settings.corpora.sizes().items():
         make_corpus(
             corpus,
@@ -115,16 +116,13 @@ def make_corpora(recipe: Recipe) -> None:
             size,
             recipe.seed,
             noise=recipe.noise,
-            on_clip=lambda done, corpus=corpus, size=size: recipe.report(f"corpora: {corpus}", done / size),
+            on_clip=lambda done, corpus=corpus, size=size: report(f"corpora: {corpus}", done / size),
         )
 
 
-def make_towers(recipe: Recipe) -> None:
-    """Build the model and its tokenizers; train towers, then projectors, from scratch on rendering parameters."""
-    folder, settings = recipe.stage("towers") / "model", recipe.settings
-    if folder.exists():
-        return
-    clips = corpus_clips(recipe, "humanomni-like")
+def fresh_model(recipe: Recipe) -> tuple[Model, HumanOmniProcessor]:
+    """Build the untrained model, the same in every process, and its tokenizers from the made texts."""
+    settings = recipe.settings
     texts = [clip.reasoning or "" for clip in corpus_clips(recipe, "emer-like")]
     texts += [LABEL_INSTRUCTION, REASONING_INSTRUCTION, CAPTION_INSTRUCTION, KNOWLEDGE_INSTRUCTION] * 200
     texts += ["<think>a</think>\n<answer>b</answer>"] * 500
@@ -138,115 +136,43 @@ def make_towers(recipe: Recipe) -> None:
         },
         router_config={"vocab_size": len(router)},
     )
-    model = build_model(config, seed=recipe.seed)
-    processor = HumanOmniProcessor.from_config(config, language, router)
-    pictures, landmarks, sounds, voices, classes = tower_examples(processor, clips, config.audio_pool)
-    per_frame = {name: classes[name].repeat_interleave(config.num_frames) for name in ("sentence", "room", "clothing")}
-    spoken = {name: classes[name] for name in ("sentence", "speaker")}
+    return build_model(config, seed=recipe.seed), HumanOmniProcessor.from_config(config, language, router)
 
-    def learn(name: str, encode: Callable, part: torch.nn.Module, numbers: TowerSettings, *examples: Any) -> Any:
-        def tell(row: dict[str, float]) -> None:
-            recipe.report(name, row["step"] / row["num_steps"])
 
-        return train_tower(encode, part, *examples, **numbers.model_dump(), seed=recipe.seed, on_step=tell)
+def pretrain_sense(name: str, recipe: Recipe, report: Report) -> None:
+    """Train one tower and its projector from scratch, on rendering parameters.
 
-    vision = learn(
-        "towers: vision",
-        lambda x: model.encode_video(x.unsqueeze(1).float() / 127.5 - 1).squeeze(1),
-        model.vision_tower,
-        settings.vision_tower,
-        pictures,
-        landmarks[:, None].expand(-1, config.grid_patches**2, -1),
-        per_frame,
-    )
-    audio = learn("towers: audio", model.encode_audio, model.audio_tower, settings.audio_tower, sounds, voices, spoken)
-    with torch.no_grad():
-        frames = pictures.unflatten(0, (len(clips), config.num_frames))
-        seen = torch.cat([model.encode_video(part.float() / 127.5 - 1) for part in frames.split(64)])
-        heard = torch.cat([model.encode_audio(part) for part in sounds.split(64)])
-    evenly = torch.full((1, 3), 1 / 3)
-    video_projector = learn(
-        "projectors: video",
-        lambda x: model.projector(x, evenly.expand(len(x), 3)),
-        model.projector,
-        settings.projectors,
-        seen,
-        landmarks.unflatten(0, (len(clips), config.num_frames)).repeat_interleave(config.video_tokens_per_frame, 1),
-        {name: classes[name] for name in per_frame},
-    )
-    audio_projector = learn(
-        "projectors: audio", model.audio_projector, model.audio_projector, settings.projectors, heard, voices, spoken
-    )
-    facts = {"vision": vision, "audio": audio, "projector": video_projector, "audio_projector": audio_projector}
+    Args:
+        name: vision or audio.
+        recipe: the run.
+        report: told the progress.
+    """
+    folder, settings = recipe.stage(name), recipe.settings
+    if (folder / "facts.json").exists():
+        return
+    train, tower = (train_vision, settings.vision_tower) if name == "vision" else (train_audio, settings.audio_tower)
+    model, processor = fresh_model(recipe)
+    clips = corpus_clips(recipe, "humanomni-like")
+    facts = train(model, processor, clips, tower, settings.projectors, recipe.seed, report)
+    folder.mkdir(parents=True, exist_ok=True)
+    for part in SENSES[name]:
+        save_file(getattr(model, part).state_dict(), folder / f"{part}.safetensors")
+    write_atomically(folder / "facts.json", json.dumps(facts, indent=1))
+
+
+def join_towers(recipe: Recipe, report: Report) -> None:
+    """Put both trained senses into one model."""
+    folder = recipe.stage("towers") / "model"
+    if folder.exists():
+        return
+    model, processor = fresh_model(recipe)
+    facts: dict[str, Any] = {}
+    for name, parts in SENSES.items():
+        facts |= json.loads((recipe.stage(name) / "facts.json").read_text())
+        for part in parts:
+            getattr(model, part).load_state_dict(load_file(recipe.stage(name) / f"{part}.safetensors"))
     save_model(model, processor, folder, facts)
-
-
-def tower_examples(
-    processor: HumanOmniProcessor, clips: list[Clip], pool: int
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]:
-    """Read the inputs and targets of the tower stage: 8-bit pictures, landmarks, log-mel, voice curves, class ids."""
-    num_frames, num_tokens = processor.num_frames, processor.audio_tokens
-
-    def read(clip: Clip) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-        inputs = processor.process_media(load_media(clip.path, num_frames=num_frames))
-        pictures = ((inputs["pixel_values"] + 1) * 127.5).round().to(torch.uint8)
-        with np.load(targets_path(clip)) as targets:
-            landmarks = torch.from_numpy(targets["landmarks"]).float()
-            voice = torch.from_numpy(targets["voice"]).float()
-        landmarks = landmarks[sample_frame_indices(len(landmarks), num_frames)]
-        landmarks = torch.cat([landmarks, eye_aligned(landmarks)], dim=1).flatten(1)
-        # The curves have a step every 20 ms, as the tower before its pooling; after the clip it hears silence.
-        steps = pool * num_tokens
-        silence = torch.tensor([0.0, float(voice[:, 1].min()), 0.0]).expand(max(0, steps - len(voice)), 3)
-        spoken = voice_functionals(voice)
-        voice = torch.cat([voice, silence])[:steps].unflatten(0, (num_tokens, pool))
-        voice = torch.cat([voice.mean(1), voice.std(1), spoken.expand(num_tokens, -1)], dim=-1)
-        return pictures, landmarks, inputs["input_features"], voice
-
-    with ThreadPoolExecutor(2) as threads:
-        pictures, landmarks, sounds, voices = zip(*threads.map(read, clips), strict=True)
-    sentences = sorted({clip.subtitle or "" for clip in clips})
-    classes = {"sentence": torch.tensor([sentences.index(clip.subtitle or "") for clip in clips])}
-    for name in ("room", "clothing", "speaker"):
-        classes[name] = torch.tensor([int(clip.meta[name]) for clip in clips])
-    return torch.cat(pictures), torch.cat(landmarks), torch.stack(sounds), torch.stack(voices), classes
-
-
-def voice_functionals(voice: torch.Tensor) -> torch.Tensor:
-    """Measures over a whole utterance, as paralinguistic feature sets take them; none knows the speaker's usual voice.
-
-    Args:
-        voice: [steps, 3], every 20 ms: octaves above 100 Hz, level in dBFS, voicing.
-
-    Returns:
-        [7]: mean, deviation and 10-90 % range of the pitch, deviation of its steps, mean level, voiced share and
-        voiced onsets.
-    """
-    voiced = voice[:, 2] > 0.5
-    if int(voiced.sum()) < 3:
-        return torch.zeros(7)
-    pitch, level = voice[voiced, 0], voice[voiced, 1]
-    spread = torch.quantile(pitch, torch.tensor([0.1, 0.9])).diff()[0]
-    onsets = (voiced[1:] & ~voiced[:-1]).sum()
-    return torch.stack(
-        [pitch.mean(), pitch.std(), spread, pitch.diff().std(), level.mean(), voiced.float().mean(), onsets.float()]
-    )
-
-
-def eye_aligned(landmarks: torch.Tensor) -> torch.Tensor:
-    """Landmarks in the frame of the eyes: their midpoint at 0, their outer corners at unit distance on the x axis.
-
-    Where a face is hides how it moves: a raised brow shifts by less than a head that leans.
-
-    Args:
-        landmarks: [frames, landmarks, 2], parts of the frame.
-    """
-    left, right = (landmarks[:, LANDMARK_NAMES.index(f"eye_outer_{side}")] for side in ("left", "right"))
-    axis = right - left
-    across = axis / axis.square().sum(-1, keepdim=True)
-    down = torch.stack([-across[:, 1], across[:, 0]], dim=-1)
-    centred = landmarks - ((left + right) / 2)[:, None]
-    return torch.stack([(centred * across[:, None]).sum(-1), (centred * down[:, None]).sum(-1)], dim=-1)
+    report("towers", 1.0)
 
 
 def save_model(model: Model, processor: HumanOmniProcessor, folder: Path, facts: Mapping[str, object]) -> None:
@@ -293,6 +219,7 @@ def validation_scores(
 
 def run_sft(
     recipe: Recipe,
+    report: Report,
     name: str,
     start: str,
     examples: list[Example],
@@ -305,6 +232,7 @@ def run_sft(
 
     Args:
         recipe: the run.
+        report: told the progress.
         name: the stage, and the model it makes.
         start: the stage whose model it starts from.
         examples: what it learns.
@@ -337,11 +265,11 @@ def run_sft(
         validate=validate if validated else None,
         seed=recipe.seed,
         trainable=trainable,
-        on_step=lambda row: recipe.report(name, row["step"] / num_steps),
+        on_step=lambda row: report(name, row["step"] / num_steps),
     )
 
 
-def run_rlvr(recipe: Recipe) -> None:
+def run_rlvr(recipe: Recipe, report: Report) -> None:
     """RLVR by GRPO from the cold start, on the labels of the two training corpora."""
     if (recipe.stage("r1-omni") / "model").exists():
         return
@@ -379,7 +307,7 @@ def run_rlvr(recipe: Recipe) -> None:
         validate=validate,
         validate_every_steps=settings.validate_every_steps,
         seed=recipe.seed,
-        on_step=lambda row: recipe.report("r1-omni", row["step"] / settings.max_steps),
+        on_step=lambda row: report("r1-omni", row["step"] / settings.max_steps),
     )
 
 
@@ -389,24 +317,25 @@ def reward_of(name: str) -> Callable[[Answer, Clip], float]:
     return lambda answer, clip: function(answer, clip.label or "", CORPORA[clip.corpus or ""].labels)
 
 
-def timed(recipe: Recipe, name: str, stage: Callable[[], object]) -> None:
-    """Run a stage and record what it took."""
-    started = time.monotonic()
-    stage()
-    recipe.record_seconds(name, time.monotonic() - started)
+def encode_once(name: str, recipe: Recipe, report: Report) -> None:
+    """Run the frozen towers over clips of the run; no later stage runs them again.
 
-
-def encode_once(recipe: Recipe) -> None:
-    """Run the frozen towers over every clip of the run; no later stage runs them again."""
+    Args:
+        name: a key of `ENCODED`.
+        recipe: the run.
+        report: told the progress.
+    """
     model, processor = load_model(recipe, "towers")
     engine = make_engine(recipe, model, processor)
-    clips = [clip for corpus in recipe.settings.corpora.sizes() for clip in corpus_clips(recipe, corpus)]
+    pretraining = corpus_clips(recipe, "humanomni-like")
+    rest = [c for corpus in recipe.settings.corpora.sizes() for c in corpus_clips(recipe, corpus)][len(pretraining) :]
+    clips = {"features-1": pretraining[::2], "features-2": pretraining[1::2], "features-3": rest}[name]
     for start in range(0, len(clips), _ENCODED_AT_ONCE):
         engine.features(clips[start : start + _ENCODED_AT_ONCE])
-        recipe.report("features", min(1.0, (start + _ENCODED_AT_ONCE) / len(clips)))
+        report(name, min(1.0, (start + _ENCODED_AT_ONCE) / len(clips)))
 
 
-def pretrain_base(recipe: Recipe) -> None:
+def pretrain_base(recipe: Recipe, report: Report) -> None:
     """Base: captions of cues, what expressions mean from text alone, and a few labels.
 
     The language model alone learns: at its first, rough steps an aligned projector falls back to a constant.
@@ -416,25 +345,58 @@ def pretrain_base(recipe: Recipe) -> None:
     examples += knowledge_examples(settings.knowledge_examples, recipe.seed, recipe.noise)
     labelled = labelled_clips(recipe, "train")
     examples += label_examples(labelled[:: max(1, len(labelled) // settings.labelled_clips)])
-    run_sft(recipe, "base", "towers", examples, settings, trainable=("language_model",))
+    run_sft(recipe, report, "base", "towers", examples, settings, trainable=("language_model",))
 
 
-def evaluate_models(recipe: Recipe) -> dict[str, Any]:
-    """Let the five models answer the three test splits, and write table.json."""
-    rows, checks, done = [], [], 0
-    for name, instruction in INSTRUCTIONS.items():
-        model, processor = load_model(recipe, name)
-        engine = make_engine(recipe, model, processor)
-        for corpus in TEST_CORPORA:
+def start_cold(recipe: Recipe, report: Report) -> None:
+    """Cold start: the base and the reasoned examples."""
+    examples = reasoned_examples(corpus_clips(recipe, "emer-like"))
+    run_sft(recipe, report, "cold-start", "base", examples, recipe.settings.cold_start)
+
+
+def tune_on_labels(name: str, start: str, recipe: Recipe, report: Report) -> None:
+    """Label-only SFT, from the base or, as a control, from the cold start.
+
+    Args:
+        name: the stage.
+        start: the stage whose model it starts from.
+        recipe: the run.
+        report: told the progress.
+    """
+    examples = label_examples(labelled_clips(recipe, "train"))
+    run_sft(recipe, report, name, start, examples, recipe.settings.label_sft, validated=True)
+
+
+def evaluate_model(name: str, recipe: Recipe, report: Report) -> None:
+    """Let one model answer the test splits and the controls."""
+    model, processor = load_model(recipe, name)
+    engine = make_engine(recipe, model, processor)
+    question = Question(name, INSTRUCTIONS[name], weights_sha256(recipe.stage(name) / "model"))
+    corpora = (*TEST_CORPORA, *SHORTCUT_CORPORA)
+    for done, corpus in enumerate(corpora, start=1):
+        answer_corpus(
+            engine,
+            question,
+            corpus,
+            corpus_clips(recipe, corpus, "test"),
+            out=evaluation_folder(recipe, name, corpus),
+            max_new_tokens=recipe.settings.grpo.max_completion_length,
+        )
+        report(f"evaluation: {name}", done / len(corpora))
+
+
+def write_table(recipe: Recipe, report: Report) -> None:
+    """Write table.json from the models' answers, with its controls."""
+    rows, checks, shortcuts = [], [], []
+    for name in INSTRUCTIONS:
+        for corpus in (*TEST_CORPORA, *SHORTCUT_CORPORA):
             clips, folder = corpus_clips(recipe, corpus, "test"), evaluation_folder(recipe, name, corpus)
-            length = recipe.settings.grpo.max_completion_length
-            question = Question(name, instruction, weights_sha256(recipe.stage(name) / "model"))
-            scores = answer_corpus(engine, question, corpus, clips, out=folder, max_new_tokens=length)
             predictions = read_predictions(folder / "predictions.jsonl")
-            rows.append(table_row(name, corpus, scores, hallucination_rate(clips, predictions)))
-            checks.append({"model": name, "corpus": corpus, **controls(corpus, clips, predictions, recipe.noise)})
-            done += 1
-            recipe.report("evaluation", done / (len(INSTRUCTIONS) * len(TEST_CORPORA)))
+            scores = json.loads((folder / "scores.json").read_text())
+            row = table_row(name, corpus, scores, hallucination_rate(clips, predictions))
+            (rows if corpus in TEST_CORPORA else shortcuts).append(row)
+            if corpus in TEST_CORPORA:
+                checks.append({"model": name, "corpus": corpus, **controls(corpus, clips, predictions, recipe.noise)})
     comparisons = [
         compare_runs(
             a, "r1-omni", corpus, evaluation_folder(recipe, a, corpus), evaluation_folder(recipe, "r1-omni", corpus)
@@ -448,9 +410,10 @@ def evaluate_models(recipe: Recipe) -> dict[str, Any]:
         "rows": rows,
         "comparisons": comparisons,
         "controls": checks,
+        "shortcuts": shortcuts,
     }
     write_atomically(recipe.out / "table.json", json.dumps(table, indent=1) + "\n")
-    return table
+    report("table", 1.0)
 
 
 def write_report(recipe: Recipe) -> None:
@@ -465,7 +428,31 @@ def evaluation_folder(recipe: Recipe, model: str, corpus: str) -> Path:
     return recipe.out / "evaluations" / model / corpus
 
 
-def reproduce(out: Path, settings: RecipeSettings, seed: int, report: Report = lambda stage, share: None) -> Recipe:
+STAGES: dict[str, Stage] = {
+    "vision": Stage(partial(pretrain_sense, "vision")),
+    "audio": Stage(partial(pretrain_sense, "audio")),
+    "towers": Stage(join_towers, ("vision", "audio")),
+    "features-1": Stage(partial(encode_once, "features-1"), ("towers",)),
+    "features-2": Stage(partial(encode_once, "features-2"), ("towers",)),
+    "base": Stage(pretrain_base, ("features-1", "features-2")),
+    "features-3": Stage(partial(encode_once, "features-3"), ("towers",)),
+    "cold-start": Stage(start_cold, ("base", "features-3")),
+    "label-sft": Stage(partial(tune_on_labels, "label-sft", "base"), ("base", "features-3")),
+    "r1-omni": Stage(run_rlvr, ("cold-start",)),
+    "cold-start-sft": Stage(partial(tune_on_labels, "cold-start-sft", "cold-start"), ("cold-start",)),
+    **{f"evaluation: {name}": Stage(partial(evaluate_model, name), (name,)) for name in INSTRUCTIONS},
+    "table": Stage(write_table, tuple(f"evaluation: {name}" for name in INSTRUCTIONS)),
+}
+"""After the corpora, in the order of preference; stages side by side differ in nothing from stages in a row."""
+
+
+def reproduce(
+    out: Path,
+    settings: RecipeSettings,
+    seed: int,
+    report: Report = lambda stage, share: None,
+    num_lanes: int | None = None,
+) -> Recipe:
     """Run the whole recipe, or what is missing of it.
 
     Args:
@@ -473,6 +460,7 @@ def reproduce(out: Path, settings: RecipeSettings, seed: int, report: Report = l
         settings: the scale.
         seed: the world, and every random choice in it.
         report: told the name and the share done of each stage.
+        num_lanes: stages at a time; None goes by the machine.
 
     Returns:
         The run; `table.json` and `report.html` lie in its folder.
@@ -481,38 +469,14 @@ def reproduce(out: Path, settings: RecipeSettings, seed: int, report: Report = l
         ConfigError: the folder holds a run with other settings or another seed.
         NotReadyError: the cold start is not good enough for RLVR.
     """
-    recipe = Recipe(out, settings, seed, report)
+    recipe = Recipe(out, settings, seed)
     claim_folder(recipe)
-    stages: dict[str, Callable[[], object]] = {
-        "corpora": lambda: make_corpora(recipe),
-        "towers": lambda: make_towers(recipe),
-        "features": lambda: encode_once(recipe),
-        "base": lambda: pretrain_base(recipe),
-        "cold-start": lambda: run_sft(
-            recipe, "cold-start", "base", reasoned_examples(corpus_clips(recipe, "emer-like")), settings.cold_start
-        ),
-        "label-sft": lambda: run_sft(
-            recipe,
-            "label-sft",
-            "base",
-            label_examples(labelled_clips(recipe, "train")),
-            settings.label_sft,
-            validated=True,
-        ),
-        "cold-start-sft": lambda: run_sft(
-            recipe,
-            "cold-start-sft",
-            "cold-start",
-            label_examples(labelled_clips(recipe, "train")),
-            settings.label_sft,
-            validated=True,
-        ),
-        "r1-omni": lambda: run_rlvr(recipe),
-        "evaluation": lambda: evaluate_models(recipe),
-        "report": lambda: write_report(recipe),
-    }
-    for name, stage in stages.items():
-        timed(recipe, name, stage)
+    started_s = time.monotonic()
+    make_corpora(recipe, report)
+    recipe.record_seconds("corpora", time.monotonic() - started_s)
+    run_stages(STAGES, recipe, num_lanes or lanes_here(), report, recipe.record_seconds)
+    recipe.record_seconds("whole", time.monotonic() - started_s)
+    write_report(recipe)
     return recipe
 
 

@@ -119,7 +119,7 @@ def cast_clip(cast: Cast, emotion: Emotion | None, rng: np.random.Generator, *, 
 
     Args:
         cast: the world's cast.
-        emotion: what the person feels; None where there is no emotion.
+        emotion: whose habit decides; None where there is no emotion.
         rng: the clip's own generator.
         shortcut: for each of room, clothing and speaker, the chance that the emotion's habit decides.
     """

@@ -5,8 +5,9 @@
     ravdess-like   eight classes, balanced, test only: another look, other voices, fixed sentences, no shortcuts
     emer-like      reasoned examples for the cold start
     humanomni-like faces and voices without an emotion, both looks, captioned by their cues, with rendering parameters
-    as
-                   targets for the towers: what HumanOmni's pretraining stands for
+                   as targets for the towers: what HumanOmni's pretraining stands for
+    dfew-like-swapped, dfew-like-unbiased
+                   controls for dfew-like: its shortcuts lead to another emotion, or nowhere
 
 Every clip is drawn from a generator of its own, `[seed, corpus, index]`, so a corpus is the same whatever the number of
 processes, and a killed run goes on where it stopped. What is true of a clip stands in `meta`; no model sees it outside
@@ -47,17 +48,21 @@ class CorpusKind:
     voices: tuple[str, ...] = FILM_VOICES
     shortcut: float = 0.0
     """For each of room, clothing and speaker, how often the emotion's habit decides it."""
+    swapped: bool = False
+    """The habit is the next emotion's: who goes by the shortcut goes wrong."""
     fixed_sentences: bool = False
+    subtitled: float = 1.0
+    """Share of the clips with their sentence burned in."""
     test_share: float = 0.0
     """Share of the clips that are the test split, with clean labels."""
     val_share: float = 0.0
     """Share of the clips that are the validation split; its labels are the crowd's, as in training."""
 
 
+_DFEW_COUNTS = (2445, 1894, 2669, 2173, 1469, 145, 902)
+
 CORPORA: dict[str, CorpusKind] = {
-    "dfew-like": CorpusKind(
-        DFEW_LABELS, (2445, 1894, 2669, 2173, 1469, 145, 902), shortcut=0.35, test_share=0.4, val_share=0.1
-    ),
+    "dfew-like": CorpusKind(DFEW_LABELS, _DFEW_COUNTS, shortcut=0.35, test_share=0.4, val_share=0.1),
     "mafw-like": CorpusKind(
         MAFW_LABELS,
         (1390, 639, 625, 1242, 1138, 1470, 1072, 236, 916, 262, 182),
@@ -66,10 +71,14 @@ CORPORA: dict[str, CorpusKind] = {
         val_share=0.1,
     ),
     "ravdess-like": CorpusKind(
-        RAVDESS_LABELS, looks=("studio",), voices=STUDIO_VOICES, fixed_sentences=True, test_share=1.0
+        RAVDESS_LABELS, looks=("studio",), voices=STUDIO_VOICES, fixed_sentences=True, subtitled=0.0, test_share=1.0
     ),
     "emer-like": CorpusKind((*MAFW_LABELS, "calm")),
-    "humanomni-like": CorpusKind((), looks=(*FILM_LOOKS, "studio", "studio"), voices=(*FILM_VOICES, *STUDIO_VOICES)),
+    "humanomni-like": CorpusKind(
+        (), looks=(*FILM_LOOKS, "studio", "studio"), voices=(*FILM_VOICES, *STUDIO_VOICES), subtitled=0.5
+    ),
+    "dfew-like-swapped": CorpusKind(DFEW_LABELS, _DFEW_COUNTS, shortcut=0.35, swapped=True, test_share=1.0),
+    "dfew-like-unbiased": CorpusKind(DFEW_LABELS, _DFEW_COUNTS, test_share=1.0),
 }
 
 THOROUGH_SHARE = 232 / 580
@@ -107,7 +116,10 @@ def _plan(corpus: str, cast: Cast, index: int, num_clips: int, seed: int, noise:
     if kind.fixed_sentences:
         cues["words"] = "plain"
     look = str(rng.choice(kind.looks))
-    casting = cast_clip(cast, emotion, rng, shortcut=kind.shortcut)
+    habit = emotion
+    if emotion is not None and kind.swapped:
+        habit = kind.labels[(kind.labels.index(emotion) + 1) % len(kind.labels)]
+    casting = cast_clip(cast, habit, rng, shortcut=kind.shortcut)
     studio = LOOKS[look].studio
     sentences = FIXED_SENTENCES if studio and cues["words"] == "plain" else SENTENCES[cues["words"]]
     sentence = str(rng.choice(sentences))
@@ -120,7 +132,7 @@ def _plan(corpus: str, cast: Cast, index: int, num_clips: int, seed: int, noise:
         voice=voice_style(cues, rng),
         speaker=cast.speakers[casting.speaker],
         sentence=sentence,
-        subtitle=not kind.fixed_sentences,
+        subtitle=bool(rng.random() < kind.subtitled),
         camera_noise=float(rng.uniform(2.0, 6.0)),
         seed=int(rng.integers(2**31)),
     )

@@ -1,0 +1,136 @@
+"""Stages side by side, for those that do not need each other: each in a process of its own, with one thread.
+
+A small model gains little from a second thread and much from a second lane. The stages and their needs are the
+recipe's; here is only who runs when. What a stage leaves lies in the run's folder, so nothing but names, progress and
+errors passes between the processes.
+"""
+
+import multiprocessing
+import os
+import queue
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+Report = Callable[[str, float], None]
+
+_POLL_S = 0.2
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One piece of work, done once."""
+
+    run: Callable[..., object]
+    """A function of a module, called with the context of `run_stages` and the reporter."""
+    needs: tuple[str, ...] = ()
+    """Stages that must be done before."""
+
+
+def run_stages(
+    stages: Mapping[str, Stage], context: Any, num_lanes: int, report: Report, finished: Callable[[str, float], None]
+) -> None:
+    """Run every stage after those it needs.
+
+    Args:
+        stages: name -> stage, in the order of preference.
+        context: what every stage is given; pickled.
+        num_lanes: stages at a time; 1 runs them here, one after the other.
+        report: told what the stages tell of their progress.
+        finished: told each stage and the seconds it took.
+
+    Raises:
+        Whatever a stage raises; stages under way are asked to stop first, as by SIGTERM.
+    """
+    if num_lanes == 1:
+        done: set[str] = set()
+        while todo := [name for name, stage in stages.items() if name not in done and done.issuperset(stage.needs)]:
+            started_s = time.monotonic()
+            stages[todo[0]].run(context, report)
+            done.add(todo[0])
+            finished(todo[0], time.monotonic() - started_s)
+        return
+    _run_beside(stages, context, num_lanes, report, finished)
+
+
+def _run_beside(
+    stages: Mapping[str, Stage], context: Any, num_lanes: int, report: Report, finished: Callable[[str, float], None]
+) -> None:
+    spawn = multiprocessing.get_context("spawn")
+    told: multiprocessing.Queue = spawn.Queue()
+    waiting = dict(stages)
+    running: dict[Future[float], str] = {}
+    done: set[str] = set()
+
+    def pass_on() -> None:
+        while True:
+            try:
+                report(*told.get_nowait())
+            except queue.Empty:
+                return
+
+    with ProcessPoolExecutor(num_lanes, mp_context=spawn, initializer=_enter, initargs=(told,)) as pool, _stopping():
+        try:
+            while waiting or running:
+                ready = [name for name, stage in waiting.items() if done.issuperset(stage.needs)]
+                for name in ready[: num_lanes - len(running)]:
+                    running[pool.submit(_run, waiting.pop(name), context)] = name
+                over, _ = wait(running, timeout=_POLL_S, return_when=FIRST_COMPLETED)
+                pass_on()
+                for future in over:
+                    finished(running[future], future.result())
+                    done.add(running.pop(future))
+        except BaseException:
+            for child in multiprocessing.active_children():
+                child.terminate()
+            raise
+        finally:
+            pass_on()
+
+
+_told: Any = None
+"""Of a lane's process: where its progress goes."""
+
+
+def _enter(told: Any) -> None:
+    global _told
+    import torch
+
+    torch.set_num_threads(1)
+    _told = told
+
+
+def _run(stage: Stage, context: Any) -> float:
+    started_s = time.monotonic()
+    stage.run(context, lambda name, share: _told.put((name, share)))
+    return time.monotonic() - started_s
+
+
+@contextmanager
+def _stopping() -> Iterator[None]:
+    """Turn SIGTERM into an exit while stages run, so that it reaches them too."""
+
+    def stop(number: int, frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    try:
+        previous = signal.signal(signal.SIGTERM, stop)
+    except ValueError:  # not the main thread: whoever owns it decides
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def lanes_here() -> int:
+    """Stages that this machine runs at a time: one on a GPU, else one for each of at most two cores."""
+    import torch
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return 1 if torch.cuda.is_available() else min(2, cores)

@@ -1,0 +1,244 @@
+"""Pretraining the towers on made clips: what each is shown and what it must explain.
+
+The targets are rendering parameters and measures, never a cue's name: landmarks of the face in the picture's and in the
+eyes' frame, curves of the voice, and measures over the utterance as paralinguistic feature sets take them.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from r1omni.config.recipe import TowerSettings
+from r1omni.core.clip import Clip
+from r1omni.media.decode import load_media
+from r1omni.media.sample import sample_frame_indices
+from r1omni.model.modeling import HumanOmniForConditionalGeneration
+from r1omni.model.processing import HumanOmniProcessor
+from r1omni.synth.corpus import targets_path
+from r1omni.synth.face import LANDMARK_NAMES
+from r1omni.synth.voice import PROSODY_STEP_S
+from r1omni.train.towers import train_tower
+
+Model = HumanOmniForConditionalGeneration
+Report = Callable[[str, float], None]
+
+SEEN_CLASSES = ("sentence", "room", "clothing")
+"""What the vision tower tells apart besides faces; the sentence is read from the subtitle."""
+HEARD_CLASSES = ("sentence", "speaker")
+_TREMOR_HZ = (5.0, 8.0)
+_MODULATION_HZ = (2.0, 15.0)
+_ENCODED_AT_ONCE = 64
+
+
+def train_vision(
+    model: Model,
+    processor: HumanOmniProcessor,
+    clips: list[Clip],
+    tower: TowerSettings,
+    projector: TowerSettings,
+    seed: int,
+    report: Report,
+) -> dict[str, Any]:
+    """Train the vision tower, then its projector over the frozen tower, on the same targets.
+
+    Args:
+        model: changed in place.
+        processor: the model's.
+        clips: with rendering parameters.
+        tower: the tower's settings.
+        projector: the projector's settings.
+        seed: order of the examples and initial heads.
+        report: told what is trained and the share done.
+
+    Returns:
+        What each explained at its end; see `train_tower`.
+    """
+    config = model.config
+    pictures, landmarks = _read(clips, lambda clip: _pictures(clip, processor))
+    classes = class_ids(clips, SEEN_CLASSES)
+    tokens = config.grid_patches**2
+    facts = train_tower(
+        lambda x: model.encode_video(x.unsqueeze(1).float() / 127.5 - 1).squeeze(1),
+        model.vision_tower,
+        pictures.flatten(0, 1),
+        landmarks.flatten(0, 1)[:, None].expand(-1, tokens, -1),
+        {name: ids.repeat_interleave(config.num_frames) for name, ids in classes.items()},
+        **tower.model_dump(),
+        seed=seed,
+        on_step=lambda row: report("towers: vision", row["step"] / row["num_steps"]),
+    )
+    with torch.no_grad():
+        seen = torch.cat([model.encode_video(part.float() / 127.5 - 1) for part in pictures.split(_ENCODED_AT_ONCE)])
+    evenly = torch.full((1, 3), 1 / 3)
+    projected = train_tower(
+        lambda x: model.projector(x, evenly.expand(len(x), 3)),
+        model.projector,
+        seen,
+        landmarks.repeat_interleave(config.video_tokens_per_frame, 1),
+        classes,
+        **projector.model_dump(),
+        seed=seed,
+        on_step=lambda row: report("projectors: video", row["step"] / row["num_steps"]),
+    )
+    return {"vision": facts, "projector": projected}
+
+
+def train_audio(
+    model: Model,
+    processor: HumanOmniProcessor,
+    clips: list[Clip],
+    tower: TowerSettings,
+    projector: TowerSettings,
+    seed: int,
+    report: Report,
+) -> dict[str, Any]:
+    """Train the audio tower, then its projector over the frozen tower; arguments and result as in `train_vision`."""
+    pool, num_tokens = model.config.audio_pool, processor.audio_tokens
+    sounds, curves, measures = _read(clips, lambda clip: _sound(clip, processor, pool))
+    speakers = class_ids(clips, ("speaker",))["speaker"]
+    measures = torch.cat([measures, relative_pitch(measures[:, 0], speakers)[:, None]], dim=1)
+    targets = torch.cat([curves, measures[:, None].expand(-1, num_tokens, -1)], dim=-1)
+    classes = class_ids(clips, HEARD_CLASSES)
+    facts = train_tower(
+        model.encode_audio,
+        model.audio_tower,
+        sounds,
+        targets,
+        classes,
+        **tower.model_dump(),
+        seed=seed,
+        on_step=lambda row: report("towers: audio", row["step"] / row["num_steps"]),
+    )
+    with torch.no_grad():
+        heard = torch.cat([model.encode_audio(part) for part in sounds.split(_ENCODED_AT_ONCE)])
+    projected = train_tower(
+        model.audio_projector,
+        model.audio_projector,
+        heard,
+        targets,
+        classes,
+        **projector.model_dump(),
+        seed=seed,
+        on_step=lambda row: report("projectors: audio", row["step"] / row["num_steps"]),
+    )
+    return {"audio": facts, "audio_projector": projected}
+
+
+def class_ids(clips: list[Clip], names: tuple[str, ...]) -> dict[str, Tensor]:
+    """Class ids of each clip, by what is told apart: `sentence`, or a field of the clips' meta."""
+    sentences = sorted({clip.subtitle or "" for clip in clips})
+    return {
+        name: torch.tensor(
+            [sentences.index(clip.subtitle or "") if name == "sentence" else int(clip.meta[name]) for clip in clips]
+        )
+        for name in names
+    }
+
+
+def _read(clips: list[Clip], read: Callable[[Clip], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+    with ThreadPoolExecutor(1) as ahead:
+        return tuple(torch.stack(column) for column in zip(*ahead.map(read, clips), strict=True))
+
+
+def _pictures(clip: Clip, processor: HumanOmniProcessor) -> tuple[Tensor, Tensor]:
+    """8-bit pictures [frames, 3, image, image] and the landmarks of each, [frames, targets]."""
+    media = load_media(clip.path, num_frames=processor.num_frames, modality="video")
+    pictures = ((processor.process_media(media)["pixel_values"] + 1) * 127.5).round().to(torch.uint8)
+    with np.load(targets_path(clip)) as targets:
+        landmarks = torch.from_numpy(targets["landmarks"]).float()
+    landmarks = landmarks[sample_frame_indices(len(landmarks), processor.num_frames)]
+    return pictures, torch.cat([landmarks, eye_aligned(landmarks)], dim=1).flatten(1)
+
+
+def _sound(clip: Clip, processor: HumanOmniProcessor, pool: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Log-mel [mels, mel_frames]; pitch, level and voicing, mean and deviation a token; measures of the utterance."""
+    features = processor.process_media(load_media(clip.path, modality="audio"))["input_features"]
+    with np.load(targets_path(clip)) as targets:
+        voice = torch.from_numpy(targets["voice"]).float()
+    # The curves have a step every 20 ms, as the tower before its pooling; after the clip it hears silence.
+    steps = pool * processor.audio_tokens
+    silence = torch.tensor([0.0, float(voice[:, 1].min()), 0.0]).expand(max(0, steps - len(voice)), 3)
+    curves = torch.cat([voice, silence])[:steps].unflatten(0, (processor.audio_tokens, pool))
+    return features, torch.cat([curves.mean(1), curves.std(1)], dim=-1), voice_functionals(voice)
+
+
+def voice_functionals(voice: Tensor) -> Tensor:
+    """Measures over a whole utterance, as paralinguistic feature sets take them; none knows the speaker's usual voice.
+
+    Args:
+        voice: [steps, 3], every 20 ms: octaves above 100 Hz, level in dBFS, voicing.
+
+    Returns:
+        [9]: mean, deviation and 10-90 % range of the pitch, deviation of its steps, mean level, voiced share, voiced
+        onsets, and the share of 5 to 8 Hz in the modulation of the level and of the pitch.
+    """
+    voiced = voice[:, 2] > 0.5
+    if int(voiced.sum()) < 3:
+        return torch.zeros(9)
+    pitch, level = voice[voiced, 0], voice[voiced, 1]
+    spread = torch.quantile(pitch, torch.tensor([0.1, 0.9])).diff()[0]
+    onsets = (voiced[1:] & ~voiced[:-1]).sum()
+    places = voiced.nonzero()[:, 0]
+    first, last = int(places[0]), int(places[-1]) + 1
+    between = np.interp(np.arange(first, last), places.numpy(), pitch.numpy())
+    return torch.stack(
+        [
+            pitch.mean(),
+            pitch.std(),
+            spread,
+            pitch.diff().std(),
+            level.mean(),
+            voiced.float().mean(),
+            onsets.float(),
+            tremor_share(voice[first:last, 1]),
+            tremor_share(torch.from_numpy(between).float()),
+        ]
+    )
+
+
+def tremor_share(curve: Tensor) -> Tensor:
+    """Share of 5 to 8 Hz, where voices tremble, in a curve's modulation between 2 and 15 Hz.
+
+    Args:
+        curve: [steps], every 20 ms.
+    """
+    length = max(256, len(curve))
+    window = torch.hann_window(len(curve))
+    power = torch.fft.rfft((curve - curve.mean()) * window, length).abs().square()
+    frequency_hz = torch.fft.rfftfreq(length, PROSODY_STEP_S)
+
+    def within(low: float, high: float) -> Tensor:
+        return power[(frequency_hz >= low) & (frequency_hz < high)].sum()
+
+    return within(*_TREMOR_HZ) / within(*_MODULATION_HZ).clamp_min(1e-6)
+
+
+def relative_pitch(pitch: Tensor, speakers: Tensor) -> Tensor:
+    """Pitch against the speaker's own mean, the usual normalisation by speaker.
+
+    Args:
+        pitch: [clips], octaves.
+        speakers: [clips], who speaks.
+    """
+    usual = torch.stack([pitch[speakers == speaker].mean() for speaker in range(int(speakers.max()) + 1)])
+    return pitch - usual[speakers]
+
+
+def eye_aligned(landmarks: Tensor) -> Tensor:
+    """Landmarks in the frame of the eyes: their midpoint at 0, their outer corners at unit distance on the x axis.
+
+    Where a face is hides how it moves: a raised brow shifts by less than a head that leans.
+
+    Args:
+        landmarks: [frames, landmarks, 2], parts of the frame.
+    """
+    left, right = (landmarks[:, LANDMARK_NAMES.index(f"eye_outer_{side}")] for side in ("left", "right"))
+    axis = right - left
+    across = axis / axis.square().sum(-1, keepdim=True)
+    down = torch.stack([-across[:, 1], across[:, 0]], dim=-1)
+    centred = landmarks - ((left + right) / 2)[:, None]
+    return torch.stack([(centred * across[:, None]).sum(-1), (centred * down[:, None]).sum(-1)], dim=-1)

@@ -1,0 +1,71 @@
+"""Stages side by side: each once, after what it needs; errors reach the caller."""
+
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from r1omni.core.errors import ConfigError
+from r1omni.reproduce.lanes import Stage, run_stages
+
+Report = Callable[[str, float], None]
+
+
+@pytest.fixture(autouse=True)
+def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a lane's process find the stages of this file."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2]))
+
+
+def note(name: str, folder: Path, report: Report) -> None:
+    """Leave a stage's place in the order of events."""
+    with (folder / "events").open("a") as file:
+        file.write(f"{name}\n")
+    report(name, 1.0)
+
+
+def meet(name: str, other: str, folder: Path, report: Report) -> None:
+    """End only when another stage has begun."""
+    (folder / name).touch()
+    deadline_s = time.monotonic() + 60
+    while not (folder / other).exists():
+        assert time.monotonic() < deadline_s, f"{other} never began beside {name}"
+        time.sleep(0.01)
+    note(name, folder, report)
+
+
+def fail(folder: Path, report: Report) -> None:
+    """A stage with a clear error."""
+    raise ConfigError("the sentence")
+
+
+@pytest.mark.parametrize("num_lanes", [1, 2])
+def test_every_stage_runs_once_after_those_it_needs(tmp_path: Path, num_lanes: int) -> None:
+    stages = {
+        "last": Stage(partial(note, "last"), ("left", "right")),
+        "left": Stage(partial(note, "left"), ("first",)),
+        "right": Stage(partial(note, "right"), ("first",)),
+        "first": Stage(partial(note, "first")),
+    }
+    told: list[str] = []
+    seconds: dict[str, float] = {}
+    run_stages(stages, tmp_path, num_lanes, lambda name, share: told.append(name), seconds.__setitem__)
+    events = (tmp_path / "events").read_text().split()
+    assert sorted(told) == sorted(seconds) == sorted(events) == sorted(stages)
+    assert (events[0], events[-1]) == ("first", "last")
+
+
+def test_two_lanes_run_side_by_side(tmp_path: Path) -> None:
+    stages = {"left": Stage(partial(meet, "left", "right")), "right": Stage(partial(meet, "right", "left"))}
+    run_stages(stages, tmp_path, 2, lambda name, share: None, lambda name, seconds: None)
+    assert sorted((tmp_path / "events").read_text().split()) == ["left", "right"]
+
+
+@pytest.mark.parametrize("num_lanes", [1, 2])
+def test_an_error_of_a_stage_reaches_the_caller_and_nothing_after_it_runs(tmp_path: Path, num_lanes: int) -> None:
+    stages = {"bad": Stage(fail), "after": Stage(partial(note, "after"), ("bad",))}
+    with pytest.raises(ConfigError, match="the sentence"):
+        run_stages(stages, tmp_path, num_lanes, lambda name, share: None, lambda name, seconds: None)
+    assert not (tmp_path / "events").exists()
