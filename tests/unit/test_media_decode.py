@@ -246,7 +246,7 @@ def test_every_kind_of_clip_gives_its_evenly_sampled_frames_and_its_sound(tmp_pa
 
 WRONG: list[tuple[str, Callable[[Path], Path], str, str]] = [
     ("missing.mp4", lambda p: p, "missing", "check the path"),
-    ("folder.mp4", lambda p: p.mkdir() or p, "not-media", "is not a file"),
+    ("folder.mp4", lambda p: p.mkdir() or p, "no-frames", "folder without pictures"),
     ("zero.mp4", lambda p: text(p, b""), "empty", "0 bytes"),
     ("text.mp4", lambda p: text(p, b"no video at all, only words\n" * 50), "not-media", "no video"),
     ("text.txt", lambda p: text(p, b"no video at all, only words\n" * 50), "not-media", "text"),

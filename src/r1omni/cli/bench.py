@@ -1,10 +1,11 @@
 """`r1omni bench`: what this machine does with the parts that take the time."""
 
 import json as jsonlib
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
+from r1omni.cli.options import DtypeOption
 from r1omni.core.errors import ConfigError
 
 app = typer.Typer(help="Measure speed on this machine.", no_args_is_help=True, rich_markup_mode=None)
@@ -30,10 +31,108 @@ def media(
     if json:
         typer.echo(jsonlib.dumps(results, indent=2))
         return
-    for name, row in results.items():
+    for name, row in results["readers"].items():
         memory = "" if row["peak_memory_mib"] is None else f"{row['peak_memory_mib']:8.0f} MiB"
         sound = "" if row["reads_sound"] else "  pictures only"
         typer.echo(f"{name:<12}{row['clips_per_s']:8.1f} clips/s{1000 * row['median_s']:9.1f} ms{memory}{sound}")
+    for mine, shares in results["time_share"].items():
+        told = ", ".join(f"{share:.0%} of {name}" for name, share in shares.items())
+        typer.echo(f"CPU time of {mine}: {told}")
+
+
+@app.command(epilog="Example: r1omni bench infer --batch-sizes 1 --dtype float32")
+def infer(
+    preset: Annotated[Literal["tiny", "0.5b", "7b"], typer.Option(help="Sizes of the model.")] = "0.5b",
+    layers: Annotated[
+        int,
+        typer.Option(min=0, help="Layers of the language model, the other parts cut to the same share; 0 takes all."),
+    ] = 0,
+    batch_sizes: Annotated[str, typer.Option(help="Clips answered together, with commas.")] = "1,4,8,16,32",
+    new_tokens: Annotated[int, typer.Option(min=2, help="Tokens of every answer.")] = 120,
+    official_clips: Annotated[
+        int, typer.Option(min=0, help="Clips answered one per call, as the official script does; 0 leaves it out.")
+    ] = 2,
+    dtype: DtypeOption = "auto",
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"], typer.Option(help="Where it runs; auto takes CUDA where there is one.")
+    ] = "auto",
+    compare: Annotated[
+        bool, typer.Option(help="Where auto takes bfloat16 on a CPU, measure one clip in float32 as well.")
+    ] = True,
+    json: Json = False,
+) -> None:
+    """Time answers phase by phase, in batches and one clip per call, at full size on random weights.
+
+    At full size and all batches a CPU takes many minutes; --layers 3 gives the ratios in a few.
+    """
+    from r1omni.infer.bench import Work, bench_infer
+
+    results = bench_infer(
+        Work(
+            preset=preset,
+            layers=layers or None,
+            batch_sizes=_rising("--batch-sizes", batch_sizes),
+            new_tokens=new_tokens,
+            official_clips=official_clips,
+            dtype=dtype,
+            device=None if device == "auto" else device,
+        ),
+        compare=compare and dtype == "auto",
+        on_progress=lambda line: typer.echo(line, err=True),
+    )
+    if json:
+        typer.echo(jsonlib.dumps(results, indent=2))
+        return
+    _show_infer(results)
+
+
+def _show_infer(results: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    sizes = results["sizes"]
+    table = Table(
+        title=f"{results['device']}, {results['dtype']}; {sizes['parameters'] / 1e6:,.0f} M parameters; "
+        f"{sizes['prompt_tokens']} prompt tokens, answers of {sizes['new_tokens']}; seconds per batch"
+    )
+    first = results["batches"].values()
+    phases = list(next(iter(first))["phases"])
+    for heading in ("batch", *phases, "whole", "clips/s", "tokens/s", "peak GiB", "x official"):
+        table.add_column(heading, justify="right")
+    rows = [(size, row) for size, row in results["batches"].items()]
+    if results["float32"] is not None:
+        rows += [(f"{size} fp32", row) for size, row in results["float32"]["batches"].items()]
+    for size, row in rows:
+        peak = "" if row["peak_bytes"] is None else f"{row['peak_bytes'] / 2**30:.2f}"
+        against = row.get("speedup_vs_official")
+        table.add_row(
+            size,
+            *(f"{row['phases'][phase]:.2f}" for phase in phases),
+            f"{row['seconds']:.2f}",
+            f"{row['clips_per_s']:.3f}",
+            f"{row['generated_tokens_per_s']:.1f}",
+            peak,
+            "" if against is None else f"{against:.2f}",
+        )
+    if results["official"] is not None:
+        official = results["official"]
+        whole, rate = f"{official['seconds_per_clip']:.2f}", f"{official['clips_per_s']:.3f}"
+        table.add_row("official", *[""] * len(phases), whole, rate, "", "", "1.00")
+    console = Console(highlight=False)
+    console = console if console.is_terminal else Console(highlight=False, width=140)
+    console.print(table)
+    for name, value in results.items():
+        if isinstance(value, float):
+            console.print(f"{name:<28}{value:8.2f}")
+    if results["same_answers"] is not None:
+        same = results["same_answers"]
+        console.print(f"same answers as one clip per call: {same['identical']} of {same['clips']} clips")
+        if same["first_difference"] is not None:
+            found = same["first_difference"]
+            console.print(
+                f"  clip {found['clip']} differs from token {found['token']} on; the two tokens' logits are "
+                f"{found['logit_gap']:.1e} apart"
+            )
 
 
 @app.command(epilog="Example: r1omni bench grpo --layers 3 --json")

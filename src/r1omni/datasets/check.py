@@ -32,7 +32,8 @@ from r1omni.core.errors import MediaError
 from r1omni.core.labels import EMOTIONS
 from r1omni.datasets.manifest import read_manifest, write_manifest
 from r1omni.datasets.names import SENTIMENTS
-from r1omni.media.decode import Media, load_media
+from r1omni.media.decode import Media, load_clip
+from r1omni.media.folder import content_files
 
 DROPPED = ("unreadable", "zero-length", "oov-label", "leak", "duplicate")
 """Kinds of problem whose clips a clean manifest leaves out."""
@@ -197,13 +198,16 @@ def _inspect_in_processes(clips: Sequence[Clip], workers: int) -> Iterator[tuple
 def _inspect(clip: Clip) -> _Finding:
     finding = _Finding()
     try:
-        with clip.path.open("rb") as file:
-            finding.digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = hashlib.sha256()
+        for path in content_files(clip.path):
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        finding.digest = digest.hexdigest()
     except OSError:
-        # load_media says what is wrong with the file.
+        # load_clip says what is wrong with the file.
         finding.digest = None
     try:
-        media = load_media(clip.path, start_s=clip.start_s, stop_s=clip.stop_s)
+        media = load_clip(clip)
     except MediaError as error:
         kind = "zero-length" if error.kind == "empty" else "unreadable"
         finding.problems.append((kind, f"{error.kind}: {error}"))

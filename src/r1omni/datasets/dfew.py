@@ -32,6 +32,7 @@ def read(
     fold: Annotated[int | None, Field(ge=1, le=NUM_FOLDS)] = None,
     annotations: Literal["folds", "xlsx"] = "folds",
     media: Literal["clips", "frames"] = "clips",
+    frame_rate_fps: Annotated[float | None, Field(gt=0)] = None,
 ) -> Release:
     """Read the single-labelled clips.
 
@@ -39,7 +40,8 @@ def read(
         root: the folder that holds the lists and the clips, at any depth.
         fold: if given, clips are also marked train or test for this fold.
         annotations: `xlsx` reads annotation.xlsx instead of the fold lists; its clips have no fold.
-        media: `frames` takes the folders of pictures instead of the clips; they have no sound.
+        media: `frames` takes the folders of pictures instead of the clips; their sound is NAME.wav beside the folder.
+        frame_rate_fps: of the folders of pictures, written to `meta`; None leaves it open, and 25 is taken.
 
     Raises:
         DatasetError: a list or every clip is missing.
@@ -50,7 +52,15 @@ def read(
     listed = []
     for name, label in sorted(label_of.items()):
         clip_fold = fold_of.get(name)
-        clip = Clip(name, Path(name), label=label, fold=clip_fold, corpus="dfew", split=fold_split(clip_fold, fold))
+        clip = Clip(
+            name,
+            Path(name),
+            label=label,
+            fold=clip_fold,
+            corpus="dfew",
+            split=fold_split(clip_fold, fold),
+            meta={"frame_rate_fps": frame_rate_fps} if media == "frames" and frame_rate_fps else {},
+        )
         listed.append((clip, tree.clip(name, kinds=kinds, prefer=("original", "jpg_256"))))
     example = "Clip/jpg_256/00001/" if media == "frames" else "Clip/original/1.mp4"
     return finish("DFEW", tree.root, listed, warnings + tree.warnings(), example)

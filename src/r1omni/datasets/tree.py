@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from r1omni.core.errors import DatasetError
+from r1omni.media.folder import PICTURE_SUFFIXES
 
 MediaKind = Literal["video", "audio", "frames"]
 
@@ -18,7 +19,6 @@ _KIND_OF_SUFFIX: dict[str, MediaKind] = {
     **dict.fromkeys((".mp4", ".avi", ".mkv", ".mov", ".webm", ".flv", ".m4v", ".mpg", ".mpeg", ".wmv"), "video"),
     **dict.fromkeys((".wav", ".mp3", ".flac", ".m4a", ".ogg", ".opus", ".aac"), "audio"),
 }
-_PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp"})
 
 
 class Tree:
@@ -55,7 +55,7 @@ class Tree:
             kind = _KIND_OF_SUFFIX.get(suffix.lower())
             if kind is not None:
                 self._media.setdefault(_key(stem), []).append((kind, folder / name))
-            elif suffix.lower() in _PICTURE_SUFFIXES:
+            elif suffix.lower() in PICTURE_SUFFIXES:
                 pictures = True
             else:
                 self._files.setdefault(name.lower(), []).append(folder / name)

@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from r1omni.core.clip import Clip
+from r1omni.media.folder import content_files
 
 
 @dataclass(frozen=True)
@@ -40,16 +41,17 @@ def feature_key(clip: Clip, fingerprint: str) -> str:
     """Name of a clip's entry.
 
     Args:
-        clip: the clip; its file is read.
+        clip: the clip; its file, or the pictures of its folder, are read.
         fingerprint: what identifies the towers and the preprocessing.
 
     Raises:
         OSError: the file cannot be read.
     """
     digest = hashlib.sha256(f"{fingerprint}|{clip.start_s}|{clip.stop_s}|".encode())
-    with open(clip.path, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
+    for path in content_files(clip.path):
+        with open(path, "rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
     return digest.hexdigest()
 
 

@@ -1,9 +1,9 @@
 """Reads a clip: sampled frames and mono sound from anything FFmpeg opens, or one error that says what is wrong.
 
-A video, a sound file or a still image goes in; what is there comes out. Sound without pictures and pictures without
-sound are results, not errors, unless the missing side was asked for. Nothing is invented: no black frame, no silence.
-A file that was cut short is an error (`truncated`) although its beginning could be read, because half a clip is
-another clip; `stop_s` within the intact part reads that part.
+A video, a sound file, a still image or a folder of pictures goes in; what is there comes out. Sound without pictures
+and pictures without sound are results, not errors, unless the missing side was asked for. Nothing is invented: no black
+frame, no silence. A file that was cut short is an error (`truncated`) although its beginning could be read, because
+half a clip is another clip; `stop_s` within the intact part reads that part.
 
 Leaves out on purpose: resizing and log-mel features (the model's processor does them), picture tracks after the first,
 and decoder threads (work is spread over clips instead).
@@ -13,7 +13,7 @@ import math
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import av
 import numpy as np
@@ -23,8 +23,11 @@ from av.error import FFmpegError, InvalidDataError
 from av.stream import Discard, Disposition
 from av.video.stream import VideoStream
 
+from r1omni.core.clip import Clip
 from r1omni.core.errors import ConfigError, MediaError
-from r1omni.media.pictures import PacketList, read_pictures
+from r1omni.media.folder import FRAME_RATE_FPS, picture_files, sound_file
+from r1omni.media.pictures import PacketList, fit_picture, read_pictures
+from r1omni.media.sample import sample_frame_indices
 from r1omni.media.sound import SoundReader
 from r1omni.media.whole import is_cut_short
 from r1omni.media.window import Window, open_file
@@ -62,27 +65,30 @@ def load_media(
     stop_s: float | None = None,
     modality: Modality = "auto",
     max_sound_s: float | None = None,
+    frame_rate_fps: float = FRAME_RATE_FPS,
 ) -> Media:
     """Read a clip.
 
     Args:
-        path: video, sound or image file.
+        path: video, sound or image file, or a folder of pictures (see `media.folder`).
         num_frames: pictures to sample over the part; they repeat where there are fewer.
         sample_rate_hz: rate the sound is resampled to.
         start_s: beginning of the part, seconds from the file's beginning; None reads from there.
         stop_s: end (exclusive) of the part; None reads to the end.
         modality: `auto` takes what is there; the others take only what they name and require it.
         max_sound_s: most sound to decode; what comes after it is not looked at. None decodes the whole part.
+        frame_rate_fps: of a folder of pictures; files say it themselves.
 
     Raises:
         ConfigError: an argument that no clip can satisfy.
         MediaError: the clip cannot be read; `kind` says why in one word.
     """
     sound_s = math.inf if max_sound_s is None else max_sound_s
-    if num_frames < 1 or sample_rate_hz < 1 or not sound_s > 0 or modality not in get_args(Modality):
+    numbers = (num_frames, sample_rate_hz, sound_s, frame_rate_fps)
+    if not all(number > 0 for number in numbers) or modality not in get_args(Modality):
         raise ConfigError(
-            f"num_frames {num_frames}, sample_rate_hz {sample_rate_hz}, max_sound_s {max_sound_s}, modality "
-            f"{modality!r}: give numbers above 0 and one of {', '.join(get_args(Modality))}"
+            f"num_frames {num_frames}, sample_rate_hz {sample_rate_hz}, max_sound_s {max_sound_s}, frame_rate_fps "
+            f"{frame_rate_fps}, modality {modality!r}: give numbers above 0 and one of {', '.join(get_args(Modality))}"
         )
     file = Path(path)
     start, stop = start_s or 0.0, math.inf if stop_s is None else stop_s
@@ -90,6 +96,10 @@ def load_media(
         raise MediaError(
             "no-frames", f"{file}: the part from {start_s} to {stop_s} s is empty; give 0 <= start_s < stop_s"
         )
+    if file.is_dir():
+        window = Window(start, stop, 0.0)
+        request = _Request(str(file), False, window, num_frames, sample_rate_hz, modality, sound_s)
+        return _read_folder(file, request, frame_rate_fps)
     is_cut = _check_file(file)
     try:
         with open_file(str(file)) as container:
@@ -99,6 +109,22 @@ def load_media(
         raise
     except (FFmpegError, UnicodeDecodeError, ValueError, OSError, OverflowError) as error:
         raise _explain(str(file), is_cut, error) from error
+
+
+def load_clip(clip: Clip, **options: Any) -> Media:
+    """Read the clip of a manifest: its part, at the frame rate that it gives for a folder of pictures.
+
+    Args:
+        clip: the clip.
+        **options: further arguments of `load_media`.
+
+    Raises:
+        MediaError: see `load_media`.
+    """
+    rate_fps = clip.meta.get("frame_rate_fps", FRAME_RATE_FPS)
+    if isinstance(rate_fps, bool) or not isinstance(rate_fps, int | float) or not rate_fps > 0:
+        raise MediaError("unreadable", f"{clip.path}: meta.frame_rate_fps is {rate_fps!r}; give a number above 0")
+    return load_media(clip.path, start_s=clip.start_s, stop_s=clip.stop_s, frame_rate_fps=rate_fps, **options)
 
 
 @dataclass(frozen=True)
@@ -154,6 +180,45 @@ def _read(container: InputContainer, request: _Request) -> Media:
         waveform=waveform,
         sample_rate_hz=request.sample_rate_hz,
         duration_s=max(sound_s, pictures_s),
+    )
+
+
+def _read_folder(folder: Path, request: _Request, frame_rate_fps: float) -> Media:
+    files, sound = picture_files(folder), sound_file(folder)
+    if not files:
+        raise MediaError(
+            "no-frames", f"{folder}: is a folder without pictures; name a video, sound file or image, or fill it"
+        )
+    shown = [index for index in range(len(files)) if request.window.holds(index / frame_rate_fps)]
+    media = None
+    if sound is not None and request.modality != "video":
+        media = load_media(
+            sound,
+            sample_rate_hz=request.sample_rate_hz,
+            start_s=request.window.start_s,
+            stop_s=None if request.window.stop_s == math.inf else request.window.stop_s,
+            modality="audio",
+            max_sound_s=None if request.max_sound_s == math.inf else request.max_sound_s,
+        )
+    wants_pictures = request.modality != "audio"
+    _require(request, bool(shown) and wants_pictures, media is not None, False)
+    frames = times_s = None
+    if shown and wants_pictures:
+        chosen = [shown[i] for i in sample_frame_indices(len(shown), request.num_frames)]
+        pictures: dict[int, np.ndarray] = {}
+        for index in dict.fromkeys(chosen):
+            picture = load_media(files[index], modality="video").frames
+            assert picture is not None
+            pictures[index] = fit_picture(picture[0], next(iter(pictures.values()), picture[0]).shape)
+        frames, times_s = np.stack([pictures[i] for i in chosen]), np.array(chosen) / frame_rate_fps
+    return Media(
+        frames=frames,
+        frame_times_s=times_s,
+        waveform=None if media is None else media.waveform,
+        sample_rate_hz=request.sample_rate_hz,
+        duration_s=max(
+            0.0 if frames is None else len(shown) / frame_rate_fps, 0.0 if media is None else media.duration_s
+        ),
     )
 
 

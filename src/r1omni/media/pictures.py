@@ -222,5 +222,18 @@ def _convert(frame: av.VideoFrame, shape: tuple[int, int] | None) -> np.ndarray:
     return np.rot90(picture, quarter_turns) if quarter_turns else picture
 
 
+def fit_picture(picture: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Scale a picture to another's size, by area.
+
+    Args:
+        picture: uint8 [height, width, 3].
+        shape: begins with height and width.
+    """
+    if picture.shape[:2] == tuple(shape[:2]):
+        return picture
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+    return frame.to_ndarray(format="rgb24", height=shape[0], width=shape[1], interpolation=Interpolation.AREA)
+
+
 def _interpolation(frame: av.VideoFrame, width: int) -> Interpolation:
     return Interpolation.BILINEAR if width == frame.width else Interpolation.AREA

@@ -1,0 +1,59 @@
+"""A folder of numbered pictures as a clip: DFEW and its relatives are often given out so.
+
+Pictures stand in natural order (2 before 10, whatever the padding) and are sampled by index like the frames of a video;
+only the sampled ones are decoded. Hidden files and other files are passed over. Sound comes from `NAME.wav` beside the
+folder `NAME`, where it is there. A folder does not tell its frame rate: 25 is taken unless the manifest says
+`meta.frame_rate_fps`; it places start, stop and times, and never chooses which pictures of a whole folder are read.
+"""
+
+import re
+from pathlib import Path
+
+FRAME_RATE_FPS = 25.0
+"""Of a folder that nobody has said anything about."""
+
+PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
+
+_NUMBER = re.compile(r"(\d+)")
+
+
+def picture_files(folder: Path) -> list[Path]:
+    """Return a folder's pictures in natural order.
+
+    Args:
+        folder: existing folder; what lies in folders below it does not count.
+    """
+    found = [
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".") and path.is_file()
+    ]
+    return sorted(found, key=_natural)
+
+
+def sound_file(folder: Path) -> Path | None:
+    """Return the sound beside a folder of pictures; None where there is none.
+
+    Args:
+        folder: the folder.
+    """
+    path = folder.parent / f"{folder.name}.wav"
+    return path if path.is_file() else None
+
+
+def content_files(path: Path) -> list[Path]:
+    """Return every file whose bytes make up a clip, in a fixed order.
+
+    Args:
+        path: the clip: a file, or a folder of pictures.
+    """
+    if not path.is_dir():
+        return [path]
+    sound = sound_file(path)
+    return [*picture_files(path), *([sound] if sound else [])]
+
+
+def _natural(path: Path) -> tuple[list[tuple[int, str]], str]:
+    parts = _NUMBER.split(path.stem.lower())
+    # Texts and numbers alternate, beginning with a text: numbers compare with numbers.
+    return [(int(part), "") if index % 2 else (0, part) for index, part in enumerate(parts)], path.name
