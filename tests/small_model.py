@@ -43,7 +43,13 @@ def small_model(seed: int = 0) -> tuple[HumanOmniForConditionalGeneration, Human
             "num_hidden_layers": 2,
         },
         router_config={"vocab_size": len(router), "hidden_size": 16, "intermediate_size": 16},
-        vision_config={"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2, "image_size": 32},
+        vision_config={
+            "hidden_size": 16,
+            "intermediate_size": 16,
+            "num_hidden_layers": 2,
+            "image_size": 32,
+            "patch_size": 16,
+        },
         audio_config={"d_model": 16, "encoder_layers": 1, "encoder_ffn_dim": 16, "max_source_positions": 50},
         num_frames=2,
     )

@@ -97,7 +97,10 @@ def test_rlvr_with_adapters_ends_in_one_self_contained_checkpoint(model: Path, m
     flags += ["--training.max_steps", "1", "--training.max_completion_length", "4", "--training.readiness_prompts", "0"]
     run = r1omni_here("train", "grpo", *flags, "--training.prompts_per_device", "2")
     assert run.exit_code == 0, run.output
-    assert r1omni_here("checkpoint", "inspect", out / "merged").exit_code == 0
+    assert run.stdout.splitlines()[-1] == str(out / "model") and (out / "adapter").is_dir()
+    answered = r1omni_here("predict", manifest.parent / "clips" / "00001.mp4", "--model", out / "model")
+    assert answered.exit_code == 0, answered.output
+    assert "Last values" in (out / "curves.html").read_text()
 
 
 def test_an_unknown_reward_is_named(model: Path, manifest: Path, tmp_path: Path):

@@ -9,7 +9,7 @@ from r1omni.core.labels import DFEW_LABELS
 from r1omni.report.charts import Bar, Chart, IntervalPoint, Series, bar_chart, interval_chart, line_chart, smooth, ticks
 from r1omni.report.clip_card import ClipCard, ModelAnswer, frame_uri, sound_uri, waveform_svg
 from r1omni.report.confusion import Confusion, confusion_table
-from r1omni.report.curves import training_charts
+from r1omni.report.curves import curves_page, training_charts
 from r1omni.report.page import RunView, evaluation_report, recipe_report
 from r1omni.report.published import PAPER_TABLE_1, published_corpus
 
@@ -279,3 +279,19 @@ def test_waveform_of_silence_is_drawn():
 def test_confusion_is_read_from_scores(labels):
     scores = {"confusion": {"rows": list(labels), "columns": [*labels, "out of vocabulary"], "counts": [[1] * 8] * 7}}
     assert Confusion.from_scores("x", scores).columns[-1] == "out of vocabulary"
+
+
+def test_a_runs_page_draws_every_figure_and_validation_in_one_chart():
+    rows = [{"step": s, "reward": s / 10, "kl": 1e-6 * s, "truncation": 0.0} for s in range(1, 9)]
+    rows += [{"step": s, "validation": {"war": 0.3 + s / 100, "uar": 0.2}} for s in (4, 8)]
+    page = curves_page("my <run>", rows)
+    assert "After 8 steps" in page and "my &lt;run&gt;" in page
+    assert page.count("<figure") == 4  # reward, KL, truncation, validation
+    assert "war goes from 0.34 to 0.38; uar goes from 0.2 to 0.2" in page
+    assert "<dt>validation/war</dt><dd>0.38</dd>" in page
+    assert "8e-6" in page and "http" not in page.replace("http://www.w3.org", "")
+
+
+def test_a_runs_page_before_its_second_step_still_shows_the_first():
+    page = curves_page("run", [{"step": 1, "reward": 0.5}])
+    assert "<figure" not in page and "<dt>reward</dt><dd>0.5</dd>" in page

@@ -1,8 +1,6 @@
 """Checkpoints: complete or absent."""
 
 import random
-import resource
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +10,7 @@ import torch
 from r1omni.core.errors import CheckpointError
 from r1omni.infer.cache import FeatureCache, Features
 from r1omni.train.checkpoint import Checkpoints, generator_state, restore_generators, trained_state
+from small_disk import small_files_only
 
 
 def trained() -> tuple[torch.nn.Module, torch.optim.Optimizer]:
@@ -21,17 +20,6 @@ def trained() -> tuple[torch.nn.Module, torch.optim.Optimizer]:
     model(torch.randn(4, 30)).square().sum().backward()
     optimizer.step()
     return model, optimizer
-
-
-@contextmanager
-def small_files_only(num_bytes: int):
-    """What a full disk does to a writer: no file may grow beyond this."""
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, limits[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def test_weights_buffers_and_moments_come_back(tmp_path):
@@ -49,7 +37,7 @@ def test_weights_buffers_and_moments_come_back(tmp_path):
 def test_generators_come_back():
     state = generator_state()
     drawn = random.random(), np.random.random(), torch.rand(1)
-    restore_generators(state)
+    restore_generators([state])
     assert drawn == (random.random(), np.random.random(), torch.rand(1))
 
 

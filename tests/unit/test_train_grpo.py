@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import torch
 from r1omni.core.errors import ConfigError, DivergedError, NotReadyError, R1OmniError
 from r1omni.train.checkpoint import trained_state
 from r1omni.train.grpo import Reward, train_grpo
+from small_disk import small_files_only
 from small_model import MadeUpFeatures, small_clips, small_model
 
 # Rewards an untrained policy gets sometimes.
@@ -65,6 +67,7 @@ def test_reward_rises_and_everything_is_logged(tmp_path):
     sample = lines(tmp_path, "samples.jsonl")[0]
     assert sample["rewards"].keys() == {"accuracy", "format"} and "advantage" in sample
     assert (tmp_path / "model" / "config.json").exists() and summary.steps == 25
+    assert "KL to the reference" in (tmp_path / "curves.html").read_text()
 
 
 @pytest.mark.parametrize("loss_type", ["grpo", "bnpo", "dr_grpo", "dapo"])
@@ -127,6 +130,48 @@ def test_a_reward_that_raises_is_recorded_and_bounded(tmp_path):
     assert lines(tmp_path / "some", "errors.jsonl")[0]["error"] == "ZeroDivisionError: no"
     with pytest.raises(R1OmniError, match="moody on clip 0"):
         run(tmp_path / "strict", rewards=[Reward("moody", moody)], max_steps=2)
+
+
+def test_a_reward_that_raises_is_counted_when_the_start_is_asked(tmp_path):
+    """48 probed answers with 4 failures, 24 answers a step with 2: each is within a tenth, together 6 of 24 are not."""
+
+    def rare(answer, clip):
+        if clip.id == "0":
+            raise ZeroDivisionError("no")
+        return 1.0
+
+    reward = Reward("accuracy", rare)
+    options = dict(readiness_prompts=12, min_format=0, num_generations=4, max_steps=1, max_error_share=0.17)
+    _, summary = run(tmp_path, rewards=[reward], **options)
+    steps = [line["step"] for line in lines(tmp_path, "errors.jsonl")]
+    assert steps.count(0) == 4 and summary.num_reward_errors == len(steps)
+
+
+def test_a_full_disk_stops_the_run_with_a_sentence_and_the_run_goes_on_later(tmp_path):
+    options = dict(max_steps=3, save_every_steps=1)
+    with small_files_only(1500), pytest.raises(R1OmniError, match="Free some space"):
+        run(tmp_path, **options)
+    assert not (tmp_path / "model").exists()
+    run(tmp_path, **options)
+    assert [row["step"] for row in lines(tmp_path)] == [1, 2, 3]
+
+
+def test_trackers_are_told_the_metrics(tmp_path):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator", reason="no tensorboard")
+    values = iter([0.25, 0.5])
+    settings = dict(max_steps=2, validate=lambda model: {"war": next(values)}, validate_every_steps=1)
+    run(tmp_path, **settings, trackers=["tensorboard"])
+    events = accumulator.EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    told = {name: [(event.step, event.value) for event in events.Scalars(name)] for name in events.Tags()["scalars"]}
+    assert told["validation/war"] == [(1, 0.25), (2, 0.5)]
+    assert told["reward"] == [(row["step"], pytest.approx(row["reward"])) for row in lines(tmp_path) if "reward" in row]
+
+
+def test_a_tracker_that_is_not_installed_is_refused_with_its_command(tmp_path):
+    if find_spec("trackio") is not None:
+        pytest.skip("trackio is installed")
+    with pytest.raises(ConfigError, match="pip install trackio"):
+        run(tmp_path, trackers=["trackio"])
 
 
 def test_best_by_validation_is_returned(tmp_path):

@@ -1,5 +1,6 @@
-"""Two gloo processes against one, and adapters."""
+"""Two gloo processes against one, whole and sharded, and adapters."""
 
+import contextlib
 import json
 import os
 import socket
@@ -11,32 +12,51 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from r1omni.core.errors import ConfigError
 from r1omni.train.grpo import Reward, train_grpo
-from r1omni.train.optimise import DEFAULT_PARTS
 from r1omni.train.sft import Example, train_sft
 from small_model import MadeUpFeatures, small_clips, small_model
 
+SHARDED = {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"}
 LETTERS = Reward("accuracy", lambda answer, clip: min(1.0, answer.text.count("e") / 8))
 
 
 def both_stages(folder: Path, batch_size: int) -> None:
     """One step each: Adam turns rounding errors into steps of the learning rate's size where a gradient is near 0."""
-    model, processor = small_model()
-    engine = MadeUpFeatures(model, processor)
-    examples = [Example(instruction="Which?", answer=clip.label, clip=clip) for clip in small_clips(7)]
-    options = dict(learning_rate=1e-2, max_grad_norm=1e9)
-    train_sft(
-        model, processor, examples, engine.features, output_dir=folder / "sft", batch_size=batch_size, max_steps=1,
-        **options,
-    )  # fmt: skip
+    supervised(folder / "sft", batch_size=batch_size, max_steps=1)
     model, processor = small_model()
     reference, _ = small_model(seed=1)
     engine = MadeUpFeatures(model, processor)
     train_grpo(
         model, reference, processor, engine, small_clips(8), [LETTERS], output_dir=folder / "grpo", max_steps=1,
         num_generations=4, prompts_per_device=batch_size, readiness_prompts=0, max_completion_length=8,
-        scale_rewards="batch", loss_type="dapo", **options,
+        scale_rewards="batch", loss_type="dapo", learning_rate=1e-2, max_grad_norm=1e9, gradient_checkpointing=True,
+        validate=lambda model: {"war": len(engine.generate(small_clips(2), "Which?", max_new_tokens=3)) / 4},
     )  # fmt: skip
+
+
+def supervised(folder: Path, **options) -> None:
+    model, processor = small_model()
+    engine = MadeUpFeatures(model, processor)
+    examples = [Example(instruction="Which?", answer=clip.label, clip=clip) for clip in small_clips(7)]
+    settings = dict(learning_rate=1e-2, max_grad_norm=1e9, lr_scheduler_type="constant") | options
+    train_sft(model, processor, examples, engine.features, output_dir=folder, **settings)
+
+
+def interrupted(folder: Path) -> None:
+    """A whole run, and one that is broken off after its second step and goes on; both validate."""
+    values = iter([0.1, 0.5, 0.3, 0.3])
+
+    def stop(row):
+        if row["step"] == 2:
+            raise KeyboardInterrupt
+
+    options = dict(batch_size=2, max_steps=4, save_every_steps=1, validate=lambda model: {"war": next(values)})
+    supervised(folder / "unbroken", **options)
+    values = iter([0.1, 0.5, 0.3, 0.3])
+    with contextlib.suppress(KeyboardInterrupt):
+        supervised(folder / "broken", **options, on_step=stop)
+    supervised(folder / "broken", **options)
 
 
 def first_moments(folder: Path) -> dict[str, torch.Tensor]:
@@ -45,30 +65,59 @@ def first_moments(folder: Path) -> dict[str, torch.Tensor]:
     return {name: value for name, value in tensors.items() if name.endswith("exp_avg")}
 
 
-def test_two_processes_equal_one(tmp_path):
-    both_stages(tmp_path / "one", batch_size=8)
-    script = "import sys\nsys.path[:0] = sys.argv[2:]\nfrom pathlib import Path\n"
-    script += "from test_train_processes import both_stages\nboth_stages(Path(sys.argv[1]), batch_size=4)\n"
-    (tmp_path / "two.py").write_text(script)
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """The same steps by one process, by two whole ones, and by two that hold shards."""
+    folder = tmp_path_factory.mktemp("runs")
+    both_stages(folder / "one", batch_size=8)
+    script = "import os, sys\nsys.path[:0] = sys.argv[2:]\nfrom pathlib import Path\n"
+    script += "import test_train_processes as tests\nfolder = Path(sys.argv[1])\n"
+    script += "tests.both_stages(folder / 'ddp', batch_size=4)\nos.environ.update(tests.SHARDED)\n"
+    script += "tests.both_stages(folder / 'fsdp2', batch_size=4)\ntests.interrupted(folder)\n"
+    (folder / "two.py").write_text(script)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     here = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
     launch = ["-m", "torch.distributed.run", "--nproc_per_node=2", "--master_addr=127.0.0.1", f"--master_port={port}"]
     environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, *launch, str(tmp_path / "two.py"), str(tmp_path / "two"), *here]
+    command = [sys.executable, *launch, str(folder / "two.py"), str(folder), *here]
     result = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr[-3000:]
-    for stage in ("sft", "grpo"):
-        one, two = first_moments(tmp_path / "one" / stage), first_moments(tmp_path / "two" / stage)
-        assert one.keys() == two.keys()
-        for name, value in one.items():
-            assert (two[name] - value).norm() <= 1e-4 * value.norm() + 1e-8, (stage, name)
-        rows = [
-            json.loads((tmp_path / n / stage / "metrics.jsonl").read_text().splitlines()[0]) for n in ("one", "two")
-        ]
-        assert rows[0]["loss"] == pytest.approx(rows[1]["loss"], abs=1e-5)
-        assert rows[0].get("reward") == pytest.approx(rows[1].get("reward"))
+    return folder
+
+
+@pytest.mark.parametrize("stage", ["sft", "grpo"])
+@pytest.mark.parametrize("way", ["ddp", "fsdp2"])
+def test_two_processes_equal_one(runs, way, stage):
+    one, two = runs / "one" / stage, runs / way / stage
+    moments = [first_moments(one), first_moments(two)]
+    assert moments[0].keys() == moments[1].keys()
+    for name, value in moments[0].items():
+        assert (moments[1][name] - value).norm() <= 1e-4 * value.norm() + 1e-8, name
+    rows = [json.loads((folder / "metrics.jsonl").read_text().splitlines()[0]) for folder in (one, two)]
+    assert rows[0]["loss"] == pytest.approx(rows[1]["loss"], abs=1e-5)
+    assert rows[0].get("reward") == pytest.approx(rows[1].get("reward"))
+    models = [load_file(folder / "model" / "model.safetensors") for folder in (one, two)]
+    assert {n: t.shape for n, t in models[0].items()} == {n: t.shape for n, t in models[1].items()}
+
+
+def test_a_sharded_run_goes_on_from_its_checkpoint_bit_equal(runs):
+    unbroken, broken = (load_file(runs / name / "model" / "model.safetensors") for name in ("unbroken", "broken"))
+    assert all(torch.equal(value, broken[name]) for name, value in unbroken.items())
+    summary = json.loads((runs / "broken" / "summary.json").read_text())
+    assert (summary["steps"], summary["best_value"]) == (4, 0.5)
+    best = load_file(runs / "broken" / "checkpoints" / f"step-{summary['best_step']:08d}" / "model.safetensors")
+    assert all(torch.equal(value, broken[name]) for name, value in best.items())
+
+
+def test_what_the_loop_cannot_run_under_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    with pytest.raises(ConfigError, match="fsdp_version: 2"):
+        supervised(tmp_path)
+    monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
+    with pytest.raises(ConfigError, match="FSDP2 shards weights, gradients and optimiser as ZeRO-3 does"):
+        supervised(tmp_path)
 
 
 @pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
@@ -90,4 +139,20 @@ def test_adapters_are_their_own_reference(tmp_path):
     for name, value in before.items():
         place = name.replace("_proj.", "_proj.base_layer.") if "language_model.layers" in name else name
         assert torch.equal(dict(base.named_parameters())[place], value), name
-    assert "language_model" in DEFAULT_PARTS and (tmp_path / "model" / "adapter_model.safetensors").exists()
+    # The model folder holds what the adapted model computes, without peft.
+    loaded = type(base).from_pretrained(tmp_path / "model")
+    answers = [
+        MadeUpFeatures(found, processor).generate(small_clips(6), "Which?", max_new_tokens=8)
+        for found in (model, loaded)
+    ]
+    assert [row[0].token_ids for row in answers[0]] == [row[0].token_ids for row in answers[1]]
+    for (row,), (other,) in zip(*answers, strict=True):
+        assert row.logprobs == pytest.approx(other.logprobs, abs=1e-4)
+    weight = "language_model.layers.0.mlp.up_proj.weight"
+    assert not torch.equal(loaded.get_parameter(weight), before[weight])
+    small_model()[0].save_pretrained(tmp_path / "base")
+    kept = peft.PeftModel.from_pretrained(type(base).from_pretrained(tmp_path / "base"), tmp_path / "adapter")
+    assert torch.equal(
+        kept.get_parameter("base_model.model.language_model.layers.0.mlp.up_proj.lora_B.default.weight"),
+        model.get_parameter("base_model.model.language_model.layers.0.mlp.up_proj.lora_B.default.weight"),
+    )

@@ -2,7 +2,6 @@
 
 import os
 import random
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -151,21 +150,6 @@ def load_for_training(source: str, lora: LoraSection | None) -> tuple[Any, Any]:
         target_modules=rf"language_model\..*\.({names})",
     )
     return get_peft_model(model, adapters), processor
-
-
-def write_merged(model: Any, processor: Any, folder: Path) -> None:
-    """Fold adapters into the weights and write one self-contained checkpoint, whole or not at all.
-
-    Args:
-        model: with adapters; they are gone afterwards.
-        processor: its processor.
-        folder: the checkpoint.
-    """
-    partial = folder.with_name(f".{folder.name}.partial")
-    model.merge_and_unload().save_pretrained(partial)
-    processor.save_pretrained(partial)
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.replace(folder)
 
 
 def validator(

@@ -59,13 +59,14 @@ class _Lines:
     """Write a stage's first line, one every `LINE_EVERY_S`, and its last."""
 
     def __init__(self) -> None:
-        self.started_s: dict[str, float] = {}
+        self.started: dict[str, tuple[float, float]] = {}
+        """Time and share of each stage's first report; a resumed one starts above 0."""
         self.written_s: dict[str, float] = {}
         self.finished: set[str] = set()
 
     def __call__(self, stage: str, share: float, details: str = "", /) -> None:
         now = time.monotonic()
-        started = self.started_s.setdefault(stage, now)
+        started_s, first_share = self.started.setdefault(stage, (now, share))
         done = share >= 1.0
         due = now - self.written_s.get(stage, float("-inf")) >= LINE_EVERY_S
         if stage in self.finished or not (done or due):
@@ -73,6 +74,11 @@ class _Lines:
         self.written_s[stage] = now
         if done:
             self.finished.add(stage)
+        left = ""
+        if not done and share > first_share:
+            left = f", {(now - started_s) * (1 - share) / (share - first_share):.0f} s left"
         print(
-            f"{stage}: {min(share, 1.0):.0%} ({now - started:.0f} s)  {details}".rstrip(), file=sys.stderr, flush=True
+            f"{stage}: {min(share, 1.0):.0%} ({now - started_s:.0f} s{left})  {details}".rstrip(),
+            file=sys.stderr,
+            flush=True,
         )

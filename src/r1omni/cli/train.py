@@ -17,7 +17,6 @@ from r1omni.cli.build import (
     named_rewards,
     training_clips,
     validator,
-    write_merged,
 )
 from r1omni.cli.listing import PASS_ON, listing
 from r1omni.cli.progress import show_progress
@@ -31,8 +30,11 @@ app = typer.Typer(help="Train a model.", no_args_is_help=True, rich_markup_mode=
 
 IS_FIRST_PROCESS = os.environ.get("RANK", "0") == "0"
 NUM_PROCESSES = int(os.environ.get("WORLD_SIZE", "1"))
-SHOWN_METRICS = ("loss", "reward", "accuracy", "format", "kl", "entropy", "length", "truncation", "zero_variance")
-"""What stands on the progress line, as far as the stage measures it."""
+SHOWN_METRICS = {
+    name: name.replace("_", " ")
+    for name in ("loss", "reward", "accuracy", "format", "kl", "entropy", "length", "truncation", "zero_variance")
+} | {"tokens_per_s": "tokens/s"}
+"""What stands on the progress line, as far as the stage measures it -> how it is called there."""
 
 Run = TypeVar("Run", SftConfig, GrpoConfig)
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the resolved run as TOML and stop.")]
@@ -91,11 +93,12 @@ def sft(context: typer.Context, dry_run: DryRun = False) -> None:
             output_dir=run.output_dir,
             seed=run.seed,
             resume=run.resume,
+            trackers=run.trackers,
             validate=validator(engine, run.data, INSTRUCTIONS[run.answers], run.max_completion_length, run.seed),
             on_step=on_step,
             **run.training.model_dump(),
         )
-    finish(run, summary, model, processor)
+    finish(run, summary)
 
 
 @app.command(
@@ -134,11 +137,12 @@ def grpo(context: typer.Context, dry_run: DryRun = False) -> None:
             instruction=REASONING_INSTRUCTION,
             seed=run.seed,
             resume=run.resume,
+            trackers=run.trackers,
             validate=validator(engine, run.data, REASONING_INSTRUCTION, run.training.max_completion_length, run.seed),
             on_step=on_step,
             **recipe,
         )
-    finish(run, summary, model, processor)
+    finish(run, summary)
 
 
 @contextmanager
@@ -159,26 +163,21 @@ def recorded(run: SftConfig | GrpoConfig) -> Iterator[Callable[[dict[str, Any]],
     with show_progress() as report:
 
         def on_step(row: dict[str, Any]) -> None:
-            shown = (f"{name} {row[name]:.3g}" for name in SHOWN_METRICS if row.get(name) is not None)
+            shown = (f"{word} {row[name]:.3g}" for name, word in SHOWN_METRICS.items() if row.get(name) is not None)
             report("training", row["step"] / row["num_steps"], "  ".join(shown))
 
         yield on_step
 
 
-def finish(run: SftConfig | GrpoConfig, summary: Any, model: Any, processor: Any) -> None:
-    """Say how the run ended and where its model lies; with adapters, that is `merged/`.
+def finish(run: SftConfig | GrpoConfig, summary: Any) -> None:
+    """Say how the run ended and where its model lies.
 
     Args:
         run: the configuration.
         summary: what the stage returned.
-        model: as the stage left it.
-        processor: its processor.
     """
     if not IS_FIRST_PROCESS:
         return
-    folder = run.output_dir / ("merged" if run.lora else "model")
-    if run.lora:
-        write_merged(model, processor, folder)
     best = "" if summary.best_step is None else f", best at step {summary.best_step} ({summary.best_value:.3f})"
     typer.echo(f"{summary.steps} steps in {summary.seconds:.0f} s, {summary.num_errors} clips unreadable{best}")
-    typer.echo(folder)
+    typer.echo(run.output_dir / "model")

@@ -7,7 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from r1omni.config.schema import Schema
-from r1omni.config.sections import DataSection, EngineSection, LoraSection, Share, StageSection
+from r1omni.config.sections import DataSection, EngineSection, LoraSection, Share, StageSection, Tracker
 
 
 class GrpoRecipe(StageSection):
@@ -86,6 +86,8 @@ class GrpoConfig(Schema):
     """Seed of the order of clips and of every sampled token."""
     resume: bool = True
     """Go on from the newest checkpoint in output_dir."""
+    trackers: tuple[Tracker, ...] = ()
+    """Told the metrics too: tensorboard and trackio write on this machine, wandb sends."""
     data: DataSection
     engine: EngineSection = EngineSection()
     lora: LoraSection | None = None

@@ -10,6 +10,7 @@ from r1omni.config.schema import Schema
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Part = Literal["language_model", "projector", "audio_projector", "router_gate", "router"]
 Schedule = Literal["cosine", "linear", "constant"]
+Tracker = Literal["tensorboard", "trackio", "wandb"]
 
 
 class DataSection(Schema):

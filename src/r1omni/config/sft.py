@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import NonNegativeInt, PositiveInt
 
 from r1omni.config.schema import Schema
-from r1omni.config.sections import DataSection, EngineSection, LoraSection, StageSection
+from r1omni.config.sections import DataSection, EngineSection, LoraSection, StageSection, Tracker
 
 
 class SftRecipe(StageSection):
@@ -47,6 +47,8 @@ class SftConfig(Schema):
     """Seed of the order of examples and of every draw."""
     resume: bool = True
     """Go on from the newest checkpoint in output_dir."""
+    trackers: tuple[Tracker, ...] = ()
+    """Told the metrics too: tensorboard and trackio write on this machine, wandb sends."""
     max_completion_length: PositiveInt = 512
     """Tokens an answer may have in validation."""
     data: DataSection

@@ -59,7 +59,8 @@ def short(value: float) -> str:
     """Write a number in at most four signs that matter."""
     if value == 0 or 0.01 <= abs(value) < 10000:
         return f"{value:.4g}"
-    return f"{value:.1e}"
+    digits, exponent = f"{value:.1e}".split("e")
+    return f"{digits.removesuffix('.0')}e{int(exponent)}"
 
 
 def ticks(low: float, high: float, count: int = 5) -> list[float]:
@@ -71,7 +72,8 @@ def ticks(low: float, high: float, count: int = 5) -> list[float]:
         count: about how many.
     """
     if high <= low:
-        low, high = low - 0.5, high + 0.5
+        margin = abs(low) / 2 or 0.5
+        low, high = low - margin, high + margin
     rough = (high - low) / max(1, count - 1)
     size = 10 ** math.floor(math.log10(rough))
     step = next(size * factor for factor in (1, 2, 2.5, 5, 10) if size * factor >= rough * 0.999)

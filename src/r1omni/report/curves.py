@@ -1,19 +1,23 @@
-"""Learning curves from the rows that training writes to metrics.jsonl."""
+"""Learning curves from the rows that training writes to metrics.jsonl, and the page that a run folder keeps of them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from r1omni.report.charts import Chart, Series
+from r1omni.report.charts import Chart, Series, short
+from r1omni.report.page import chart_view, render
 
 LEARNING_CURVES: dict[str, str] = {
+    "loss": "Loss",
     "reward": "Reward",
     "reward/accuracy": "Accuracy reward",
     "reward/format": "Format reward",
-    "kl": "KL to the cold start",
-    "length": "Answer length, tokens",
+    "kl": "KL to the reference, nats per token",
     "entropy": "Entropy of the answers, nats per token",
+    "length": "Answer length, tokens",
+    "truncation": "Answers cut at the limit, share",
     "zero_variance": "Groups whose rewards are all equal, share",
-    "loss": "Loss",
+    "grad_norm": "Norm of the gradients",
+    "learning_rate": "Learning rate",
 }
 """Name of a figure in a row -> title of its chart."""
 
@@ -34,6 +38,30 @@ def training_charts(
         if series := [line for line in lines if len(line.x) > 1]:
             charts.append(Chart(title, series))
     return charts
+
+
+def curves_page(name: str, rows: Iterable[Mapping[str, Any]]) -> str:
+    """Lay out one run: a chart per figure, validation in one of its own, and the last value of each.
+
+    Args:
+        name: of the run.
+        rows: of its metrics.jsonl.
+    """
+    flat = [_flat(row) for row in rows]
+    names = list(dict.fromkeys(name for row in flat for name in row))
+    charts = training_charts({name: flat})
+    validation = [_line(figure.split("/")[1], flat, figure) for figure in names if figure.startswith("validation/")]
+    # A single validation is a point, which a line cannot show; the table below has it.
+    if validation and len(validation[0].x) > 1:
+        charts.insert(0, Chart("Validation, share", validation))
+    last = {figure: line.y[-1] for figure in names if figure != "step" and (line := _line(name, flat, figure)).x}
+    return render(
+        "curves.html.j2",
+        title=f"Training of {name}",
+        num_steps=max((row["step"] for row in flat if "step" in row), default=0),
+        curves=[chart_view(chart) for chart in charts],
+        last=[(figure, short(value)) for figure, value in last.items() if value is not None],
+    )
 
 
 def _line(run: str, rows: Sequence[Mapping[str, Any]], name: str) -> Series:

@@ -71,7 +71,7 @@ def recipe_report(
     """
     rows = list(table["rows"])
     corpora = list(dict.fromkeys(row["corpus"] for row in rows))
-    return _render(
+    return render(
         "recipe.html.j2",
         title=title,
         scale=table.get("scale"),
@@ -82,7 +82,7 @@ def recipe_report(
         ],
         models={model: MODEL_WORDS.get(model, "") for model in dict.fromkeys(row["model"] for row in rows)},
         side_figures=_side_figures(rows, table.get("controls", [])),
-        curves=[_chart_view(chart) for chart in curves],
+        curves=[chart_view(chart) for chart in curves],
         confusions=[confusion_table(confusion) for confusion in confusions],
         clips=[clip_view(card) for card in clip_cards],
         comparisons=table.get("comparisons", []),
@@ -133,11 +133,11 @@ def evaluation_report(
                 "groups": _group_tables(members),
             }
         )
-    return _render(
+    return render(
         "evaluation.html.j2",
         title=title,
         corpora=corpora,
-        curves=[_chart_view(chart) for chart in curves],
+        curves=[chart_view(chart) for chart in curves],
         comparisons=list(comparisons),
         clips=[
             {
@@ -152,7 +152,8 @@ def evaluation_report(
     )
 
 
-def _render(template: str, **content: Any) -> str:
+def render(template: str, **content: Any) -> str:
+    """Fill a template of this room; whatever it names must be given."""
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -187,7 +188,8 @@ def _best(values: Iterable[float | None]) -> float | None:
     return max(known) if known else None
 
 
-def _chart_view(chart: Chart) -> dict[str, Any]:
+def chart_view(chart: Chart) -> dict[str, Any]:
+    """A chart as `curves_section` shows it."""
     return {"chart": chart, "svg": charts.line_chart(chart)}
 
 

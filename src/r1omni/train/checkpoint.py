@@ -5,7 +5,8 @@
         optimizer.safetensors   the optimiser's tensors as `<parameter>.<name>`
         state.json              step, position of the sampler, best value, generator states of every process
 
-A checkpoint is written under a temporary name and renamed. The newest few are kept, and the best by validation.
+A checkpoint is written under a temporary name and renamed. The newest few are kept, and the best by validation. Sharded
+weights are written whole, so that any number of processes, sharded or not, goes on from them.
 """
 
 import base64
@@ -14,6 +15,7 @@ import os
 import random
 import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +27,17 @@ from torch import Tensor, nn
 
 from r1omni.core.errors import CheckpointError
 from r1omni.train.optimise import trainable_parameters
+from r1omni.train.processes import gather_whole, shard_like, whole
 
 _NAME = re.compile(r"step-(\d{8})")
 
 
 def trained_state(model: nn.Module) -> dict[str, Tensor]:
-    """Return what training changes: trainable parameters and persistent buffers, by name."""
+    """Return what training changes, whole: trainable parameters and persistent buffers, by name."""
+    return {name: whole(tensor) for name, tensor in _trained_tensors(model).items()}
+
+
+def _trained_tensors(model: nn.Module) -> dict[str, Tensor]:
     state: dict[str, Tensor] = {**trainable_parameters(model)}
     persistent = model.state_dict().keys()
     state.update({name: buffer for name, buffer in model.named_buffers() if name in persistent})
@@ -43,7 +50,7 @@ def load_trained_state(model: nn.Module, state: dict[str, Tensor]) -> None:
     Raises:
         CheckpointError: a name or a shape does not fit the model.
     """
-    own = trained_state(model)
+    own = _trained_tensors(model)
     if own.keys() != state.keys():
         odd = sorted(own.keys() ^ state.keys())
         raise CheckpointError(
@@ -56,7 +63,7 @@ def load_trained_state(model: nn.Module, state: dict[str, Tensor]) -> None:
                 f"{name} has shape {tuple(state[name].shape)} in the checkpoint, {tuple(tensor.shape)} in the model; "
                 "resume with the model the run was started with, or use another output_dir."
             )
-        tensor.copy_(state[name])
+        tensor.copy_(shard_like(state[name], tensor))
 
 
 def generator_state() -> dict[str, Any]:
@@ -72,8 +79,14 @@ def generator_state() -> dict[str, Any]:
     return state
 
 
-def restore_generators(state: dict[str, Any]) -> None:
-    """Put back what `generator_state` returned."""
+def restore_generators(states: Sequence[dict[str, Any]], process: int = 0) -> None:
+    """Put back what `generator_state` returned.
+
+    Args:
+        states: of every process of the run that saved them.
+        process: number of this one; where the run had fewer, it takes turns.
+    """
+    state = states[process % len(states)]
     version, internal, gauss = state["python"]
     random.setstate((version, tuple(internal), gauss))
     kind, keys, position, has_gauss, gauss = state["numpy"]
@@ -111,26 +124,40 @@ class Checkpoints:
         steps = self.steps()
         return str(self.path(steps[-1])) if steps else "none was saved yet"
 
-    def save(self, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-        """Write a checkpoint and remove what is no longer kept.
+    def save(
+        self,
+        step: int,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        state: dict[str, Any],
+        writes: bool = True,
+    ) -> None:
+        """Write a checkpoint and remove what is no longer kept; every process takes part where weights are sharded.
 
         Args:
             step: optimiser steps done.
             model: its trained state is written.
             optimizer: its state is written.
             state: as JSON; `best_step` in it, if any, is never removed.
+            writes: whether this process writes.
 
         Raises:
             CheckpointError: the disk is full or not writable; nothing half-written is left.
         """
+        files = {
+            "model": gather_whole(_trained_tensors(model), writes),
+            "optimizer": gather_whole(_flatten(optimizer), writes),
+        }
         target = self.path(step)
-        if target.exists():
+        if not writes or target.exists():
             return
         partial = target.with_name(f".partial-{target.name}")
         shutil.rmtree(partial, ignore_errors=True)
         try:
             partial.mkdir(parents=True)
-            self._write(partial, step, model, optimizer, state)
+            for name, tensors in files.items():
+                save_file(tensors, partial / f"{name}.safetensors")
+            (partial / "state.json").write_text(json.dumps({"step": step, **state}))
             os.replace(partial, target)
         except (OSError, SafetensorError) as error:
             shutil.rmtree(partial, ignore_errors=True)
@@ -145,15 +172,6 @@ class Checkpoints:
                 doomed = self.path(old).with_name(f".old-{old}")
                 os.replace(self.path(old), doomed)
                 shutil.rmtree(doomed)
-
-    def _write(
-        self, partial: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, Any]
-    ) -> None:
-        save_file(
-            {name: tensor.contiguous() for name, tensor in trained_state(model).items()}, partial / "model.safetensors"
-        )
-        save_file(_flatten(optimizer), partial / "optimizer.safetensors")
-        (partial / "state.json").write_text(json.dumps({"step": step, **state}))
 
     def load_model(self, step: int, model: nn.Module) -> None:
         """Put a checkpoint's weights into the model.
@@ -179,14 +197,15 @@ class Checkpoints:
 
 def _flatten(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     entries = optimizer.state_dict()["state"].items()
-    return {f"{index}.{name}": value.contiguous() for index, values in entries for name, value in values.items()}
+    return {f"{index}.{name}": value for index, values in entries for name, value in values.items()}
 
 
 def _unflatten(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         index, name = key.split(".", 1)
-        state.setdefault(int(index), {})[name] = value
+        state.setdefault(int(index), {})[name] = shard_like(value, parameters[int(index)])
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 

@@ -47,9 +47,19 @@ from r1omni.train.optimise import (
     set_trainable,
     take_step,
 )
-from r1omni.train.processes import Validate, gather_rows, start_processes, sum_over, validate_on_first
+from r1omni.train.processes import (
+    Validate,
+    accumulate,
+    distribute,
+    gather_rows,
+    start_processes,
+    sum_over,
+    validate_on_first,
+    whole_weights,
+)
 from r1omni.train.rollout import ClipOrder, Group, Reward, Sampler, check_ready, rollout_metrics, sample_lines
 from r1omni.train.run_folder import RunFolder, StopRequest, readable_clips
+from r1omni.train.trackers import TrackerName, start_trackers
 
 __all__ = ["GRPOSummary", "Reward", "train_grpo"]
 
@@ -135,6 +145,7 @@ def train_grpo(
     log_samples_every_steps: int = 10,
     max_error_share: float = 0.05,
     max_kl: float = 10.0,
+    trackers: Sequence[TrackerName] = (),
     on_step: Callable[[dict[str, Any]], None] | None = None,
 ) -> GRPOSummary:
     """Train a policy on labels alone; on return it holds the best weights by validation, or the last.
@@ -187,6 +198,7 @@ def train_grpo(
         log_samples_every_steps: steps between samples written to samples.jsonl.
         max_error_share: stop where more clips cannot be read, or more rewards raise, than this.
         max_kl: stop where a step's mean KL exceeds this.
+        trackers: told the metrics besides metrics.jsonl.
         on_step: told each step's metrics.
 
     Raises:
@@ -198,7 +210,7 @@ def train_grpo(
     started_s = time.monotonic()
     accelerator = start_processes(mixed_precision)
     world = accelerator.num_processes
-    folder = RunFolder(output_dir, writes=accelerator.is_main_process)
+    folder = RunFolder(output_dir, accelerator.is_main_process, start_trackers(trackers, Path(output_dir)))
     checkpoints = Checkpoints(folder.path, keep_checkpoints)
     adapters = hasattr(model, "disable_adapter")
     if beta != 0.0 and reference is None and not adapters:
@@ -221,38 +233,44 @@ def train_grpo(
         temperature=temperature,
         max_completion_length=max_completion_length,
     )
-    optimizer = build_optimizer(model, learning_rate, weight_decay)
     if gradient_checkpointing:
         recompute_activations(model.language_model)
-    scorer = accelerator.prepare(AnswerScorer(model, processor))
+    scorer = distribute(accelerator, AnswerScorer(model, processor))
+    optimizer = build_optimizer(model, learning_rate, weight_decay)
     judge = None
     if beta != 0.0 and reference is not None:
-        judge = AnswerScorer(reference.to(accelerator.device).eval().requires_grad_(False), processor)
+        reference.to(accelerator.device).eval().requires_grad_(False)
+        judge = distribute(accelerator, AnswerScorer(reference, processor))
     summary = GRPOSummary(num_errors=num_errors)
     order = ClipOrder(clips, seed)
     step = 0
     if steps := checkpoints.steps():
         state = checkpoints.load(steps[-1], model, optimizer)
-        restore_generators(state["generators"])
+        restore_generators(state["generators"], accelerator.process_index)
         step, summary, order.position = state["step"], GRPOSummary(**state["summary"]), state["position"]
     folder.rewind(step)
     if step == 0:
         torch.manual_seed(seed)
         if readiness_prompts:
-            with accelerator.autocast():
+            with accelerator.autocast(), whole_weights(scorer):
                 probe = sampler.sample(ClipOrder(clips, seed).take(min(readiness_prompts, len(clips))), seed)
             summary.start = check_ready(probe, min_format, min_accuracy)
+            # Every process sampled the same.
+            sampler.failures = sampler.failures if accelerator.is_main_process else []
+            summary.num_reward_errors += _record_failures(accelerator, folder, sampler, step, probe, max_error_share)
     prompts_per_process = prompts_per_device * gradient_accumulation_steps
 
     def save() -> None:
-        if accelerator.is_main_process:
-            state = {"generators": generator_state(), "position": order.position, "summary": asdict(summary)}
-            checkpoints.save(step, model, optimizer, {**state, "best_step": summary.best_step})
+        generators = gather_rows(accelerator, [generator_state()])
+        state = {"generators": generators, "position": order.position, "summary": asdict(summary)}
+        state["best_step"] = summary.best_step
+        checkpoints.save(step, model, optimizer, state, writes=accelerator.is_main_process)
+        folder.draw_curves()
 
     with StopRequest() as stop:
         while step < max_steps:
             step_started_s = time.monotonic()
-            with accelerator.autocast():
+            with accelerator.autocast(), whole_weights(scorer):
                 groups, zero_share = _sample_step(
                     accelerator, sampler, order, prompts_per_process, zero_variance, max_resample_rounds, seed, step
                 )
@@ -275,7 +293,7 @@ def train_grpo(
                 sums: dict[str, Tensor] = {}
                 for number, part in enumerate(parts):
                     last = number + 1 == len(parts)
-                    with nullcontext() if last else accelerator.no_sync(scorer):
+                    with accumulate(accelerator, scorer, last):
                         with accelerator.autocast():
                             logprobs = _score(scorer, part, instruction, temperature)
                         if part.old is None:
@@ -317,7 +335,7 @@ def train_grpo(
                 step += 1
             model.eval()
 
-            summary.num_reward_errors += _record_failures(folder, sampler, step, groups, max_error_share)
+            summary.num_reward_errors += _record_failures(accelerator, folder, sampler, step, groups, max_error_share)
             elapsed_s = time.monotonic() - step_started_s
             metrics = _mean_over_processes(accelerator, drawn) | {
                 "step": step,
@@ -334,7 +352,7 @@ def train_grpo(
                 "seconds": time.monotonic() - started_s,
             }
             metrics["tokens_per_s"] = metrics.pop("tokens") * world / elapsed_s
-            folder.append("metrics.jsonl", [metrics])
+            folder.record(metrics)
             if (step - 1) // num_iterations % log_samples_every_steps == 0:
                 folder.append("samples.jsonl", sample_lines(step, groups))
             summary.steps = step
@@ -343,9 +361,9 @@ def train_grpo(
             at_end = step >= max_steps
             due = at_end or (validate_every_steps and _passed(step, num_iterations, validate_every_steps))
             if validate is not None and due:
-                measured = validate_on_first(accelerator, validate, model)
+                measured = validate_on_first(accelerator, validate, model, scorer)
                 summary.history.append({"step": step, "epoch": metrics["epoch"], **measured})
-                folder.append("metrics.jsonl", [{"step": step, "epoch": metrics["epoch"], "validation": measured}])
+                folder.record({"step": step, "epoch": metrics["epoch"], "validation": measured})
                 if summary.best_value is None or measured[validation_metric] > summary.best_value:
                     summary.best_step, summary.best_value = step, measured[validation_metric]
                 save()
@@ -448,12 +466,18 @@ def _mean_over_processes(accelerator: Accelerator, metrics: dict[str, float]) ->
 
 
 def _record_failures(
-    folder: RunFolder, sampler: Sampler, step: int, groups: list[Group], max_error_share: float
+    accelerator: Accelerator,
+    folder: RunFolder,
+    sampler: Sampler,
+    step: int,
+    groups: list[Group],
+    max_error_share: float,
 ) -> int:
-    """Write down rewards that raised; too many of them stop the run."""
-    failures, sampler.failures = sampler.failures, []
+    """Write down every process's rewards that raised; too many of them stop the run."""
+    failures = gather_rows(accelerator, sampler.failures)
+    sampler.failures = []
     folder.append("errors.jsonl", [{"step": step, **failure} for failure in failures])
-    graded = sum(len(group.answers) for group in groups) * len(sampler.rewards)
+    graded = sum(gather_rows(accelerator, [sum(len(group.answers) for group in groups) * len(sampler.rewards)]))
     if len(failures) > max_error_share * graded:
         first = failures[0]
         raise R1OmniError(

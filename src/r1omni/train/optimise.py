@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from r1omni.core.errors import ConfigError, DivergedError
+from r1omni.train.processes import whole
 
 Schedule = Literal["cosine", "linear", "constant"]
 
@@ -117,7 +118,7 @@ def take_step(
         DivergedError: a gradient is not a finite number; no step was taken.
     """
     norm = accelerator.clip_grad_norm_(list(trainable_parameters(model).values()), max_grad_norm)
-    grad_norm = float(norm) if isinstance(norm, (Tensor, float)) else 0.0
+    grad_norm = float(whole(norm))
     if not math.isfinite(grad_norm):
         raise DivergedError(
             f"The norm of the gradients is {grad_norm}, expected a finite number; training was stopped. The last good "

@@ -1,23 +1,144 @@
-"""What the processes of a run tell each other, and what all of them share."""
+"""What the processes of a run tell each other, what all of them share, and how the weights lie on them.
 
-from collections.abc import Callable, Sequence
+Every process holds the whole model (DDP), or, where accelerate's launcher asks for FSDP2, a shard of each layer.
+Generation reads weights module by module, out of the wrapper's sight: `whole_weights` lends every process all of them
+for as long as a rollout or a validation takes.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import timedelta
 from typing import Any
 
 import torch
-from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate import Accelerator, DistributedDataParallelKwargs, InitProcessGroupKwargs
 from accelerate.utils import gather_object
+from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
+from torch.distributed.tensor import DTensor, distribute_tensor
+
+from r1omni.core.errors import ConfigError
 
 Validate = Callable[[Any], dict[str, float]]
 """Model -> named metrics, higher is better."""
+
+_PATIENCE = timedelta(hours=4)
+"""How long processes wait for one that validates, or encodes its share of the clips."""
 
 
 def start_processes(mixed_precision: str) -> Accelerator:
     """Join the run's processes.
 
     A clip may lack pictures or sound, so that a part of the model gets no gradient in one process: looked for.
+
+    Raises:
+        ConfigError: a way of sharding that this loop cannot take.
     """
+    if _asked("ACCELERATE_USE_DEEPSPEED"):
+        raise ConfigError(
+            "accelerate was asked for DeepSpeed, which this loop does not run under: its engine takes the optimiser's "
+            "step itself. FSDP2 shards weights, gradients and optimiser as ZeRO-3 does: "
+            "accelerate launch --config_file configs/accelerate/fsdp2.yaml"
+        )
+    if _asked("ACCELERATE_USE_FSDP") and os.environ.get("FSDP_VERSION") != "2":
+        raise ConfigError("accelerate was asked for FSDP version 1; only version 2 works: set fsdp_version: 2.")
     found = DistributedDataParallelKwargs(find_unused_parameters=True)
-    return Accelerator(mixed_precision=mixed_precision, kwargs_handlers=[found])
+    return Accelerator(
+        mixed_precision=mixed_precision, kwargs_handlers=[found, InitProcessGroupKwargs(timeout=_PATIENCE)]
+    )
+
+
+def distribute(accelerator: Accelerator, scorer: Any) -> Any:
+    """Return the module whose forward pass the processes share: wrapped by DDP, or sharded in place by FSDP2.
+
+    The optimiser is built afterwards: sharding replaces the parameters. Frozen parts other than the language model are
+    not sharded; they are small, or their features are cached.
+
+    Args:
+        accelerator: of the run.
+        scorer: an `AnswerScorer`, on its device.
+    """
+    if accelerator.num_processes == 1 or not _asked("ACCELERATE_USE_FSDP"):
+        trains = any(parameter.requires_grad for parameter in scorer.parameters())
+        return accelerator.prepare(scorer) if trains else scorer
+    mesh = init_device_mesh(accelerator.device.type, (accelerator.num_processes,))
+    kept = {
+        parameter
+        for name, parameter in scorer.named_parameters()
+        if not parameter.requires_grad and not {"language_model", "lm_head"} & set(name.split("."))
+    }
+    for layer in scorer.model.language_model.layers:
+        fully_shard(layer, mesh=mesh, ignored_params=kept)
+    fully_shard(scorer, mesh=mesh, ignored_params=kept)
+    scorer.set_reduce_scatter_unused_params(True)
+    # FSDP takes the first module that runs for its root, and a rollout would run a layer first.
+    scorer.begin = lambda: None
+    register_fsdp_forward_method(scorer, "begin")
+    scorer.begin()
+    scorer.reshard()
+    return scorer
+
+
+@contextmanager
+def whole_weights(scorer: nn.Module) -> Iterator[None]:
+    """Lend every process all weights: inside, each runs the model's modules as it likes, alone or not at all.
+
+    Args:
+        scorer: what `distribute` returned; every process must enter and leave. Without shards nothing happens.
+    """
+    parts = [module for module in scorer.modules() if isinstance(module, FSDPModule)]
+    for part in parts:
+        part.set_reshard_after_forward(False, recurse=False)
+        part.unshard()
+    try:
+        yield
+    finally:
+        for part in parts:
+            part.reshard()
+            part.set_reshard_after_forward(part is not scorer, recurse=False)
+
+
+def accumulate(accelerator: Accelerator, scorer: nn.Module, last: bool) -> AbstractContextManager[Any]:
+    """Return the context of a micro-batch's backward pass: DDP averages gradients once, at the last.
+
+    Shards add up each micro-batch's average, which is the same and holds no whole gradients.
+
+    Args:
+        accelerator: of the run.
+        scorer: what `distribute` returned.
+        last: whether this is the step's last micro-batch.
+    """
+    return nullcontext() if last or isinstance(scorer, FSDPModule) else accelerator.no_sync(scorer)
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """Return a tensor put together from its shards, on every process; one that is not sharded as it is."""
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
+def gather_whole(tensors: Mapping[str, Tensor], keep: bool) -> dict[str, Tensor]:
+    """Put tensors together one after the other, on the CPU.
+
+    Args:
+        tensors: by name, the same on every process.
+        keep: whether this process wants them; it takes part in any case.
+    """
+    gathered = {}
+    for name, tensor in tensors.items():
+        full = whole(tensor)
+        if keep:
+            gathered[name] = full.cpu().contiguous()
+    return gathered
+
+
+def shard_like(tensor: Tensor, like: Tensor) -> Tensor:
+    """Return this process's shard of a whole tensor, laid out as another is; the tensor itself where that is whole."""
+    if not isinstance(like, DTensor) or tensor.shape != like.shape:
+        return tensor
+    local = tensor.to(like.to_local())
+    return distribute_tensor(local, like.device_mesh, like.placements, src_data_rank=None)
 
 
 def sum_over(accelerator: Accelerator, *values: float) -> list[float]:
@@ -32,18 +153,25 @@ def gather_rows(accelerator: Accelerator, rows: Sequence[Any]) -> list[Any]:
     return list(rows) if accelerator.num_processes == 1 else gather_object(list(rows))
 
 
-def validate_on_first(accelerator: Accelerator, validate: Validate, model: Any) -> dict[str, float]:
+def validate_on_first(accelerator: Accelerator, validate: Validate, model: Any, scorer: nn.Module) -> dict[str, float]:
     """Measure in the first process and tell the others.
 
     Args:
         accelerator: of the run.
         validate: measures the model.
         model: put into evaluation mode.
+        scorer: what `distribute` returned.
     """
     measured: list[dict[str, float]] = [{}]
-    if accelerator.is_main_process:
-        model.eval()
-        measured = [validate(model)]
-    if accelerator.num_processes > 1:
-        torch.distributed.broadcast_object_list(measured)
+    with whole_weights(scorer):
+        if accelerator.is_main_process:
+            model.eval()
+            measured = [validate(model)]
+        if accelerator.num_processes > 1:
+            torch.distributed.broadcast_object_list(measured)
     return measured[0]
+
+
+def _asked(variable: str) -> bool:
+    """Whether accelerate's launcher, or the user, set this to true."""
+    return os.environ.get(variable, "false").lower() == "true"

@@ -1,7 +1,11 @@
-"""The files of a training run besides its checkpoints: metrics, samples, errors, the final model.
+"""The files of a training run besides its checkpoints: metrics, samples, errors, curves, the final model.
 
-Lines are appended and flushed as they come; a resumed run first drops the lines of steps it will do again. `model/` is
-written last and renamed into place: where it is, the run is done.
+    metrics.jsonl  samples.jsonl  errors.jsonl    lines as they come; a resumed run drops those of steps it does again
+    curves.html                                   the metrics drawn, anew at each checkpoint
+    model/                                        self-contained, adapters folded in
+    adapter/                                      the adapters alone, where there are any
+
+`model/` is written last and renamed into place: where it is, the run is done.
 """
 
 import json
@@ -9,17 +13,24 @@ import math
 import os
 import shutil
 import signal
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any, Self
 
 from accelerate import Accelerator
+from accelerate.tracking import GeneralTracker
+from safetensors import SafetensorError
+from torch import Tensor
 
 from r1omni.core.clip import Clip
-from r1omni.core.errors import MediaError
+from r1omni.core.errors import CheckpointError, MediaError, R1OmniError
 from r1omni.infer.cache import Features
-from r1omni.train.processes import gather_rows, sum_over
+from r1omni.report.curves import curves_page
+from r1omni.train.processes import gather_rows, gather_whole, sum_over
+from r1omni.train.trackers import log_to
 
 FeaturesOf = Callable[[Sequence[Clip]], list[Features | MediaError]]
 """Clips -> their features; `Engine.features`."""
@@ -34,11 +45,13 @@ class RunFolder:
     Args:
         path: made if it is not there.
         writes: whether this process writes; in a distributed run only the first does.
+        trackers: told the metrics too.
     """
 
-    def __init__(self, path: str | Path, writes: bool = True) -> None:
+    def __init__(self, path: str | Path, writes: bool = True, trackers: Sequence[GeneralTracker] = ()) -> None:
         self.path = Path(path)
         self.writes = writes
+        self.trackers = trackers
         self.path.mkdir(parents=True, exist_ok=True)
 
     @property
@@ -49,12 +62,41 @@ class RunFolder:
         return json.loads((self.path / "summary.json").read_text())
 
     def append(self, name: str, rows: Sequence[dict[str, Any]]) -> None:
-        """Add lines to a JSONL file; numbers that are not finite become null."""
+        """Add lines to a JSONL file; numbers that are not finite become null.
+
+        Raises:
+            R1OmniError: the disk is full or not writable.
+        """
         if not self.writes or not rows:
             return
-        with open(self.path / name, "a", encoding="utf-8") as file:
-            for row in rows:
-                file.write(json.dumps(_finite(row), ensure_ascii=False) + "\n")
+        try:
+            with open(self.path / name, "a", encoding="utf-8") as file:
+                for row in rows:
+                    file.write(json.dumps(_finite(row), ensure_ascii=False) + "\n")
+        except OSError as error:
+            raise R1OmniError(
+                f"{self.path / name} could not be written: {error}. Free some space, then start again with the same "
+                "output_dir; the run goes on from its newest checkpoint."
+            ) from error
+
+    def record(self, metrics: dict[str, Any]) -> None:
+        """Add a line to metrics.jsonl and tell the trackers."""
+        self.append("metrics.jsonl", [metrics])
+        log_to(self.trackers, metrics)
+
+    def draw_curves(self) -> None:
+        """Write curves.html from metrics.jsonl; without the room for it the run goes on."""
+        metrics = self.path / "metrics.jsonl"
+        if not self.writes or not metrics.exists():
+            return
+        rows = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
+        partial = self.path / ".curves.partial"
+        try:
+            partial.write_text(curves_page(self.path.resolve().name, rows), encoding="utf-8")
+            os.replace(partial, self.path / "curves.html")
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            warnings.warn(f"{self.path / 'curves.html'} was not written: {error}", RuntimeWarning, stacklevel=2)
 
     def rewind(self, step: int) -> None:
         """Drop the lines of steps after this one, and a last line that was cut."""
@@ -76,21 +118,73 @@ class RunFolder:
     def clear(self) -> None:
         """Remove what an earlier run left, for a run that starts anew."""
         if self.writes:
-            for name in ("checkpoints", "model"):
+            for name in ("checkpoints", "model", "adapter"):
                 shutil.rmtree(self.path / name, ignore_errors=True)
-            for name in ("metrics.jsonl", "samples.jsonl", "errors.jsonl", "summary.json"):
+            for name in ("metrics.jsonl", "samples.jsonl", "errors.jsonl", "summary.json", "curves.html"):
                 (self.path / name).unlink(missing_ok=True)
 
     def finish(self, model: Any, processor: Any, summary: dict[str, Any]) -> None:
-        """Write the summary and the final model."""
+        """Write the curves, the summary and the final model; every process takes part where weights are sharded.
+
+        Raises:
+            CheckpointError: the disk is full or not writable; nothing half-written is left under a good name.
+        """
+        for tracker in self.trackers:
+            tracker.finish()
+        state = gather_whole(model.state_dict(), self.writes)
         if not self.writes:
             return
-        partial = self.path / ".partial-model"
+        first: dict[int, str] = {}
+        for name, parameter in model.named_parameters(remove_duplicate=False):
+            state[name] = state[first.setdefault(id(parameter), name)]  # tied weights are one again
+        self.draw_curves()
+        adapters = hasattr(model, "peft_config")
+        try:
+            if adapters:
+                with self._renamed("adapter") as partial:
+                    model.save_pretrained(partial, state_dict=state)
+            (self.path / "summary.json").write_text(json.dumps(_finite(summary), indent=1))
+            with self._renamed("model") as partial:
+                if adapters:
+                    model.get_base_model().save_pretrained(partial, state_dict=folded(model, state))
+                else:
+                    model.save_pretrained(partial, state_dict=state)
+                processor.save_pretrained(partial)
+        except (OSError, SafetensorError) as error:
+            raise CheckpointError(
+                f"The final model could not be written to {self.path}: {error}. Free some space, then start again with "
+                "the same output_dir; the run goes on from its newest checkpoint."
+            ) from error
+
+    @contextmanager
+    def _renamed(self, name: str) -> Iterator[Path]:
+        """A folder to write into that gets its name when it is complete, and is gone otherwise."""
+        partial = self.path / f".partial-{name}"
         shutil.rmtree(partial, ignore_errors=True)
-        model.save_pretrained(partial)
-        processor.save_pretrained(partial)
-        (self.path / "summary.json").write_text(json.dumps(_finite(summary), indent=1))
-        os.replace(partial, self.path / "model")
+        try:
+            yield partial
+            shutil.rmtree(self.path / name, ignore_errors=True)
+            os.replace(partial, self.path / name)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+def folded(model: Any, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the weights of the model without adapters that computes what the adapted one does: W + scale * B A.
+
+    Args:
+        model: with adapters; left as it is.
+        state: its weights, whole.
+    """
+    weights = dict(state)
+    for name, module in model.named_modules():
+        for adapter in getattr(module, "lora_A", {}):
+            down, up = (weights.pop(f"{name}.lora_{side}.{adapter}.weight") for side in "AB")
+            weights[f"{name}.base_layer.weight"] = weights[f"{name}.base_layer.weight"] + module.scaling[adapter] * (
+                up @ down
+            )
+    prefix = "base_model.model."
+    return {name.removeprefix(prefix).replace(".base_layer.", "."): tensor for name, tensor in weights.items()}
 
 
 def readable_clips(

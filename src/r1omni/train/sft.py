@@ -10,7 +10,6 @@ and a run over several processes see the same batches. The towers are never run 
 import random
 import time
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -32,8 +31,17 @@ from r1omni.train.optimise import (
     set_trainable,
     take_step,
 )
-from r1omni.train.processes import Validate, start_processes, sum_over, validate_on_first
+from r1omni.train.processes import (
+    Validate,
+    accumulate,
+    distribute,
+    gather_rows,
+    start_processes,
+    sum_over,
+    validate_on_first,
+)
 from r1omni.train.run_folder import FeaturesOf, RunFolder, StopRequest, readable_clips
+from r1omni.train.trackers import TrackerName, start_trackers
 
 _POOL_BATCHES = 16
 """Batches that are shuffled together before examples are sorted by length."""
@@ -108,6 +116,7 @@ def train_sft(
     resume: bool = True,
     log_every_steps: int = 10,
     max_error_share: float = 0.05,
+    trackers: Sequence[TrackerName] = (),
     on_step: Callable[[dict[str, Any]], None] | None = None,
 ) -> SFTSummary:
     """Train a model on examples; on return it holds the best weights by validation, or the last.
@@ -141,6 +150,7 @@ def train_sft(
         resume: go on from the newest checkpoint in `output_dir`.
         log_every_steps: steps between lines of metrics.jsonl; each line averages over them.
         max_error_share: stop where more clips than this cannot be read.
+        trackers: told the metrics besides metrics.jsonl.
         on_step: told each step's metrics.
 
     Raises:
@@ -151,7 +161,7 @@ def train_sft(
     started_s = time.monotonic()
     accelerator = start_processes(mixed_precision)
     world, rank = accelerator.num_processes, accelerator.process_index
-    folder = RunFolder(output_dir, writes=accelerator.is_main_process)
+    folder = RunFolder(output_dir, accelerator.is_main_process, start_trackers(trackers, Path(output_dir)))
     checkpoints = Checkpoints(folder.path, keep_checkpoints)
     model.to(accelerator.device)
     if trainable is not None:
@@ -175,17 +185,17 @@ def train_sft(
     steps_per_epoch = -(-len(rows) // step_size)
     num_steps = max_steps or steps_per_epoch * num_epochs
 
-    optimizer = build_optimizer(model, learning_rate, weight_decay)
     if gradient_checkpointing:
         recompute_activations(model.language_model)
-    scorer = accelerator.prepare(AnswerScorer(model, processor))
+    scorer = distribute(accelerator, AnswerScorer(model, processor))
+    optimizer = build_optimizer(model, learning_rate, weight_decay)
     summary = SFTSummary(num_errors=num_errors)
     step = 0
     window: list[list[float]] = []
     """Loss and tokens of the steps since the last line of metrics."""
     if steps := checkpoints.steps():
         state = checkpoints.load(steps[-1], model, optimizer)
-        restore_generators(state["generators"])
+        restore_generators(state["generators"], accelerator.process_index)
         step, window, summary = state["step"], state["window"], SFTSummary(**state["summary"])
     folder.rewind(step)
     if step == 0:
@@ -195,9 +205,11 @@ def train_sft(
     order_epoch = -1
 
     def save() -> None:
-        if accelerator.is_main_process:
-            state = {"generators": generator_state(), "window": window, "summary": asdict(summary)}
-            checkpoints.save(step, model, optimizer, {**state, "best_step": summary.best_step})
+        generators = gather_rows(accelerator, [generator_state()])
+        state = {"generators": generators, "window": window, "summary": asdict(summary)}
+        state["best_step"] = summary.best_step
+        checkpoints.save(step, model, optimizer, state, writes=accelerator.is_main_process)
+        folder.draw_curves()
 
     with StopRequest() as stop:
         while step < num_steps and (patience is None or without_better < patience):
@@ -215,7 +227,7 @@ def train_sft(
                 if not part and world == 1:
                     break
                 last = micro + 1 == gradient_accumulation_steps
-                with nullcontext() if last else accelerator.no_sync(scorer):
+                with accumulate(accelerator, scorer, last):
                     with accelerator.autocast():
                         loss = _negative_logprob(scorer, [rows[index] for index in part or batch[:1]], features)
                     loss = loss * (len(part) > 0)
@@ -244,17 +256,15 @@ def train_sft(
                 "seconds": time.monotonic() - started_s,
             }
             if step % log_every_steps == 0 or step == num_steps:
-                folder.append("metrics.jsonl", [metrics])
+                folder.record(metrics)
                 window = []
             if on_step is not None:
                 on_step(metrics)
             at_end = step == num_steps
             if validate is not None and (at_end or step % (steps_per_epoch * validate_every_epochs) == 0):
-                measured = validate_on_first(accelerator, validate, model)
+                measured = validate_on_first(accelerator, validate, model, scorer)
                 summary.history.append({"step": step, "epoch": step / steps_per_epoch, **measured})
-                folder.append(
-                    "metrics.jsonl", [{"step": step, "epoch": step / steps_per_epoch, "validation": measured}]
-                )
+                folder.record({"step": step, "epoch": step / steps_per_epoch, "validation": measured})
                 without_better += 1
                 if summary.best_value is None or measured[validation_metric] > summary.best_value:
                     summary.best_step, summary.best_value, without_better = step, measured[validation_metric], 0
