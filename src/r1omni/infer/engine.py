@@ -86,7 +86,7 @@ class Engine:
                 for start in range(0, len(missing), 4 * self.batch_size):
                     part = missing[start : start + 4 * self.batch_size]
                     read = list(pool.map(self._read, (clips[index] for index in part)))
-                    for index, features in zip(part, self._encode(read), strict=True):
+                    for index, features in zip(part, self._encode_read(read), strict=True):
                         found[index] = features
                         if isinstance(features, Features):
                             self._remember(clips[index], features)
@@ -192,29 +192,36 @@ class Engine:
         except OSError as error:
             return key, MediaError("unreadable", f"{clip.path}: {error}; check the file's permissions and the disk.")
 
+    def _encode_read(self, read: list[tuple[str, Any]]) -> list[Features | MediaError]:
+        """Run the towers over what was not cached, and keep what they give."""
+        fresh = [(place, inputs) for place, (_, inputs) in enumerate(read) if isinstance(inputs, dict)]
+        results: list[Any] = [entry for _, entry in read]
+        for (place, _), features in zip(fresh, self.encode([inputs for _, inputs in fresh]), strict=True):
+            results[place] = features
+            self._keep(read[place][0], features)
+        return results
+
     @torch.no_grad()
-    def _encode(self, read: list[tuple[str, Any]]) -> list[Features | MediaError]:
-        """Run the towers over what was not cached, clips of one shape together."""
+    def encode(self, inputs: Sequence[dict[str, Tensor]]) -> list[Features]:
+        """Run the towers, clips of one shape together.
+
+        Args:
+            inputs: what `process_media` returns, one per clip.
+        """
         towers = (("pixel_values", self.model.encode_video), ("input_features", self.model.encode_audio))
-        made: list[dict[str, Tensor]] = [{} for _ in read]
+        made: list[dict[str, Tensor]] = [{} for _ in inputs]
         for name, encode in towers:
             shapes: dict[tuple[int, ...], list[int]] = {}
-            for index, (_, entry) in enumerate(read):
-                if isinstance(entry, dict) and entry.get(name) is not None:
+            for index, entry in enumerate(inputs):
+                if entry.get(name) is not None:
                     shapes.setdefault(tuple(entry[name].shape), []).append(index)
             for same in shapes.values():
                 for start in range(0, len(same), self.batch_size):
                     part = same[start : start + self.batch_size]
-                    inputs = torch.stack([read[index][1][name] for index in part]).to(self.model.device)
-                    for index, features in zip(part, encode(inputs).cpu(), strict=True):
+                    stacked = torch.stack([inputs[index][name] for index in part]).to(self.model.device)
+                    for index, features in zip(part, encode(stacked).cpu(), strict=True):
                         made[index][name] = features.clone()
-        results: list[Features | MediaError] = []
-        for (key, entry), parts in zip(read, made, strict=True):
-            if isinstance(entry, dict):
-                entry = Features(parts.get("pixel_values"), parts.get("input_features"))
-                self._keep(key, entry)
-            results.append(entry)
-        return results
+        return [Features(parts.get("pixel_values"), parts.get("input_features")) for parts in made]
 
     def _keep(self, key: str, features: Features) -> None:
         """Write to the cache; a full disk costs time, not the run."""

@@ -121,6 +121,31 @@ def preset_config(name: str, **overrides: Any) -> HumanOmniConfig:
     return HumanOmniConfig(**fields)
 
 
+def cut_config(name: str, layers: int | None, **overrides: Any) -> HumanOmniConfig:
+    """Return a named size with fewer layers and the full widths and token counts, for measurements.
+
+    Args:
+        name: a key of `PRESETS`.
+        layers: of the language model; towers, router and vocabulary are cut to the same share. None takes all.
+        **overrides: as in `preset_config`; they win over what is cut.
+    """
+    whole: Any = preset_config(name)
+    if layers is None:
+        return preset_config(name, **overrides)
+
+    def cut(count: int) -> int:
+        return max(1, round(count * layers / whole.text_config.num_hidden_layers))
+
+    cuts: dict[str, dict[str, int]] = {
+        # The last vision layer is configured and not built.
+        "vision_config": {"num_hidden_layers": cut(whole.vision_config.num_hidden_layers - 1) + 1},
+        "audio_config": {"encoder_layers": cut(whole.audio_config.encoder_layers)},
+        "router_config": {"num_hidden_layers": cut(whole.router_config.num_hidden_layers)},
+        "text_config": {"num_hidden_layers": layers, "vocab_size": cut(whole.text_config.vocab_size)},
+    }
+    return preset_config(name, **{**overrides, **{part: cuts[part] | overrides.get(part, {}) for part in cuts}})
+
+
 def build_model(config: HumanOmniConfig, seed: int = 0) -> HumanOmniForConditionalGeneration:
     """Return a model with freshly drawn weights; the caller's random state is left as it was.
 

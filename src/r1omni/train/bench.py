@@ -26,8 +26,8 @@ from r1omni.infer.cache import Features
 from r1omni.infer.decode import sample_groups
 from r1omni.infer.engine import embed_prompts
 from r1omni.infer.measure import Cost, bytes_in_use, matmul_rate, measure
-from r1omni.model.presets import build_model, preset_config
-from r1omni.train.logprobs import AnswerScorer
+from r1omni.model.presets import build_model, cut_config, preset_config
+from r1omni.train.logprobs import AnswerScorer, release_towers
 from r1omni.train.loss import group_advantages, policy_loss
 from r1omni.train.optimise import DEFAULT_PARTS, set_trainable
 
@@ -118,7 +118,7 @@ def bench_grpo(
     work, sizes = _build(
         preset, layers, (max(*prompts, *learn_prompts), num_generations, answer_tokens), getattr(torch, dtype), on
     )
-    weight_bytes = None if empty_bytes is None else (bytes_in_use(on) or 0) - empty_bytes
+    plain_weight_bytes = _weight_bytes(work)
     _warm_up(work)
     rates = [_rate(work)]
 
@@ -144,9 +144,9 @@ def bench_grpo(
 
     plain = {"sample": cost("plain: sample", _sample_plain, 1), "learn": cost("plain: learn", _learn_plain, 1)}
     ways = {"plain": _row({name: (1, found, found) for name, found in plain.items()}, empty_bytes)}
+    release_towers(work.reference)
     shared_towers = best("towers", _encode, prompts)
     encode_once = {
-        "towers": shared_towers,
         "sample": best("encode once: sample", _sample_alone, prompts),
         "learn": best("encode once: learn", _learn_alone, learn_prompts),
     }
@@ -156,24 +156,27 @@ def bench_grpo(
         "learn": best("engine: learn", _learn_engine, learn_prompts),
     }
     rates.append(_rate(work))
-    ways["encode_once"] = _row(encode_once, empty_bytes)
+    ways["encode_once"] = _row({"towers": shared_towers, **encode_once}, empty_bytes)
+    ways["encode_once_cached"] = _row(encode_once, empty_bytes)
     ways["engine"] = _row({"towers": shared_towers, **engine}, empty_bytes)
     ways["engine_cached"] = _row(engine, empty_bytes)
 
+    weights = {"engine": _weight_bytes(work), "plain": plain_weight_bytes}
     seconds = {name: way["seconds_per_prompt"] for name, way in ways.items()}
     learning = engine["learn"][1]
-    ratios = _memory_ratios(ways["engine"]["peak_bytes"], ways["plain"]["peak_bytes"], weight_bytes)
+    peaks = [(ways[name]["peak_bytes"], taken) for name, taken in weights.items()]
     return {
         "speedup_vs_plain": seconds["plain"] / seconds["engine"],
         "speedup_vs_plain_cached": seconds["plain"] / seconds["engine_cached"],
-        "speedup_vs_encode_once": seconds["encode_once"] / seconds["engine"],
-        "speedup_vs_encode_once_cached": seconds["encode_once"] / seconds["engine_cached"],
-        **ratios,
+        "speedup_vs_encode_once": seconds["encode_once_cached"] / seconds["engine_cached"],
+        "speedup_vs_encode_once_first_epoch": seconds["encode_once"] / seconds["engine"],
+        "peak_memory_ratio": _ratio(*(peak for peak, _ in peaks)),
+        "peak_memory_ratio_above_weights": _ratio(*(peak and peak - taken for peak, taken in peaks)),
         "matmul_fraction": learning.operations / learning.seconds / max(rates),
         "matmul_operations_per_s": max(rates),
         "largest_logprob_difference": _largest_difference(work),
         "sizes": sizes,
-        "weight_bytes": weight_bytes,
+        "weight_bytes": weights,
         "device": torch.cuda.get_device_name() if on.type == "cuda" else f"cpu, {torch.get_num_threads()} threads",
         "dtype": dtype,
         "ways": ways,
@@ -183,22 +186,8 @@ def bench_grpo(
 def _build(
     preset: str, layers: int | None, answers: tuple[int, int, int], dtype: torch.dtype, device: torch.device
 ) -> tuple[_Work, dict[str, Any]]:
-    config = preset_config(preset)
-    full: Any = config.text_config
-    share = 1.0 if layers is None else layers / full.num_hidden_layers
-
-    def cut(count: int) -> int:
-        return max(1, round(share * count))
-
-    whole: Any = (config.vision_config, config.audio_config, config.router_config)
-    config = preset_config(
-        preset,
-        # The last vision layer is configured and not built.
-        vision_config={"num_hidden_layers": cut(whole[0].num_hidden_layers - 1) + 1},
-        audio_config={"encoder_layers": cut(whole[1].encoder_layers)},
-        router_config={"num_hidden_layers": cut(whole[2].num_hidden_layers)},
-        text_config={"num_hidden_layers": layers or full.num_hidden_layers, "vocab_size": cut(full.vocab_size)},
-    )
+    whole: Any = preset_config(preset)
+    config = cut_config(preset, layers)
     vision: Any = config.vision_config
     audio: Any = config.audio_config
     text: Any = config.text_config
@@ -221,9 +210,9 @@ def _build(
         "language_layers": text.num_hidden_layers,
         "audio_layers": audio.encoder_layers,
         "vision_layers": len(model.vision_tower.layers),
-        "share_of_language_layers": share,
-        "share_of_audio_layers": audio.encoder_layers / whole[1].encoder_layers,
-        "share_of_vision_layers": len(model.vision_tower.layers) / (whole[0].num_hidden_layers - 1),
+        "share_of_language_layers": text.num_hidden_layers / whole.text_config.num_hidden_layers,
+        "share_of_audio_layers": audio.encoder_layers / whole.audio_config.encoder_layers,
+        "share_of_vision_layers": len(model.vision_tower.layers) / (whole.vision_config.num_hidden_layers - 1),
         "hidden_size": text.hidden_size,
         "vocab_size": text.vocab_size,
     }
@@ -253,13 +242,12 @@ def _row(phases: dict[str, tuple[int, Cost, Cost]], empty_bytes: int | None) -> 
     }
 
 
-def _memory_ratios(engine: int | None, plain: int | None, weights: int | None) -> dict[str, float | None]:
-    if engine is None or plain is None or weights is None:
-        return {"peak_memory_ratio": None, "peak_memory_ratio_above_weights": None}
-    return {
-        "peak_memory_ratio": engine / plain,
-        "peak_memory_ratio_above_weights": (engine - weights) / max(plain - weights, 1),
-    }
+def _weight_bytes(work: _Work) -> int:
+    return sum(p.numel() * p.element_size() for model in (work.model, work.reference) for p in model.parameters())
+
+
+def _ratio(engine: int | None, plain: int | None) -> float | None:
+    return None if engine is None or plain is None else engine / max(plain, 1)
 
 
 @torch.no_grad()
@@ -346,9 +334,9 @@ def _logprobs_plain(work: _Work, model: Any) -> Tensor:
 
 
 def _logprobs_alone(work: _Work, model: Any, count: int) -> Tensor:
-    """Every answer in a row of its own, its prompt embedded once; logits of the answers."""
+    """Every answer in a row of its own with its prompt; logits of the answers."""
     ids = work.answer_ids[:count].flatten(0, 1)
-    embeds = _embed(work, model, [work.features] * count).repeat_interleave(work.answer_ids.shape[1], dim=0)
+    embeds = _embed(work, model, [work.features] * len(ids))
     hidden = _read_alone(model, embeds, ids)
     logits = model.lm_head(hidden[:, -ids.shape[1] - 1 : -1])
     return logits.log_softmax(-1).gather(-1, ids[..., None]).squeeze(-1).float()

@@ -1,0 +1,315 @@
+"""What answers cost: decode, preprocess, towers, prefill and generation apart, in batches, against one clip per call.
+
+    engine      b clips together: decoded in threads, towers once, logits of a prompt's last position only, one
+                generation for all
+    official    one clip per call: decoded, towers, prompt and the plain `generate` of transformers, again for each
+
+Weights are random, sizes and token counts the published ones. Both ways share weights, number format, preprocessing and
+clips, so the answers must be the same; where bfloat16 cannot tell two tokens apart, the first difference is reported
+with the gap between their logits. The official way is flattered: the model it runs here has already lost the vision
+layer, the poolers and the prompt's logits that the official script computes and never reads.
+
+Each number format has a process of its own, so that its peak of memory is its own; all batches and the official way
+run in one.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from r1omni.core.clip import Clip
+from r1omni.core.errors import NotReadyError
+from r1omni.core.instruction import REASONING_INSTRUCTION
+from r1omni.infer.decode import continue_groups, prefill
+from r1omni.infer.engine import Engine, embed_prompts, repetition_penalty, stop_ids
+from r1omni.infer.measure import read_peak, start_peak, synchronise
+from r1omni.media.decode import load_media
+from r1omni.media.encode import write_video
+from r1omni.model.precision import best_dtype
+from r1omni.model.presets import build_model, cut_config
+from r1omni.model.processing import HumanOmniProcessor
+from r1omni.model.tokenizer import build_tokenizers
+
+PHASES = ("decode", "preprocess", "towers", "prefill", "generation")
+"""`prefill` holds the router and the projectors too: what a question costs before its first token."""
+
+_FPS, _SOUND_RATE_HZ = 25, 16000
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is measured: sizes, clips and number format."""
+
+    preset: str = "0.5b"
+    layers: int | None = None
+    """Of the language model; towers, router and vocabulary are cut to the same share. None takes all."""
+    batch_sizes: tuple[int, ...] = (1, 4, 8, 16, 32)
+    new_tokens: int = 120
+    """Tokens of every answer; the published models write about so many."""
+    official_clips: int = 2
+    """Clips answered the official way; 0 leaves it out."""
+    clip_seconds: float = 3.0
+    clip_size: tuple[int, int] = (320, 240)
+    """Width and height in pixels, even."""
+    dtype: str = "auto"
+    device: str | None = None
+    """None takes CUDA where there is one."""
+
+
+def bench_infer(
+    work: Work, *, compare: bool = True, on_progress: Callable[[str], None] | None = None
+) -> dict[str, Any]:
+    """Measure answering.
+
+    Args:
+        work: what is measured.
+        compare: where bfloat16 is chosen on a CPU, measure one clip in float32 as well.
+        on_progress: told what is measured next.
+
+    Returns:
+        What `measure_here` returns, and `bfloat16_speedup`: one clip's seconds in float32 over those in bfloat16, with
+        `float32`, that measurement; both None where they were not compared.
+    """
+    results = _measure_alone(work, on_progress)
+    compared = None
+    if compare and results["dtype"] == "bfloat16" and results["device"].startswith("cpu"):
+        alone: dict[str, Any] = {"batch_sizes": (1,), "official_clips": min(1, work.official_clips), "dtype": "float32"}
+        compared = _measure_alone(Work(**asdict(work) | alone), on_progress)
+    ones = [entry["batches"].get("1") for entry in (results, compared) if entry is not None]
+    speedup = None if len(ones) < 2 or None in ones else ones[1]["seconds"] / ones[0]["seconds"]
+    return results | {"bfloat16_speedup": speedup, "float32": compared}
+
+
+def _measure_alone(work: Work, on_progress: Callable[[str], None] | None) -> dict[str, Any]:
+    command = [sys.executable, "-m", "r1omni.infer.bench", json.dumps(asdict(work))]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stderr is not None
+        said = []
+        for line in process.stderr:
+            said.append(line)
+            if on_progress is not None and line.startswith("bench: "):
+                on_progress(line.removeprefix("bench: ").strip())
+        out = process.stdout.read()
+    if process.returncode != 0:
+        reason = (
+            said[-1].strip() if said else "no word; most likely memory ran out: try --layers or fewer clips at once"
+        )
+        raise NotReadyError(f"The measuring process ended with {process.returncode}: {reason}")
+    return json.loads(out)
+
+
+def measure_here(work: Work, on_progress: Callable[[str], None] = lambda line: None) -> dict[str, Any]:
+    """Measure answering in this process.
+
+    Args:
+        work: what is measured.
+        on_progress: told what is measured next.
+
+    Returns:
+        `batches`: batch size -> `seconds` of the whole, `phases`, `clips_per_s`, `generated_tokens_per_s`,
+        `peak_bytes` (weights included; None where the system does not tell), `speedup_vs_official`. `official`:
+        `seconds_per_clip`, `clips_per_s`. Ratios of batch 8 over batch 1: `batch8_tokens_per_s_ratio` (generation),
+        `batch8_whole_ratio` (clips per second); of the largest batch: `speedup_vs_official`. `same_answers`, `sizes`,
+        `dtype`, `device`, `second_question_seconds` (batch 1: no decoding, no towers).
+    """
+    device = torch.device(work.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    dtype = best_dtype(device) if work.dtype == "auto" else getattr(torch, work.dtype)
+    on_progress("building the model")
+    model, processor = _build(work, dtype, device)
+    rows: dict[str, dict[str, Any]] = {}
+    answers: list[list[int]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        clips = _make_clips(Path(folder), max(work.batch_sizes), work)
+        workers = max(2, min(16, os.cpu_count() or 2))
+        engine = Engine(model, processor, num_frames=processor.num_frames, num_workers=workers)
+        _answer(engine, clips[:1], 2)  # warms up
+        for size in work.batch_sizes:
+            on_progress(f"batch {size}")
+            watched = start_peak(device)
+            phases, written = _answer(engine, clips[:size], work.new_tokens)
+            peak_bytes = read_peak(device) if watched else None
+            rows[str(size)] = _row(phases, written) | {"peak_bytes": peak_bytes}
+            answers = max(answers, written, key=len)
+        official = same = None
+        if work.official_clips:
+            on_progress("official: one clip per call")
+            official, same = _official(engine, clips[: min(work.official_clips, len(clips))], answers)
+    one, eight, largest = rows.get("1"), rows.get("8"), rows[str(max(work.batch_sizes))]
+    if official is not None:
+        for row in rows.values():
+            row["speedup_vs_official"] = row["clips_per_s"] * official["seconds_per_clip"]
+    asked_again = None if one is None else one["phases"]["prefill"] + one["phases"]["generation"]
+    return {
+        "batch8_tokens_per_s_ratio": _ratio(eight, one, "generated_tokens_per_s"),
+        "batch8_whole_ratio": _ratio(eight, one, "clips_per_s"),
+        "speedup_vs_official": largest.get("speedup_vs_official"),
+        "same_answers": same,
+        "second_question_seconds": asked_again,
+        "batches": rows,
+        "official": official,
+        "dtype": str(dtype).removeprefix("torch."),
+        "device": torch.cuda.get_device_name() if device.type == "cuda" else f"cpu, {torch.get_num_threads()} threads",
+        "sizes": _sizes(model, processor, work),
+    }
+
+
+def _build(work: Work, dtype: torch.dtype, device: torch.device) -> tuple[Any, HumanOmniProcessor]:
+    """A model of the preset's sizes with random weights, and a processor whose words stand for the published ones."""
+    tokenizer, router_tokenizer = build_tokenizers([REASONING_INSTRUCTION] * 4, 400)
+    words = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
+    config = cut_config(work.preset, work.layers, text_config=words)
+    if config.text_config.vocab_size < len(tokenizer):  # pyright: ignore
+        config = cut_config(work.preset, work.layers, text_config={**words, "vocab_size": len(tokenizer)})
+    usual = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)  # never held in float32 first: the peak of memory is the format's own
+    try:
+        model: Any = build_model(config)
+    finally:
+        torch.set_default_dtype(usual)
+    return model.to(device).eval(), HumanOmniProcessor.from_config(config, tokenizer, router_tokenizer)
+
+
+def _make_clips(folder: Path, count: int, work: Work) -> list[Clip]:
+    """Films that differ: a drifting gradient with a texture, and a tone."""
+    width, height = work.clip_size
+    times_s = np.arange(round(work.clip_seconds * _SOUND_RATE_HZ)) / _SOUND_RATE_HZ
+    clips = []
+    for number in range(count):
+        rng = np.random.default_rng(number)
+        texture = np.repeat(np.repeat(rng.integers(0, 256, (height // 8, width // 8, 3), dtype=np.uint8), 8, 0), 8, 1)
+        frames = np.stack([np.roll(texture, 2 * index, 1) for index in range(round(work.clip_seconds * _FPS))])
+        waveform = np.sin(2 * np.pi * rng.uniform(100, 400) * times_s) * rng.uniform(0.1, 0.5)
+        path = folder / f"{number}.mp4"
+        write_video(path, frames, _FPS, waveform.astype(np.float32), _SOUND_RATE_HZ)
+        clips.append(Clip(id=path.stem, path=path))
+    return clips
+
+
+def _answer(engine: Engine, clips: Sequence[Clip], new_tokens: int) -> tuple[dict[str, float], list[list[int]]]:
+    """Answer clips in the engine's own steps; returns each phase's seconds and the greedy tokens."""
+    model, processor = engine.model, engine.processor
+    clock = _Clock(model.device)
+    with ThreadPoolExecutor(engine.num_workers) as pool:
+        media = list(pool.map(lambda clip: load_media(clip.path, num_frames=engine.num_frames), clips))
+        clock.lap("decode")
+        inputs = list(pool.map(processor.process_media, media))
+        clock.lap("preprocess")
+    features: list[Any] = engine.encode(inputs)
+    clock.lap("towers")
+    with torch.no_grad():
+        embeds, mask = embed_prompts(model, processor, [REASONING_INSTRUCTION] * len(clips), features)
+    prompts = prefill(model.language_model, model.lm_head, embeds, mask)
+    clock.lap("prefill")
+    samples = continue_groups(
+        model.language_model,
+        model.lm_head,
+        prompts,
+        temperature=0.0,
+        stop_ids=stop_ids(model, processor),
+        uniforms=torch.zeros(len(clips), 1, new_tokens, device=embeds.device),
+        repetition_penalty=repetition_penalty(model),
+    )
+    rows = zip(samples.token_ids[:, 0].tolist(), samples.lengths[:, 0].tolist(), strict=True)
+    written = [ids[:length] for ids, length in rows]
+    clock.lap("generation")
+    return clock.laps_s, written
+
+
+class _Clock:
+    """Seconds between laps; waits for the device before it looks."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.laps_s: dict[str, float] = dict.fromkeys(PHASES, 0.0)
+        synchronise(device)
+        self._last_s = time.perf_counter()
+
+    def lap(self, phase: str) -> None:
+        synchronise(self.device)
+        now_s = time.perf_counter()
+        self.laps_s[phase] += now_s - self._last_s
+        self._last_s = now_s
+
+
+def _row(phases: dict[str, float], written: list[list[int]]) -> dict[str, Any]:
+    seconds = sum(phases.values())
+    return {
+        "seconds": seconds,
+        "clips_per_s": len(written) / seconds,
+        "generated_tokens_per_s": sum(map(len, written)) / phases["generation"],
+        "phases": phases,
+    }
+
+
+@torch.no_grad()
+def _official(
+    engine: Engine, clips: Sequence[Clip], answers: list[list[int]]
+) -> tuple[dict[str, float], dict[str, Any]]:
+    """Answer clips one call at a time and compare with the engine's answers."""
+    model, processor, seconds, outputs = engine.model, engine.processor, [], []
+    for clip in clips:
+        synchronise(model.device)
+        started_s = time.perf_counter()
+        media = load_media(clip.path, num_frames=engine.num_frames)
+        batch = processor([media], [REASONING_INSTRUCTION]).to(model.device)
+        outputs.append(
+            model.generate(
+                **batch,
+                max_new_tokens=len(answers[len(outputs)]),
+                do_sample=False,
+                eos_token_id=stop_ids(model, processor),
+                pad_token_id=processor.tokenizer.pad_token_id,
+                output_logits=True,
+                return_dict_in_generate=True,
+            )
+        )
+        synchronise(model.device)
+        seconds.append(time.perf_counter() - started_s)
+    same = {"clips": len(clips), "identical": 0, "first_difference": None}
+    for number, (output, ours) in enumerate(zip(outputs, answers, strict=False)):
+        theirs = output.sequences[0].tolist()
+        place = next((i for i, pair in enumerate(zip(theirs, ours, strict=False)) if len(set(pair)) > 1), None)
+        same["identical"] += theirs == ours
+        if place is not None and same["first_difference"] is None:
+            logits: Tensor = output.logits[place][0].float()
+            gap = (logits[theirs[place]] - logits[ours[place]]).item()
+            same["first_difference"] = {"clip": number, "token": place, "logit_gap": gap}
+    per_clip_s = sum(seconds) / len(seconds)
+    return {"seconds_per_clip": per_clip_s, "clips_per_s": 1 / per_clip_s}, same
+
+
+def _ratio(over: dict[str, Any] | None, under: dict[str, Any] | None, name: str) -> float | None:
+    return None if over is None or under is None else over[name] / under[name]
+
+
+def _sizes(model: Any, processor: HumanOmniProcessor, work: Work) -> dict[str, int]:
+    config = model.config
+    return {
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "vision_layers": len(model.vision_tower.layers),
+        "audio_layers": config.audio_config.encoder_layers,
+        "language_layers": config.text_config.num_hidden_layers,
+        "hidden_size": config.text_config.hidden_size,
+        "vocab_size": config.text_config.vocab_size,
+        "prompt_tokens": len(processor.prompt_ids(REASONING_INSTRUCTION, processor.num_frames, True)),
+        "new_tokens": work.new_tokens,
+    }
+
+
+if __name__ == "__main__":
+    given = json.loads(sys.argv[1])
+    pairs = {name: tuple(given[name]) for name in ("batch_sizes", "clip_size")}
+    measured = measure_here(Work(**given | pairs), lambda line: print(f"bench: {line}", file=sys.stderr, flush=True))
+    print(json.dumps(measured))
