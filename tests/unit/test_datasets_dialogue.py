@@ -77,3 +77,19 @@ def test_pickled_labels_are_refused(tmp_path: Path) -> None:
     touch(tmp_path, "label.npz")
     with pytest.raises(DatasetError, match="never loaded"):
         read_release("mosei", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "header", ["video,segment_id,text,sentiment,split", "Video_ID,Clip_ID,text,label,mode", "vid,idx,text,score,set"]
+)
+def test_mosei_columns_are_taken_by_their_usual_names(tmp_path: Path, header: str) -> None:
+    (tmp_path / "label.csv").write_text(f"{header}\nabc,0,so good,1.5,valid\n")
+    (tmp_path / "abc_0.mp4").touch()
+    (clip,) = read_release("mosei", tmp_path).clips
+    assert (clip.id, clip.label, clip.split, clip.meta["sentiment"]) == ("abc_0", "positive", "val", 1.5)
+
+
+def test_a_mosei_table_without_its_parts_is_an_error_that_names_the_column(tmp_path: Path) -> None:
+    (tmp_path / "label.csv").write_text("video_id,clip_id,label\nabc,0,1.5\n")
+    with pytest.raises(DatasetError, match="expected mode too"):
+        read_release("mosei", tmp_path)

@@ -5,7 +5,7 @@ Each verb is one file; what it needs beyond parsing is imported when it runs, so
 
 import typer
 
-from r1omni.cli import bench, checkpoint, data, evaluate, predict, reproduce, synth, train
+from r1omni.cli import bench, checkpoint, data, evaluate, predict, report, reproduce, synth, train
 from r1omni.cli.boundary import run
 
 app = typer.Typer(
@@ -39,6 +39,7 @@ app.command("reproduce", epilog=f"Example: {reproduce.EXAMPLE}")(reproduce.repro
 app.command("synth", epilog=f"Example: {synth.EXAMPLE}")(synth.synth)
 app.command("predict", epilog=f"Example: {predict.EXAMPLE}")(predict.predict)
 app.command("evaluate", epilog=f"Example: {evaluate.EXAMPLE}")(evaluate.evaluate)
+app.command("report", epilog=f"Example: {report.EXAMPLE}")(report.report)
 app.add_typer(train.app, name="train")
 app.add_typer(data.app, name="data")
 app.add_typer(checkpoint.app, name="checkpoint")

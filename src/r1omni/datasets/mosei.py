@@ -6,6 +6,8 @@
 
 Where only the full videos are there, a clip is its part of the full video: the transcript gives start and stop. `label`
 is the sign (negative, neutral, positive) and `meta.sentiment` the score. The six emotion intensities are not read.
+
+The layout of label.csv is from memory, not held against a release; the usual other names of its columns are taken too.
 """
 
 from collections import Counter
@@ -16,11 +18,19 @@ from r1omni.core.errors import DatasetError
 from r1omni.datasets import counts
 from r1omni.datasets.names import SENTIMENTS
 from r1omni.datasets.release import Release, finish
-from r1omni.datasets.tables import read_table, read_text
+from r1omni.datasets.tables import Row, read_table, read_text
 from r1omni.datasets.tree import Tree
 
 _SPLITS = {"train": "train", "valid": "val", "val": "val", "dev": "val", "test": "test"}
 _PURPOSE = "a table with the columns video_id, clip_id, label (-3 to 3) and mode (train, valid, test)"
+
+_COLUMNS = {
+    "video_id": ("video_id", "video", "vid"),
+    "clip_id": ("clip_id", "segment_id", "segment", "idx", "index"),
+    "label": ("label", "sentiment", "score"),
+    "mode": ("mode", "split", "set", "part"),
+}
+"""What is read and the column names that are taken for it, the first that is there."""
 
 _Segment = tuple[float, float, str]
 
@@ -45,7 +55,7 @@ def read(root: Path) -> Release:
     segments = _read_transcripts(tree)
     listed = []
     found: Counter[str] = Counter()
-    for row in read_table(path, ("video_id", "clip_id", "label", "mode")):
+    for row in _read_rows(path):
         name = f"{row['video_id']}_{row['clip_id']}"
         clip = _clip(name, row, segments.get(name), str(path))
         found.update([str(clip.split)])
@@ -53,6 +63,18 @@ def read(root: Path) -> Release:
         listed.append(_locate(tree, clip, row["video_id"], row["clip_id"], segments.get(name)))
     warnings = counts.differences("CMU-MOSEI", found, counts.MOSEI)
     return finish("CMU-MOSEI", tree.root, listed, warnings + tree.warnings(), "Videos/Full/Combined/NAME.mp4")
+
+
+def _read_rows(path: Path) -> list[Row]:
+    rows = read_table(path)
+    by_name = {name.strip().lower(): name for name in reversed(rows[0])} if rows else {}
+    column_of = {ours: next((by_name[n] for n in names if n in by_name), None) for ours, names in _COLUMNS.items()}
+    absent = [ours for ours, column in column_of.items() if column is None]
+    if absent:
+        raise DatasetError(
+            f"{path}: found columns {', '.join(by_name) or 'none'}; expected {', '.join(absent)} too: {_PURPOSE}"
+        )
+    return [row | {ours: row[column] for ours, column in column_of.items() if column is not None} for row in rows]
 
 
 def _clip(name: str, row: dict[str, str], segment: _Segment | None, where: str) -> Clip:

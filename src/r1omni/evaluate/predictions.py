@@ -8,7 +8,7 @@ a run ends, so that another normaliser needs no second generation. Timing is no 
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,19 +43,22 @@ class Prediction:
         return self.text is not None and parse_answer(self.text).well_formed
 
 
-def predict_from(clip: Clip, outcome: str | MediaError, normaliser: NormaliserName) -> Prediction:
+def predict_from(
+    clip: Clip, outcome: str | MediaError, normaliser: NormaliserName, labels: Collection[str] | None = None
+) -> Prediction:
     """Turn what the model said of a clip into its prediction.
 
     Args:
         clip: the clip.
         outcome: the generated text, or why the clip could not be read.
         normaliser: what is done to the answer.
+        labels: the label set, for compound classes.
     """
     if isinstance(outcome, MediaError):
         return Prediction(clip.id, clip.label, None, error_kind=outcome.kind, error=str(outcome))
     answer = parse_answer(outcome)
     return Prediction(
-        clip.id, clip.label, outcome, answer.reasoning, answer.answer, normalise(answer.answer, normaliser)
+        clip.id, clip.label, outcome, answer.reasoning, answer.answer, normalise(answer.answer, normaliser, labels)
     )
 
 
@@ -153,7 +156,10 @@ def write_atomically(path: Path, content: str) -> None:
 
 
 def in_order(
-    clips: Sequence[Clip], predictions: Iterable[Prediction], normaliser: NormaliserName
+    clips: Sequence[Clip],
+    predictions: Iterable[Prediction],
+    normaliser: NormaliserName,
+    labels: Collection[str] | None = None,
 ) -> list[Prediction] | None:
     """Put predictions into the manifest's order and derive their answers anew; None while a clip is missing.
 
@@ -161,6 +167,7 @@ def in_order(
         clips: the manifest.
         predictions: in any order; the first of a clip counts.
         normaliser: what is done to the answers.
+        labels: the label set, for compound classes.
     """
     found: dict[str, Prediction] = {}
     for prediction in predictions:
@@ -173,5 +180,5 @@ def in_order(
         if known.text is None:
             ordered.append(Prediction(clip.id, clip.label, None, error_kind=known.error_kind, error=known.error))
         else:
-            ordered.append(predict_from(clip, known.text, normaliser))
+            ordered.append(predict_from(clip, known.text, normaliser, labels))
     return ordered

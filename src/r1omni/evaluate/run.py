@@ -5,6 +5,7 @@ A run folder holds
     predictions.jsonl   appended and flushed per batch; in the manifest's order when the run ends
     timing.jsonl        seconds per batch, apart from the predictions so that these compare byte for byte
     scores.json         written last: its presence says that the run is complete
+    clips.json          which clips a report shows, where they were picked
 A shard (i, n) takes every n-th clip and appends to its own file; whichever shard ends last writes the common ones.
 
 The model comes in as a callable, so that this room knows nothing of engines.
@@ -106,7 +107,9 @@ def evaluate(
             seconds = time.perf_counter() - started_s
             if len(outcomes) != len(batch):
                 raise ConfigError(f"`generate` gave {len(outcomes)} answers for {len(batch)} clips; expected one each.")
-            fresh = [predict_from(clip, outcome, normaliser) for clip, outcome in zip(batch, outcomes, strict=True)]
+            fresh = [
+                predict_from(clip, outcome, normaliser, labels) for clip, outcome in zip(batch, outcomes, strict=True)
+            ]
             file.write("".join(map(to_line, fresh)))
             file.flush()
             timing.write(json.dumps({"shard": shard[0], "num_clips": len(batch), "seconds": round(seconds, 4)}) + "\n")
@@ -158,7 +161,7 @@ def _start_over(folder: Path, shard: tuple[int, int]) -> None:
         raise ConfigError(
             f"Shards cannot start over, since one would delete what another wrote; delete {folder} first."
         )
-    for pattern in ("predictions*.jsonl", "timing.jsonl", "evaluation.json", "scores.json"):
+    for pattern in ("predictions*.jsonl", "timing.jsonl", "evaluation.json", "scores.json", "clips.json"):
         for path in folder.glob(pattern):
             path.unlink()
 
@@ -194,7 +197,7 @@ def _finish(
     group_by: Sequence[str],
 ) -> dict[str, Any] | None:
     """Join the shards, put the lines in order and score them; None while a clip is missing."""
-    ordered = in_order(clips, _recorded(folder), normaliser)
+    ordered = in_order(clips, _recorded(folder), normaliser, labels)
     if ordered is None:
         return None
     write_atomically(folder / "predictions.jsonl", "".join(map(to_line, ordered)))

@@ -15,7 +15,7 @@ from r1omni.evaluate.predictions import Prediction
 from r1omni.scoring import metrics
 from r1omni.scoring.intervals import Interval, bootstrap, mcnemar, paired_bootstrap, spread
 from r1omni.scoring.normalise import NormaliserName
-from r1omni.scoring.open_vocabulary import set_scores, split_words
+from r1omni.scoring.open_vocabulary import hit_rate, set_scores, split_words
 
 _NUM_STRANGERS = 20  # most frequent answers outside the label set that scores.json lists
 
@@ -98,7 +98,7 @@ def closed_set_scores(
 
 
 def open_set_scores(clips: Sequence[Clip], predictions: Sequence[Prediction]) -> dict[str, Any]:
-    """Score a run against a set of gold words per clip, at both levels of the wheel.
+    """Score a run against a set of gold words per clip, at both levels of the wheel; one gold word also by hit.
 
     Args:
         clips: the manifest, with `labels` (or `label`) as gold words.
@@ -126,7 +126,13 @@ def open_set_scores(clips: Sequence[Clip], predictions: Sequence[Prediction]) ->
         result[level] = {
             name: _percent(value) if name in ("precision", "recall", "f1") else value for name, value in figures.items()
         }
-    return result
+    single = [(next(iter(gold)), words) for gold, words in pairs if len(gold) == 1]
+    hits = hit_rate([gold for gold, _ in single], [words for _, words in single])
+    return result | {
+        "hit_rate": _percent(hits.hit_rate),
+        "hit_rate_clips": hits.num_clips,
+        "mean_num_predicted": hits.mean_num_predicted,
+    }
 
 
 def scores_by_group(

@@ -45,5 +45,10 @@ PAPER_TABLE_1: tuple[PublishedRow, ...] = tuple(
 
 
 def published_corpus(corpus: str) -> str:
-    """The published corpus that a corpus is, or is made like: `dfew-like` and `DFEW fold 1` give `dfew`."""
+    """The published corpus that a corpus is, or is made like: `dfew-like` and `DFEW fold 1` give `dfew`.
+
+    The compound classes of MAFW are another task than its published row.
+    """
+    if "compound" in corpus.lower():
+        return corpus
     return corpus.lower().replace("_", "-").split("-")[0].split()[0] if corpus else corpus

@@ -28,7 +28,7 @@ def grade(answer: Answer, gold: str, labels: Sequence[str], normaliser: Normalis
             f"Gold label {gold!r} is not in the label set ({', '.join(labels)}); "
             "evaluate with the corpus's own labels or mend the manifest."
         )
-    normalised = normalise(answer.answer, normaliser)
+    normalised = normalise(answer.answer, normaliser, labels)
     return Score(
         correct=normalised == gold,
         out_of_vocabulary=normalised not in labels,

@@ -3,9 +3,13 @@
 `exact` is the paper's: strip and lower-case. `synonym` also drops the punctuation around the answer and maps
 inflections and plain synonyms to the class names through the wheel. Neither looks for a word inside a sentence: an
 answer that names every emotion would always be right. The name of the normaliser stands beside every figure.
+
+Where the label set holds compound classes (`angry_disgust`), `synonym` reads an answer's words as a set: "disgust and
+anger" is `angry_disgust`, and a part of it alone is not.
 """
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Collection
 from typing import Literal, get_args
 
 from r1omni.core.errors import ConfigError
@@ -15,6 +19,8 @@ from r1omni.scoring.wheel import FAMILY_OF
 NormaliserName = Literal["exact", "synonym"]
 
 _AROUND = " \t\n\r.,;:!?\"'`*_()[]{}<>“”‘’。，！？"
+
+_BETWEEN = re.compile(r"[,;/|+&_、，；\n]+|\band\b")
 
 SYNONYMS: dict[str, str] = {word: family for word, family in FAMILY_OF.items() if family in EMOTIONS}
 """Word -> class name: the families of the wheel that carry a class name. Each class name maps to itself."""
@@ -38,12 +44,15 @@ def synonym(answer: str) -> str:
 NORMALISERS: dict[NormaliserName, Callable[[str], str]] = {"exact": exact, "synonym": synonym}
 
 
-def normalise(answer: str | None, normaliser: NormaliserName = "exact") -> str | None:
+def normalise(
+    answer: str | None, normaliser: NormaliserName = "exact", labels: Collection[str] | None = None
+) -> str | None:
     """Apply a normaliser by name.
 
     Args:
         answer: the answer part; None where there was none.
         normaliser: a row of `NORMALISERS`.
+        labels: the label set; looked at for compound classes alone.
 
     Raises:
         ConfigError: the name is not known.
@@ -52,4 +61,11 @@ def normalise(answer: str | None, normaliser: NormaliserName = "exact") -> str |
         raise ConfigError(
             f"Normaliser {normaliser!r} is not known; choose one of {', '.join(get_args(NormaliserName))}."
         )
-    return None if answer is None else (NORMALISERS[normaliser](answer) or None)
+    if answer is None:
+        return None
+    if normaliser == "synonym" and labels is not None:
+        parts = frozenset(synonym(part) for part in _BETWEEN.split(answer.lower())) - {""}
+        named = [label for label in labels if "_" in label and frozenset(label.split("_")) == parts]
+        if named:
+            return named[0]
+    return NORMALISERS[normaliser](answer) or None

@@ -1,0 +1,75 @@
+"""`r1omni report`: runs of `r1omni evaluate` side by side in one page."""
+
+import json as jsonlib
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+EXAMPLE = "r1omni report runs/base-dfew-1 runs/r1-omni-dfew-1 --out report.html"
+
+
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of finished evaluations.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="The page to write.")] = Path("report.html"),
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document, and nothing else.")] = False,
+) -> None:
+    """Set evaluations side by side: figures, paired comparisons, the mean over folds, best and worst clips.
+
+    Runs of one corpus stand in one table beside the published figures. No model is loaded.
+    """
+    figures = write_report(runs, out)
+    if json:
+        typer.echo(jsonlib.dumps(figures, indent=2, ensure_ascii=False))
+        return
+    for run in figures["runs"]:
+        typer.echo(f"{run['corpus']}, {run['model']}: {summary(run['scores'])}")
+    for row in figures["folds"]:
+        told = ", ".join(f"{name} {_mean(row[name])}" for name in ("war", "uar"))
+        typer.echo(
+            f"{row['corpus']}, {row['model']}, {row['num_folds']} folds: {told} (normaliser {row['normaliser']})"
+        )
+    for row in figures["comparisons"]:
+        gap = row["war"]
+        typer.echo(
+            f"{row['corpus']}, {row['b']} minus {row['a']}: war {gap['difference']:+.2f} "
+            f"[{gap['interval'][0]:+.2f}, {gap['interval'][1]:+.2f}], McNemar p {row['mcnemar']['p_value']:.3g}"
+        )
+    typer.echo(out)
+
+
+def write_report(runs: list[Path], out: Path) -> dict[str, Any]:
+    """Write the page of run folders and return its figures.
+
+    Args:
+        runs: finished runs.
+        out: the page.
+    """
+    from r1omni.evaluate.predictions import write_atomically
+    from r1omni.evaluate.side_by_side import side_by_side
+
+    page, figures = side_by_side(runs)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(out, page)
+    return figures
+
+
+def summary(scores: dict[str, Any]) -> str:
+    """Put the headline numbers of scores.json in a line; a metric over nothing is shown as a dash.
+
+    Args:
+        scores: what an evaluation returned.
+    """
+    numbers = ((key, scores.get(key)) for key in ("war", "uar", "oov_rate", "format_rate", "hit_rate") if key in scores)
+    told = ", ".join(f"{key} {'-' if value is None else f'{value:.2f}'}" for key, value in numbers)
+    if "sector" in scores:
+        told = f"set f1 {scores['sector']['f1']}, {told}"
+    counts = f"{scores['num_scored']} of {scores['num_clips']} clips scored, {scores['num_errors']} unreadable"
+    return f"{told} ({counts}, normaliser {scores['normaliser']})"
+
+
+def _mean(figure: dict[str, Any]) -> str:
+    if figure["mean"] is None:
+        return "-"
+    deviation = figure["standard_deviation"]
+    return f"{figure['mean']:.2f}" + ("" if deviation is None else f" +- {deviation:.2f}")

@@ -1,0 +1,235 @@
+"""Run folders -> one report: the runs side by side, paired comparisons, the mean over folds, the picked clips.
+
+Everything comes from the folders; the manifest is read again for the picked clips alone. No model is loaded.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from r1omni.core.clip import Clip
+from r1omni.core.errors import ConfigError, ManifestError, MediaError
+from r1omni.datasets.manifest import read_manifest
+from r1omni.evaluate.picks import Pick, read_picks
+from r1omni.evaluate.predictions import Prediction, read_predictions
+from r1omni.evaluate.scores import compare, fold_summary
+from r1omni.media.decode import load_clip
+from r1omni.report.clip_card import ClipCard, ModelAnswer
+from r1omni.report.page import RunView, evaluation_report
+
+FRAMES_SHOWN = 6
+SOUND_SHOWN_S = 30.0
+"""Longer sound is cut in the page; the model heard no more either."""
+MAX_COMPARED = 5
+"""Runs of one corpus; of more, only the first is compared with each other one."""
+
+_NO_NAMES = frozenset({"model", "merged", "checkpoint"})
+"""Folder names that say nothing of the model in them."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run folder holds."""
+
+    folder: Path
+    model: str
+    """A short name."""
+    corpus: str
+    """Without its fold."""
+    fold: int | None
+    split: str | None
+    evaluation: dict[str, Any]
+    scores: dict[str, Any]
+
+    @property
+    def part(self) -> str:
+        """The corpus with what was taken of it, as it should be cited."""
+        fold = "" if self.fold is None else f" fold {self.fold}"
+        return f"{self.corpus}{fold}" + ("" if self.split is None else f" {self.split}")
+
+
+def read_run(folder: Path) -> Run:
+    """Read a finished run.
+
+    Args:
+        folder: what `r1omni evaluate --out` wrote.
+
+    Raises:
+        ConfigError: it is no run folder, or the run has not ended.
+    """
+    try:
+        evaluation, scores = (json.loads((folder / name).read_bytes()) for name in ("evaluation.json", "scores.json"))
+    except OSError as error:
+        raise ConfigError(
+            f"{folder}: found no {Path(error.filename or '').name}; expected the folder of a finished run; run "
+            f"`r1omni evaluate --out {folder}` to its end"
+        ) from error
+    facts = evaluation.get("facts", {})
+    return Run(
+        folder=folder,
+        model=_short(evaluation.get("model") or folder.name),
+        corpus=facts.get("corpus") or folder.name,
+        fold=facts.get("fold"),
+        split=facts.get("split"),
+        evaluation=evaluation,
+        scores=scores,
+    )
+
+
+def side_by_side(folders: Sequence[Path]) -> tuple[str, dict[str, Any]]:
+    """Lay out runs in one page.
+
+    Args:
+        folders: run folders; the order is kept.
+
+    Returns:
+        The page, and its figures as plain data: `runs`, `comparisons` and `folds`.
+
+    Raises:
+        ConfigError: a folder holds no finished run.
+    """
+    runs = [read_run(folder) for folder in folders]
+    names = _distinct_names(runs)
+    comparisons, folds = _comparisons(runs, names), _fold_means(runs)
+    views = []
+    for run, name in zip(runs, names, strict=True):
+        best, worst = _cards(run, name)
+        views.append(RunView(name, run.part, run.scores, best, worst))
+    facts: dict[str, dict[str, Any]] = {
+        f"{row['model']} on {row['corpus']}, mean of {row['num_folds']} folds": {
+            figure: _told(row[figure]) for figure in ("war", "uar", "macro_f1", "oov_rate")
+        }
+        | {"normaliser": row["normaliser"]}
+        for row in folds
+    }
+    facts |= {f"{name} on {run.part}": _described(run) for run, name in zip(runs, names, strict=True)}
+    page = evaluation_report(views, comparisons=comparisons, facts=facts)
+    figures = {
+        "runs": [
+            {"model": name, "corpus": run.part, "folder": str(run.folder), "scores": run.scores}
+            for run, name in zip(runs, names, strict=True)
+        ],
+        "comparisons": comparisons,
+        "folds": folds,
+    }
+    return page, figures
+
+
+def _short(model: str) -> str:
+    parts = [part for part in Path(model).parts if part not in _NO_NAMES]
+    return parts[-1] if parts else model
+
+
+def _distinct_names(runs: Sequence[Run]) -> list[str]:
+    """Return the models' names; where two runs over one part share theirs, their folders tell them apart."""
+    keys = [(run.model, run.part) for run in runs]
+    return [
+        run.model if keys.count(key) == 1 else f"{run.model} ({run.folder.name})"
+        for run, key in zip(runs, keys, strict=True)
+    ]
+
+
+def _comparisons(runs: Sequence[Run], names: Sequence[str]) -> list[dict[str, Any]]:
+    rows = []
+    for part in dict.fromkeys(run.part for run in runs):
+        members = [(run, name) for run, name in zip(runs, names, strict=True) if run.part == part]
+        members = [(run, name) for run, name in members if "war" in run.scores]
+        pairs = (
+            list(combinations(members, 2)) if len(members) <= MAX_COMPARED else [(members[0], m) for m in members[1:]]
+        )
+        for (run_a, a), (run_b, b) in pairs:
+            said_a, said_b = (read_predictions(run.folder / "predictions.jsonl") for run in (run_a, run_b))
+            rows.append({"a": a, "b": b, "corpus": part, **compare(said_a, said_b)})
+    return rows
+
+
+def _fold_means(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    groups: dict[tuple[str, str], dict[int, Run]] = {}
+    for run in runs:
+        if run.fold is not None and "war" in run.scores:
+            groups.setdefault((run.model, run.corpus), {})[run.fold] = run
+    return [
+        {
+            "model": model,
+            "corpus": corpus,
+            "folds": sorted(by_fold),
+            **fold_summary([by_fold[fold].scores for fold in sorted(by_fold)]),
+        }
+        for (model, corpus), by_fold in groups.items()
+        if len(by_fold) > 1
+    ]
+
+
+def _told(figure: dict[str, Any]) -> str:
+    if figure["mean"] is None:
+        return "–"
+    deviation = figure["standard_deviation"]
+    return f"{figure['mean']:.2f}" + ("" if deviation is None else f" (standard deviation {deviation:.2f})")
+
+
+def _described(run: Run) -> dict[str, Any]:
+    facts = run.evaluation.get("facts", {})
+    known = {name: run.evaluation.get(name) for name in ("model", "instruction", "manifest_hash", "num_clips")}
+    known |= {name: facts.get(name) for name in ("manifest", "labels", "git_revision", "versions")}
+    return {name: value for name, value in known.items() if value is not None}
+
+
+def _cards(run: Run, name: str) -> tuple[list[ClipCard], list[ClipCard]]:
+    picks, manifest = read_picks(run.folder), run.evaluation.get("facts", {}).get("manifest")
+    if not picks or manifest is None:
+        return [], []
+    try:
+        clips = {clip.id: clip for clip in read_manifest(manifest)}
+    except ManifestError:
+        # A run folder may have been carried away from its manifest: its figures stand without the clips.
+        return [], []
+    said = {prediction.id: prediction for prediction in read_predictions(run.folder / "predictions.jsonl")}
+    shown = [(pick, card(clips[pick.id], [(name, said[pick.id])], _note(pick))) for pick in picks if pick.id in clips]
+    sides = [[view for pick, view in shown if pick.side == side] for side in ("best", "worst")]
+    return sides[0], sides[1]
+
+
+def _note(pick: Pick) -> str:
+    if pick.probability is None:
+        return "The answer is outside the label set."
+    return f"Probability of the answer among the labels: {pick.probability:.2f}"
+
+
+def card(clip: Clip, said: Sequence[tuple[str, Prediction]], note: str | None = None) -> ClipCard:
+    """Put a clip and what models said of it on a card; a clip that cannot be read any more has no pictures.
+
+    Args:
+        clip: the clip.
+        said: (model, its prediction).
+        note: a line under the subtitle.
+    """
+    try:
+        media = load_clip(clip, num_frames=FRAMES_SHOWN, max_sound_s=SOUND_SHOWN_S)
+    except MediaError as error:
+        media, note = None, f"{note or ''} {error}".strip()
+    answers = [
+        ModelAnswer(
+            model,
+            prediction.answer,
+            reasoning=prediction.reasoning,
+            correct=None if clip.label is None else prediction.normalised == clip.label,
+            error=prediction.error,
+            text=prediction.text,
+        )
+        for model, prediction in said
+    ]
+    return ClipCard(
+        clip.id,
+        clip.corpus,
+        clip.label,
+        answers,
+        frames=None if media is None else media.frames,
+        frame_times_s=None if media is None else media.frame_times_s,
+        waveform=None if media is None else media.waveform,
+        sample_rate_hz=16000 if media is None else media.sample_rate_hz,
+        subtitle=clip.subtitle,
+        note=note,
+    )
