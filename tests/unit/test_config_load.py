@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+from accelerate.commands.config.config_args import load_config_from_file
 from pydantic import ValidationError
 
 from r1omni.config.grpo import GrpoConfig, GrpoRecipe
@@ -129,6 +130,19 @@ def test_every_setting_is_listed_and_documented(schema: type[SftConfig] | type[G
 def test_every_shipped_run_loads(path: Path):
     schema = SftConfig if "sft" in path.stem or "cold-start" in path.stem else GrpoConfig
     load_run(schema, [path])
+
+
+@pytest.mark.parametrize("path", sorted((REPOSITORY / "configs/accelerate").iterdir()), ids=lambda path: path.stem)
+def test_every_shipped_launch_loads(path: Path):
+    launch = load_config_from_file(str(path))
+    assert launch.num_processes == 8
+    assert (launch.fsdp_config or {}).get("fsdp_version", 2) == 2
+
+
+def test_every_shipped_file_is_named_in_the_docs():
+    page = (REPOSITORY / "docs/engine.md").read_text()
+    files = [path for path in (REPOSITORY / "configs").rglob("*") if path.suffix in (".toml", ".yaml")]
+    assert [path.name for path in files if str(path.relative_to(REPOSITORY)) not in page] == []
 
 
 @pytest.mark.parametrize(

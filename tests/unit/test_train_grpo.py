@@ -25,7 +25,7 @@ SHORT = Reward("format", lambda answer, clip: float(len(answer.text) < 20), weig
 def run(folder, **options):
     model, processor = small_model()
     reference, _ = small_model()
-    engine = MadeUpFeatures(model, processor)
+    engine = options.pop("engine", MadeUpFeatures)(model, processor)
     settings = (
         dict(
             max_steps=4,
@@ -105,6 +105,23 @@ def test_groups_without_variance_are_left_out(tmp_path, zero_variance):
     rows = lines(tmp_path)
     assert all(row["zero_variance"] >= 0.5 for row in rows)
     assert (rows[-1]["epoch"] > 1) == (zero_variance == "resample")
+    if zero_variance == "skip":
+        assert all(row["left_out"] in (row["zero_variance"], 0.0) and "resampled" not in row for row in rows)
+    else:
+        # What is drawn in place comes from the same order: 6 groups a step and those that were drawn again.
+        assert rows[-1]["epoch"] * 12 == 2 * 6 + sum(row["resampled"] for row in rows)
+        assert all(row["left_out"] <= row["zero_variance"] for row in rows)
+
+
+def test_answers_from_another_distribution_are_refused(tmp_path):
+    class Hot(MadeUpFeatures):
+        def generate(self, *clips, temperature, **options):
+            return super().generate(*clips, temperature=0.3 * temperature, **options)
+
+    run(tmp_path / "same", max_steps=1, temperature=0.7)
+    assert lines(tmp_path / "same")[0]["sampling_gap"] < 1e-5
+    with pytest.raises(DivergedError, match="does not sample from the policy"):
+        run(tmp_path / "other", max_steps=1, engine=Hot)
 
 
 def test_several_iterations_clip_ratios(tmp_path):

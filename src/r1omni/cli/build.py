@@ -157,6 +157,8 @@ def validator(
 ) -> Callable[[Any], dict[str, float]] | None:
     """Return the measure of validation: WAR and UAR of greedy answers, as fractions; None without validation clips.
 
+    Where clips cannot be read, their share stands beside the two.
+
     Args:
         engine: over the model in training.
         data: which manifests validate.
@@ -180,7 +182,9 @@ def validator(
         outcomes = [predict_from(clip, text, "exact") for clip, text in zip(clips, generate(clips), strict=True)]
         read = [outcome for outcome in outcomes if outcome.error is None]
         golds, answers = [outcome.gold or "" for outcome in read], [outcome.normalised for outcome in read]
-        return {"war": war(golds, answers) or 0.0, "uar": uar(golds, answers) or 0.0}
+        unreadable = 1 - len(read) / len(outcomes)
+        measured = {"war": war(golds, answers) or 0.0, "uar": uar(golds, answers) or 0.0}
+        return measured | ({"unreadable": unreadable} if unreadable else {})
 
     return validate
 

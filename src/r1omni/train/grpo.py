@@ -29,7 +29,7 @@ from r1omni.core.errors import ConfigError, DivergedError, R1OmniError
 from r1omni.core.instruction import REASONING_INSTRUCTION
 from r1omni.infer.engine import Engine
 from r1omni.train.checkpoint import Checkpoints, generator_state, restore_generators
-from r1omni.train.logprobs import AnswerScorer, pad_answers
+from r1omni.train.logprobs import AnswerScorer, pad_answers, release_towers
 from r1omni.train.loss import (
     BatchCounts,
     LossType,
@@ -64,6 +64,11 @@ from r1omni.train.trackers import TrackerName, start_trackers
 __all__ = ["GRPOSummary", "Reward", "train_grpo"]
 
 
+MAX_SAMPLING_GAP = 0.2
+"""Mean difference, nats per token, of answers' log-probabilities as sampled and as scored: rounding is far below it;
+another temperature, or weights that are not the policy's, are beyond it."""
+
+
 @dataclass
 class GRPOSummary:
     """What a run did."""
@@ -94,6 +99,8 @@ class _Part:
     counted: Tensor
     """Tokens that count in the loss; none where the answer or its group is left out."""
     advantages: Tensor
+    sampled: Tensor
+    """Log-probabilities under the distribution the answers were drawn from, [batch, group, answer]."""
     reference: Tensor | None = None
     old: Tensor | None = None
 
@@ -152,8 +159,8 @@ def train_grpo(
 
     Args:
         model: the policy, changed in place.
-        reference: what the KL holds the policy to, frozen; None where beta is 0, or where the policy has adapters: then
-            the policy without them.
+        reference: what the KL holds the policy to, frozen, its towers dropped; None where beta is 0, or where the
+            policy has adapters: then the policy without them.
         processor: the models' processor.
         engine: samples from `model`.
         clips: what is asked about.
@@ -239,7 +246,9 @@ def train_grpo(
     optimizer = build_optimizer(model, learning_rate, weight_decay)
     judge = None
     if beta != 0.0 and reference is not None:
-        reference.to(accelerator.device).eval().requires_grad_(False)
+        reference.eval().requires_grad_(False)
+        release_towers(reference)
+        reference.to(accelerator.device)
         judge = distribute(accelerator, AnswerScorer(reference, processor))
     summary = GRPOSummary(num_errors=num_errors)
     order = ClipOrder(clips, seed)
@@ -271,7 +280,7 @@ def train_grpo(
         while step < max_steps:
             step_started_s = time.monotonic()
             with accelerator.autocast(), whole_weights(scorer):
-                groups, zero_share = _sample_step(
+                groups, variance = _sample_step(
                     accelerator, sampler, order, prompts_per_process, zero_variance, max_resample_rounds, seed, step
                 )
             sampled_s = time.monotonic() - step_started_s
@@ -284,7 +293,7 @@ def train_grpo(
                         with nullcontext() if judge else model.disable_adapter():
                             part.reference = _score(judge or scorer, part, instruction, temperature)
             drawn = rollout_metrics(groups, rewards)
-            totals, kl, rate, grad_norm = {}, 0.0, 0.0, 0.0
+            totals, kl, rate, grad_norm, gap = {}, 0.0, 0.0, 0.0, 0.0
             for _ in range(num_iterations):
                 # No dropout: the ratio compares with what was sampled. Checkpointing works in training mode only, and
                 # nothing in the language model differs there.
@@ -298,6 +307,7 @@ def train_grpo(
                             logprobs = _score(scorer, part, instruction, temperature)
                         if part.old is None:
                             part.old = logprobs.detach()
+                            gap += float(((part.old - part.sampled).abs() * part.mask).sum())
                         loss, part_sums = policy_loss(
                             logprobs.flatten(0, 1),
                             part.old.flatten(0, 1),
@@ -315,8 +325,17 @@ def train_grpo(
                         accelerator.backward(loss * world)
                     for name, value in {**part_sums, "loss": loss.detach()}.items():
                         sums[name] = sums.get(name, 0.0) + value
+                sums["gap"] = torch.tensor(gap)
+                sums["scored"] = torch.tensor([int(part.mask.sum()) for part in parts]).sum()
                 totals = dict(zip(sums, sum_over(accelerator, *map(float, sums.values())), strict=True))
                 kl = totals.get("kl", 0.0) / max(counts.num_tokens, 1.0)
+                gap_per_token = totals["gap"] / max(totals["scored"], 1.0)
+                if gap_per_token > MAX_SAMPLING_GAP:
+                    raise DivergedError(
+                        f"Answers of step {step + 1} were scored {gap_per_token:.3g} nats per token away from how they "
+                        f"were sampled, expected at most {MAX_SAMPLING_GAP:g}: the engine does not sample from the "
+                        "policy. Pass an engine over the model that is trained, at the same temperature."
+                    )
                 if not math.isfinite(kl) or kl > max_kl:
                     raise DivergedError(
                         f"The mean KL to the reference is {kl:.3g} at step {step + 1}, expected at most {max_kl:g}; "
@@ -344,7 +363,8 @@ def train_grpo(
                 "loss": totals["loss"],
                 "kl": kl,
                 "clip_fraction": totals["clipped"] / max(counts.num_tokens, 1.0),
-                "zero_variance": zero_share,
+                "sampling_gap": totals["gap"] / max(totals["scored"], 1.0),
+                **variance,
                 "learning_rate": rate,
                 "grad_norm": grad_norm,
                 "sampling_s": sampled_s,
@@ -391,28 +411,34 @@ def _sample_step(
     max_resample_rounds: int,
     seed: int,
     step: int,
-) -> tuple[list[Group], float]:
-    """This process's groups of a step, and the share of first-drawn groups without variance over all processes."""
+) -> tuple[list[Group], dict[str, float]]:
+    """This process's groups of a step, and what became of those without variance, over all processes."""
     world, rank = accelerator.num_processes, accelerator.process_index
     groups = sampler.sample(order.take(count * world)[rank::world], _seed(seed, step, 0))
-    zero_share = sum_over(accelerator, sum(group.is_flat for group in groups))[0] / (count * world)
+    report: dict[str, float] = {}
+    report["zero_variance"] = sum_over(accelerator, sum(group.is_flat for group in groups))[0] / (count * world)
     if zero_variance == "keep":
-        return groups, zero_share
+        return groups, report
     if zero_variance == "resample":
+        report["resampled"] = 0.0
         for round_number in range(1, max_resample_rounds + 1):
             missing = sum(group.is_flat for group in groups)
             needed = max(gather_rows(accelerator, [missing]))
             if needed == 0:
                 break
             others = sampler.sample(order.take(needed * world)[rank::world], _seed(seed, step, round_number))
+            report["resampled"] += needed * world
             alive = iter([group for group in others if not group.is_flat])
             groups = [next(alive, group) if group.is_flat else group for group in groups]
     for group in groups:
         group.counts = not group.is_flat
-    if not sum_over(accelerator, sum(group.counts for group in groups))[0]:
+    flat = sum_over(accelerator, sum(group.is_flat for group in groups))[0]
+    report["left_out"] = flat / (count * world)
+    if flat == count * world:
+        report["left_out"] = 0.0
         for group in groups:
             group.counts = True  # nothing has variance: only the KL acts
-    return groups, zero_share
+    return groups, report
 
 
 def _seed(seed: int, step: int, round_number: int) -> int:
@@ -443,7 +469,11 @@ def _split(
             [[group.counts and not (mask_truncated and a.truncated) for a in group.answers] for group in chunk]
         )
         advantages = torch.tensor([group.advantages for group in chunk])
-        parts.append(_Part(chunk, ids, mask, mask & kept[..., None], advantages))
+        sampled = torch.zeros(mask.shape)
+        sampled[mask] = torch.tensor(
+            [value for group in chunk for answer in group.answers for value in answer.logprobs]
+        )
+        parts.append(_Part(chunk, ids, mask, mask & kept[..., None], advantages, sampled))
     assert len(parts) <= num_parts
     return parts
 

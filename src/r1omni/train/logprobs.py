@@ -1,6 +1,8 @@
 """The training forward pass: prompts with their features and answers in, log-probabilities of the answers out.
 
 One module, so that a distributed wrapper sees one forward call; SFT and GRPO, policy and reference, all go through it.
+What the projectors keep for the backward pass, a layer's worth of memory for a hundredth of the operations at full
+size, is computed again instead.
 """
 
 from collections.abc import Sequence
@@ -8,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from r1omni.infer.cache import Features
 from r1omni.infer.engine import embed_prompts
@@ -44,7 +47,11 @@ class AnswerScorer(nn.Module):
             answer_mask: true at the tokens to score.
             temperature: logits are divided by it.
         """
-        embeds, mask = embed_prompts(self.model, self.processor, instructions, features)
+        prompts = (self.model, self.processor, instructions, features)
+        if torch.is_grad_enabled():
+            embeds, mask = checkpoint(embed_prompts, *prompts, use_reentrant=False, preserve_rng_state=False)
+        else:
+            embeds, mask = embed_prompts(*prompts)
         return answer_logprobs(
             self.model.language_model,
             self.model.lm_head,
@@ -54,6 +61,15 @@ class AnswerScorer(nn.Module):
             answer_mask.to(embeds.device),
             temperature,
         )
+
+
+def release_towers(model: Any) -> None:
+    """Free the towers of a model that only scores: it is given features.
+
+    Args:
+        model: HumanOmni; it cannot encode clips any more.
+    """
+    model.vision_tower, model.audio_tower = nn.Identity(), nn.Identity()
 
 
 def pad_answers(groups: Sequence[Sequence[Sequence[int]]]) -> tuple[Tensor, Tensor]:
