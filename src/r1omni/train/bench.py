@@ -3,14 +3,15 @@
     a  plain         towers and the prompt for every answer and pass, logits of every position, one prompt per step: as
                      the official trainer does it
     b  encode once   towers once per prompt, the prompt still for every answer, logits of the answers only
-    c  engine        towers once, or never (`engine_cached`), the prompt once per group
+    c  engine        towers once per prompt, the prompt once per group
 
 A step samples G answers of a fixed length to each of its prompts, and scores given answers under the policy with
 gradient and under the reference without. (b) and (c) choose how many prompts they encode and sample together and how
 many they score together, each the number that is fastest for it, as `prompts_per_device` and
 `gradient_accumulation_steps` choose in training. Token counts are those of the full model (8 frames -> 392 video
 tokens, 500 audio tokens); layers and vocabulary are a share of it that the machine can carry, the same share of every
-part but the projectors, which are whole. The optimiser's step, the same in all, is left out.
+part but the projectors, which are whole. `_cached` leaves the towers out: features come from the cache. The optimiser's
+step, the same in all, is left out.
 
 Source of (a): HumanMLLM/R1-Omni, src/r1-v/src/open_r1/trainer/humanOmni_grpo_trainer.py; sampled without its top-k.
 """
@@ -106,7 +107,8 @@ def bench_grpo(
         on_progress: told what is measured next.
 
     Returns:
-        `speedup_vs_plain` and `speedup_vs_encode_once` of the first epoch, both with `_cached` for the later ones;
+        `speedup_vs_plain` in the first epoch and `speedup_vs_plain_cached` in later ones; `speedup_vs_encode_once` with
+        the features at hand in both, and with the towers in both as `speedup_vs_encode_once_first_epoch`;
         `peak_memory_ratio`, engine over plain at one prompt each, weights included, and without them
         `peak_memory_ratio_above_weights`; `matmul_fraction` of the learning phase; and per way the seconds, operations
         and peak memory of each phase.
@@ -187,7 +189,7 @@ def _build(
     preset: str, layers: int | None, answers: tuple[int, int, int], dtype: torch.dtype, device: torch.device
 ) -> tuple[_Work, dict[str, Any]]:
     whole: Any = preset_config(preset)
-    config = cut_config(preset, layers)
+    config, whole = cut_config(preset, layers), preset_config(preset)
     vision: Any = config.vision_config
     audio: Any = config.audio_config
     text: Any = config.text_config
@@ -210,13 +212,21 @@ def _build(
         "language_layers": text.num_hidden_layers,
         "audio_layers": audio.encoder_layers,
         "vision_layers": len(model.vision_tower.layers),
-        "share_of_language_layers": text.num_hidden_layers / whole.text_config.num_hidden_layers,
-        "share_of_audio_layers": audio.encoder_layers / whole.audio_config.encoder_layers,
-        "share_of_vision_layers": len(model.vision_tower.layers) / (whole.vision_config.num_hidden_layers - 1),
+        **_shares(config, whole),
         "hidden_size": text.hidden_size,
         "vocab_size": text.vocab_size,
     }
     return _Work(model, reference, processor, frames, mels, ids, features), sizes
+
+
+def _shares(config: Any, whole: Any) -> dict[str, float]:
+    """How much of each part is there."""
+    return {
+        "share_of_language_layers": config.text_config.num_hidden_layers / whole.text_config.num_hidden_layers,
+        "share_of_audio_layers": config.audio_config.encoder_layers / whole.audio_config.encoder_layers,
+        "share_of_vision_layers": config.num_vision_layers / whole.num_vision_layers,
+        "share_of_vocabulary": config.text_config.vocab_size / whole.text_config.vocab_size,
+    }
 
 
 def _warm_up(work: _Work) -> None:
