@@ -99,6 +99,16 @@ def test_a_run_without_its_manifest_keeps_its_figures(tmp_path: Path):
     assert figures["runs"][0]["scores"]["war"] == 50.0 and "reasons of" not in page
 
 
+def test_learning_curves_of_trainings_stand_in_the_page(tmp_path: Path):
+    (tmp_path / "grpo").mkdir()
+    rows = [{"step": step, "reward": {"accuracy": step / 10}} for step in range(5)] + [{"step": 5, "validation": {}}]
+    (tmp_path / "grpo" / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    folder = run_of(tmp_path / "run", "m", SAID)
+    assert "Accuracy reward" in side_by_side([folder], [tmp_path / "grpo"])[0]
+    with pytest.raises(ConfigError, match="metrics.jsonl"):
+        side_by_side([folder], [tmp_path])
+
+
 def test_a_folder_without_a_finished_run_is_named(tmp_path: Path):
     with pytest.raises(ConfigError, match="evaluation.json"):
         side_by_side([tmp_path])

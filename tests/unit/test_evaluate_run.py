@@ -178,6 +178,8 @@ def test_wrong_use_is_refused_before_anything_is_generated(tmp_path: Path):
         run(tmp_path, model, shard=(2, 2))
     with pytest.raises(ConfigError, match="Normaliser 'fuzzy'"):
         run(tmp_path, model, normaliser="fuzzy")
+    with pytest.raises(ConfigError, match="No clip has the field 'accent'"):
+        run(tmp_path, model, group_by=["accent"])
     assert model.asked == [] and list(tmp_path.iterdir()) == []
 
 

@@ -1,6 +1,7 @@
 """`r1omni report`: runs of `r1omni evaluate` side by side in one page."""
 
 import json as jsonlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,13 +13,16 @@ EXAMPLE = "r1omni report runs/base-dfew-1 runs/r1-omni-dfew-1 --out report.html"
 def report(
     runs: Annotated[list[Path], typer.Argument(help="Folders of finished evaluations.", show_default=False)],
     out: Annotated[Path, typer.Option(help="The page to write.")] = Path("report.html"),
+    training: Annotated[
+        list[Path] | None, typer.Option(help="Folder of a training whose curves are shown; may be given again.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document, and nothing else.")] = False,
 ) -> None:
     """Set evaluations side by side: figures, paired comparisons, the mean over folds, best and worst clips.
 
     Runs of one corpus stand in one table beside the published figures. No model is loaded.
     """
-    figures = write_report(runs, out)
+    figures = write_report(runs, out, training or [])
     if json:
         typer.echo(jsonlib.dumps(figures, indent=2, ensure_ascii=False))
         return
@@ -38,17 +42,18 @@ def report(
     typer.echo(out)
 
 
-def write_report(runs: list[Path], out: Path) -> dict[str, Any]:
+def write_report(runs: Sequence[Path], out: Path, trainings: Sequence[Path] = ()) -> dict[str, Any]:
     """Write the page of run folders and return its figures.
 
     Args:
         runs: finished runs.
         out: the page.
+        trainings: trainings whose curves are shown.
     """
     from r1omni.evaluate.predictions import write_atomically
     from r1omni.evaluate.side_by_side import side_by_side
 
-    page, figures = side_by_side(runs)
+    page, figures = side_by_side(runs, trainings)
     out.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(out, page)
     return figures

@@ -29,7 +29,7 @@ from r1omni.evaluate.predictions import (
     to_line,
     write_atomically,
 )
-from r1omni.evaluate.scores import closed_set_scores, open_set_scores, scores_by_group
+from r1omni.evaluate.scores import check_field, closed_set_scores, open_set_scores, scores_by_group
 from r1omni.scoring.normalise import NormaliserName, normalise
 
 Generate = Callable[[list[Clip]], Sequence[str | MediaError]]
@@ -76,10 +76,13 @@ def evaluate(
         The content of scores.json; None while other shards are still at work.
 
     Raises:
-        ConfigError: a gold label outside the label set, a shard that is none, or a folder that holds another run.
+        ConfigError: a gold label outside the label set, a shard that is none, a field to group by that no clip has, or
+            a folder that holds another run.
         ManifestError: an id that stands twice.
     """
     _check(clips, labels, normaliser, batch_size, shard)
+    for field in group_by:
+        check_field(clips, field)
     folder = Path(out_dir)
     folder.mkdir(parents=True, exist_ok=True)
     identity = {

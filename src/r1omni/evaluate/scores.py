@@ -135,6 +135,27 @@ def open_set_scores(clips: Sequence[Clip], predictions: Sequence[Prediction]) ->
     }
 
 
+def check_field(clips: Sequence[Clip], field: str) -> None:
+    """Refuse a field that no clip has.
+
+    Args:
+        clips: the manifest.
+        field: a field of `Clip` or of its `meta`.
+
+    Raises:
+        ConfigError: no clip has it.
+    """
+    if clips and all(_field(clip, field) is None for clip in clips):
+        known = sorted({name for clip in clips for name in clip.meta})
+        raise ConfigError(
+            f"No clip has the field {field!r}; the manifest's meta holds: {', '.join(known) or 'nothing'}."
+        )
+
+
+def _field(clip: Clip, name: str) -> Any:
+    return clip.meta.get(name, getattr(clip, name, None))
+
+
 def scores_by_group(
     clips: Sequence[Clip], predictions: Sequence[Prediction], field: str
 ) -> dict[str, dict[str, float | int | None]]:
@@ -148,17 +169,11 @@ def scores_by_group(
     Raises:
         ConfigError: no clip has the field.
     """
+    check_field(clips, field)
     groups: dict[str, list[Prediction]] = {}
-    num_given = 0
     for clip, prediction in zip(clips, predictions, strict=True):
-        value = clip.meta.get(field, getattr(clip, field, None))
-        num_given += value is not None
+        value = _field(clip, field)
         groups.setdefault("not given" if value is None else str(value), []).append(prediction)
-    if clips and not num_given:
-        known = sorted({name for clip in clips for name in clip.meta})
-        raise ConfigError(
-            f"No clip has the field {field!r}; the manifest's meta holds: {', '.join(known) or 'nothing'}."
-        )
     result = {}
     for value, members in sorted(groups.items()):
         scored = [member for member in members if member.error_kind is None and member.gold is not None]

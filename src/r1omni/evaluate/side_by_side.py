@@ -18,6 +18,7 @@ from r1omni.evaluate.predictions import Prediction, read_predictions
 from r1omni.evaluate.scores import compare, fold_summary
 from r1omni.media.decode import load_clip
 from r1omni.report.clip_card import ClipCard, ModelAnswer
+from r1omni.report.curves import training_charts
 from r1omni.report.page import RunView, evaluation_report
 
 FRAMES_SHOWN = 6
@@ -79,17 +80,18 @@ def read_run(folder: Path) -> Run:
     )
 
 
-def side_by_side(folders: Sequence[Path]) -> tuple[str, dict[str, Any]]:
+def side_by_side(folders: Sequence[Path], trainings: Sequence[Path] = ()) -> tuple[str, dict[str, Any]]:
     """Lay out runs in one page.
 
     Args:
         folders: run folders; the order is kept.
+        trainings: run folders of trainings, whose learning curves are shown.
 
     Returns:
         The page, and its figures as plain data: `runs`, `comparisons` and `folds`.
 
     Raises:
-        ConfigError: a folder holds no finished run.
+        ConfigError: a folder holds no finished run, or no training.
     """
     runs = [read_run(folder) for folder in folders]
     names = _distinct_names(runs)
@@ -106,7 +108,8 @@ def side_by_side(folders: Sequence[Path]) -> tuple[str, dict[str, Any]]:
         for row in folds
     }
     facts |= {f"{name} on {run.part}": _described(run) for run, name in zip(runs, names, strict=True)}
-    page = evaluation_report(views, comparisons=comparisons, facts=facts)
+    curves = training_charts({folder.name: _read_metrics(folder) for folder in trainings})
+    page = evaluation_report(views, comparisons=comparisons, curves=curves, facts=facts)
     figures = {
         "runs": [
             {"model": name, "corpus": run.part, "folder": str(run.folder), "scores": run.scores}
@@ -116,6 +119,14 @@ def side_by_side(folders: Sequence[Path]) -> tuple[str, dict[str, Any]]:
         "folds": folds,
     }
     return page, figures
+
+
+def _read_metrics(folder: Path) -> list[dict[str, Any]]:
+    path = folder / "metrics.jsonl"
+    if not path.exists():
+        raise ConfigError(f"{folder}: found no {path.name}; expected a folder that `r1omni train` wrote")
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return [row for row in map(json.loads, lines) if "validation" not in row]
 
 
 def _short(model: str) -> str:
