@@ -1,18 +1,23 @@
 """Clips -> supervised examples, a function for each stage."""
 
+from itertools import cycle
+
 import numpy as np
 
 from r1omni.core.clip import Clip
 from r1omni.core.instruction import LABEL_INSTRUCTION, REASONING_INSTRUCTION, format_answer
 from r1omni.core.labels import MAFW_LABELS
-from r1omni.synth.words import CAPTION_INSTRUCTION, KNOWLEDGE_INSTRUCTION, conclude, describe
+from r1omni.synth.words import CAPTION_INSTRUCTIONS, KNOWLEDGE_INSTRUCTION, conclude, describe
 from r1omni.synth.world import CHANNELS, Channel, Noise, express
 from r1omni.train.sft import Example
 
 
 def caption_examples(clips: list[Clip]) -> list[Example]:
-    """What is seen and heard in each clip, without any emotion."""
-    return [Example(instruction=CAPTION_INSTRUCTION, answer=clip.reasoning or "", clip=clip) for clip in clips]
+    """What is seen and heard in each clip, without any emotion, asked for in many ways."""
+    return [
+        Example(instruction=instruction, answer=clip.reasoning or "", clip=clip)
+        for clip, instruction in zip(clips, cycle(CAPTION_INSTRUCTIONS), strict=False)
+    ]
 
 
 def knowledge_examples(count: int, seed: int, noise: Noise) -> list[Example]:

@@ -22,6 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import load_file, save_file
 
 from r1omni.config.recipe import RecipeSettings, SftSettings
@@ -46,7 +47,7 @@ from r1omni.scoring.grade import grade
 from r1omni.scoring.metrics import uar, war
 from r1omni.scoring.rewards import REWARDS
 from r1omni.synth.corpus import CORPORA, make_corpus
-from r1omni.synth.words import CAPTION_INSTRUCTION, KNOWLEDGE_INSTRUCTION
+from r1omni.synth.words import CAPTION_INSTRUCTIONS, KNOWLEDGE_INSTRUCTION
 from r1omni.synth.world import Noise
 from r1omni.train.grpo import Reward, train_grpo
 from r1omni.train.sft import Example, train_sft
@@ -124,7 +125,7 @@ def fresh_model(recipe: Recipe) -> tuple[Model, HumanOmniProcessor]:
     """Build the untrained model, the same in every process, and its tokenizers from the made texts."""
     settings = recipe.settings
     texts = [clip.reasoning or "" for clip in corpus_clips(recipe, "emer-like")]
-    texts += [LABEL_INSTRUCTION, REASONING_INSTRUCTION, CAPTION_INSTRUCTION, KNOWLEDGE_INSTRUCTION] * 200
+    texts += [LABEL_INSTRUCTION, REASONING_INSTRUCTION, *CAPTION_INSTRUCTIONS, KNOWLEDGE_INSTRUCTION] * 200
     texts += ["<think>a</think>\n<answer>b</answer>"] * 500
     language, router = build_tokenizers(texts, settings.vocab_size)
     config = preset_config(
@@ -136,7 +137,11 @@ def fresh_model(recipe: Recipe) -> tuple[Model, HumanOmniProcessor]:
         },
         router_config={"vocab_size": len(router)},
     )
-    return build_model(config, seed=recipe.seed), HumanOmniProcessor.from_config(config, language, router)
+    model = build_model(config, seed=recipe.seed)
+    # The router starts without a preference; the projector is aligned under even weights.
+    for tensor in model.gate[-1].parameters():
+        torch.nn.init.zeros_(tensor)
+    return model, HumanOmniProcessor.from_config(config, language, router)
 
 
 def pretrain_sense(name: str, recipe: Recipe, report: Report) -> None:

@@ -12,8 +12,20 @@ import numpy as np
 from r1omni.core.labels import Emotion
 from r1omni.synth.world import CHANNELS, CUE_VALUES, FACE_CHANNELS, VOICE_CHANNELS, Channel, Cues
 
-CAPTION_INSTRUCTION = "Describe the face, the voice and the words of the person."
-"""Asks for all cues and no emotion: the pretraining captions."""
+CAPTION_INSTRUCTIONS: tuple[str, ...] = (
+    "Describe the face, the voice and the words of the person.",
+    "Describe the clip.",
+    "What do you see and hear?",
+    "Which signs of the face and the voice are the most obvious to you? Output all of them.",
+    "As an expert of faces and voices; throughout the video, which signs are conveyed by the characters? Output the "
+    "video, the audio and the text.",
+    "As an expert; describe, throughout the video, the brows, the eyes, the mouth and the head, then the pitch, the "
+    "volume, the pace and the tone of the voice, and in the end what the words are about.",
+    "Please look at the person in the video and listen to the voice. Do not guess what the person feels; output, in "
+    "this order, what is seen in the face, what is heard in the voice, and what the words in the text tell.",
+)
+"""Ask for all cues and no emotion: the pretraining captions. They differ in length, so that what is perceived does not
+hang on how it was asked."""
 
 KNOWLEDGE_INSTRUCTION = "Describe a person, and say what the person feels."
 """Opens the examples without a clip, from which the base learns what expressions mean."""
