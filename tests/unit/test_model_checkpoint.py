@@ -6,11 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from r1omni.core.errors import CheckpointError
+from r1omni.media.decode import Media
 from r1omni.model import official
 from r1omni.model.checkpoint import convert_checkpoint, inspect_checkpoint, load_model
 from r1omni.model.presets import build_model, preset_config
@@ -32,13 +34,22 @@ def _published_name(name: str) -> str:
 def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder as the official code writes it, towers and router beside it."""
     root = tmp_path_factory.mktemp("published")
+    _publish(root)
+    return root
+
+
+def _publish(root: Path, **overrides: Any) -> torch.nn.Module:
+    """Write a model of random weights in the published layout; returns it."""
     tokenizer, router_tokenizer = build_tokenizers(["which emotion is the most obvious to you?"], 320)
-    config = preset_config(
-        "tiny",
-        text_config={"vocab_size": 384, "num_hidden_layers": 2},
-        router_config={"vocab_size": len(router_tokenizer)},
-        gate_hidden_size=16,
-    )
+    fields: dict[str, Any] = {
+        "vision_config": {"image_size": 64, "patch_size": 16},
+        "text_config": {"vocab_size": 384, "num_hidden_layers": 2},
+        "router_config": {"vocab_size": len(router_tokenizer)},
+        "gate_hidden_size": 16,
+    }
+    for name, value in overrides.items():
+        fields[name] = {**fields.get(name, {}), **value} if isinstance(value, dict) else value
+    config = preset_config("tiny", **fields)
     model = build_model(config)
     folder = root / "checkpoint"
     tokenizer.save_pretrained(folder)
@@ -46,7 +57,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     flat = {
         **{k: v for k, v in parts["text"].items() if k in official._QWEN2_FIELDS},
         "model_type": "HumanOmni_qwen2",
-        "mm_projector_type": "all_in_one_small",
+        "mm_projector_type": config.projector_type,
         "mm_vision_tower": "towers/siglip",
         "mm_audio_tower": "/mnt/data/author/whisper-large-v3",
         "mm_vision_select_layer": -2,
@@ -55,11 +66,13 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     (folder / "config.json").write_text(json.dumps(flat))
     (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": tokenizer.eos_token_id}))
-    state = {_published_name(k): v.clone() for k, v in model.state_dict().items() if k != "lm_head.weight"}
+    state = {_published_name(k): v.clone() for k, v in model.state_dict().items()}
+    if config.tie_word_embeddings:
+        del state["lm_head.weight"]
     vision = "model.vision_tower.vision_tower.vision_model."
     unread = {
         vision + "post_layernorm.weight": torch.ones(96),
-        vision + "encoder.layers.4.mlp.fc1.bias": torch.ones(192),
+        f"{vision}encoder.layers.{config.num_vision_layers}.mlp.fc1.bias": torch.ones(192),
     }
     save_file(state | unread, folder / SINGLE, {"format": "pt"})
     for name, prefix, ours in (
@@ -77,7 +90,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
         part = {"siglip": "vision", "whisper": "audio", "bert": "router"}[name]
         (tower / "config.json").write_text(json.dumps(parts[part] | {"model_type": parts[part]["model_type"]}))
     router_tokenizer.save_pretrained(root / "towers" / "bert")
-    return root
+    return model
 
 
 @pytest.fixture
@@ -305,6 +318,59 @@ def test_own_folder_with_a_missing_key_or_shape_is_refused(copy: Path) -> None:
     _edit_weights(copy, lambda s: s.update({"gate.2.bias": torch.zeros(4)}), "own")
     with pytest.raises(CheckpointError, match=r"gate\.2\.bias .* has shape \[4\]; config.json asks for \[3\]"):
         load_model(out)
+
+
+SIZES: dict[str, dict[str, Any]] = {
+    "7B projector, odd grid, untied": {
+        "projector_type": "all_in_one",
+        # 86 // 12 = 7 patches: 2 pixels at the right and bottom belong to none; 7 -> (7 + 2) // 2 = 4 tokens a side
+        "vision_config": {"image_size": 86, "patch_size": 12, "num_attention_heads": 2, "layer_norm_eps": 1e-5},
+        "text_config": {"tie_word_embeddings": False, "hidden_size": 48, "num_attention_heads": 6},
+        "audio_pool": 3,
+    },
+    "deeper, other heads and epsilons": {
+        "vision_config": {"hidden_size": 40, "num_attention_heads": 5, "num_hidden_layers": 3, "image_size": 96},
+        "audio_config": {"d_model": 32, "encoder_layers": 2, "encoder_attention_heads": 2, "num_mel_bins": 80},
+        "text_config": {"num_hidden_layers": 5, "num_key_value_heads": 1, "rms_norm_eps": 1e-5, "rope_theta": 5000.0},
+        "audio_pool": 3,
+    },
+}
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("size", "sharded"), list(zip(SIZES, (True, False), strict=True)))
+def test_any_size_loads_number_for_number(tmp_path: Path, size: str, sharded: bool) -> None:
+    written = _publish(tmp_path, **SIZES[size]).eval()
+    (tmp_path / "checkpoint/generation_config.json").unlink()
+    if sharded:
+        _split(tmp_path / "checkpoint")
+    model, processor = load_model(tmp_path / "checkpoint", **_towers(tmp_path), dtype=torch.float32)  # pyright: ignore
+    ours, theirs = model.state_dict(), written.state_dict()
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    assert model.generation_config.eos_token_id == processor.tokenizer.eos_token_id
+    frames = np.random.default_rng(0).integers(0, 255, (3, 50, 70, 3), dtype=np.uint8)
+    waveform = np.sin(np.arange(16_000) / 9).astype(np.float32)
+    batch = processor([Media(frames, None, waveform, 16_000, 1.0)], ["which emotion?"])
+    side = (model.config.grid_patches + 1) // 2
+    assert (batch["input_ids"] == model.config.video_token_id).sum() == 3 * side * side
+    # Memory-mapped weights lie at other addresses, where float32 kernels may round otherwise.
+    torch.testing.assert_close(model(**batch).logits, written(**batch).logits, atol=1e-4, rtol=0)
+    again, _ = load_model(convert_checkpoint(tmp_path / "checkpoint", tmp_path / "own", **_towers(tmp_path)),  # pyright: ignore
+                          dtype=torch.float32)  # fmt: skip
+    assert all(torch.equal(again.state_dict()[name], theirs[name]) for name in theirs)
+
+
+def _split(folder: Path) -> None:
+    """Write the weights as two shards and their index, as large models are."""
+    state = load_file(folder / SINGLE)
+    (folder / SINGLE).unlink()
+    weight_map = {}
+    for number in (0, 1):
+        name = f"model-{number + 1:05d}-of-00002.safetensors"
+        shard = {key: value for place, (key, value) in enumerate(state.items()) if place % 2 == number}
+        save_file(shard, folder / name, {"format": "pt"})
+        weight_map |= dict.fromkeys(shard, name)
+    (folder / INDEX).write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
 
 
 def test_no_folder_and_no_hub_id_is_said_so() -> None:
