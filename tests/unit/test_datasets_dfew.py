@@ -64,6 +64,9 @@ def test_frame_folders_are_taken_when_asked_for(tmp_path: Path) -> None:
     write_clips(tmp_path, ["00001.jpg", "00002.jpg"], "Clip/jpg_256/02522")
     release = read_release("dfew", tmp_path, media="frames")
     assert [(clip.id, clip.path) for clip in release.clips] == [("02522", tmp_path / "Clip/jpg_256/02522")]
+    assert release.clips[0].meta == {}
+    (slow,) = read_release("dfew", tmp_path, media="frames", frame_rate_fps="12.5").clips
+    assert slow.meta == {"frame_rate_fps": 12.5}
 
 
 def test_workbook_leaves_out_what_is_not_single_labelled(tmp_path: Path) -> None:
