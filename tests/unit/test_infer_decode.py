@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
-from r1omni.infer.decode import sample_groups
+from r1omni.infer.decode import PACK_FROM_TOKENS, sample_groups
 from r1omni.infer.shared_prefix import answer_logprobs
 
 STOP = 3
@@ -129,3 +129,14 @@ def test_draws_of_a_prompt_do_not_depend_on_the_batch(model):
     )
     longest = alone.token_ids.shape[2]
     assert torch.equal(together.token_ids[1, :, :longest], alone.token_ids[0])
+
+
+def test_weights_laid_out_for_bfloat16_on_a_cpu_give_the_same_answers(model):
+    model = model.bfloat16()
+    _, mask, embeds = prompts(model)
+    settings = dict(temperature=0.0, stop_ids=[STOP])
+    laid_out = sample_groups(model.model, model.lm_head, embeds, mask, uniforms=torch.zeros(3, 1, 8), **settings)
+    plain = sample_groups(model.model, model.lm_head, embeds, mask, uniforms=torch.zeros(3, 1, 7), **settings)
+    assert PACK_FROM_TOKENS == 8
+    assert laid_out.token_ids[..., :7].tolist() == plain.token_ids.tolist()
+    torch.testing.assert_close(laid_out.logprobs[..., :7], plain.logprobs, atol=2e-2, rtol=0)

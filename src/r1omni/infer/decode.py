@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import DynamicCache
 from transformers.models.qwen2.modeling_qwen2 import rotate_half
 
@@ -24,6 +24,10 @@ from r1omni.infer.shared_prefix import prompt_positions
 
 COMPACT_BELOW = 0.85
 """Finished rows are dropped once the living share falls below this."""
+PACK_FROM_TOKENS = 8
+"""Fewer tokens would not pay for laying the weights out."""
+PACK_BYTES = 4 * 2**30
+"""Weights that are laid out at most, for their copies need as much memory again."""
 
 
 @dataclass(frozen=True)
@@ -108,21 +112,45 @@ class _Rows:
         return x if self.slots is None else x.index_select(0, self.slots)
 
 
-def _step(language_model: Any, rows: _Rows, tokens: Tensor, num_tokens: int) -> Tensor:
+class _Linears:
+    """Applies linear layers to few rows; in bfloat16 on a CPU from weights laid out once for its products.
+
+    torch lays a bfloat16 weight out anew at every product, which for few rows costs as much as the product. The copies
+    live as long as one call: weights in training are read as they are.
+    """
+
+    def __init__(self, language_model: Any, lm_head: Any, num_tokens: int) -> None:
+        self.packed: dict[nn.Module, Tensor] = {}
+        layers = [m for m in (*language_model.layers.modules(), lm_head) if type(m) is nn.Linear]
+        weights = [layer.weight for layer in layers]
+        wanted = num_tokens >= PACK_FROM_TOKENS and all(w.dtype == torch.bfloat16 and w.is_cpu for w in weights)
+        if wanted and torch.ops.mkldnn._is_mkldnn_bf16_supported() and sum(w.nbytes for w in weights) <= PACK_BYTES:
+            self.packed = {layer: torch.ops.mkldnn._reorder_linear_weight(layer.weight) for layer in layers}
+
+    def __call__(self, layer: Any, x: Tensor) -> Tensor:
+        weight = self.packed.get(layer)
+        if weight is None:
+            return layer(x)
+        return torch.ops.mkldnn._linear_pointwise(x, weight, layer.bias, "none", [], "")
+
+
+def _step(language_model: Any, linear: _Linears, rows: _Rows, tokens: Tensor, num_tokens: int) -> Tensor:
     """Hidden states, [rows, hidden], after one more token per row; `num_tokens` own tokens include it."""
     hidden = language_model.get_input_embeddings()(tokens)
     positions = rows.lengths + (num_tokens - 1)
     cos, sin = language_model.rotary_emb(hidden, positions[:, None])
     for index, layer in enumerate(language_model.layers):
-        attention = layer.self_attn
+        attention, mlp = layer.self_attn, layer.mlp
         normed = layer.input_layernorm(hidden)
-        query = attention.q_proj(normed).unflatten(-1, (-1, attention.head_dim))
-        key = attention.k_proj(normed).unflatten(-1, (-1, attention.head_dim))
+        query = linear(attention.q_proj, normed).unflatten(-1, (-1, attention.head_dim))
+        key = linear(attention.k_proj, normed).unflatten(-1, (-1, attention.head_dim))
         query = query * cos + rotate_half(query) * sin
         rows.own[index, 0, :, :, num_tokens - 1] = key * cos + rotate_half(key) * sin
-        rows.own[index, 1, :, :, num_tokens - 1] = attention.v_proj(normed).unflatten(-1, (-1, attention.head_dim))
-        hidden = hidden + attention.o_proj(rows.attend(index, query, num_tokens, attention.scaling))
-        hidden = hidden + layer.mlp(layer.post_attention_layernorm(hidden))
+        value = linear(attention.v_proj, normed)
+        rows.own[index, 1, :, :, num_tokens - 1] = value.unflatten(-1, (-1, attention.head_dim))
+        hidden = hidden + linear(attention.o_proj, rows.attend(index, query, num_tokens, attention.scaling))
+        normed = layer.post_attention_layernorm(hidden)
+        hidden = hidden + linear(mlp.down_proj, mlp.act_fn(linear(mlp.gate_proj, normed)) * linear(mlp.up_proj, normed))
     return language_model.norm(hidden)
 
 
@@ -251,6 +279,7 @@ def continue_groups(
     batch, group, max_new_tokens = uniforms.shape
     device = prompts.mask.device
     rows = _Rows(prompts.keys_values, prompts.mask, group, max_new_tokens)
+    linear = _Linears(language_model, lm_head, max_new_tokens)
     uniforms = uniforms.flatten(0, 1)
     stops = torch.tensor(stop_ids, device=device)
     token_ids = torch.full((batch * group, max_new_tokens), stop_ids[0], device=device)
@@ -274,7 +303,7 @@ def continue_groups(
         if num_alive < COMPACT_BELOW * len(rows.ids):
             tokens = tokens[rows.alive]
             rows.compact(index)
-        logits = lm_head(_step(language_model, rows, tokens, index + 1))
+        logits = linear(lm_head, _step(language_model, linear, rows, tokens, index + 1))
     longest = int(lengths.max())
     shape = (batch, group)
     return Samples(
