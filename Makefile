@@ -49,8 +49,9 @@ docs: setup  ## Generate the reference pages and build the site into site/
 assets: setup  ## Bundle the model and sample clips of a finished run (OUT=runs/reproduce) into the package
 	$(BIN)/python -m r1omni.reproduce.assets $(OUT)
 
-bench: setup  ## Measure media decoding and GRPO on this machine
+bench: setup  ## Measure media decoding, answering and GRPO on this machine
 	$(BIN)/r1omni bench media
+	$(BIN)/r1omni bench infer --layers 3 --batch-sizes 1,8
 	$(BIN)/r1omni bench grpo
 
 clean:  ## Remove .venv and what was built
