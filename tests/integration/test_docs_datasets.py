@@ -105,7 +105,7 @@ def test_the_pages_commands_lead_from_a_release_to_a_cited_table(models: Path):
         assert sum(f"dfew fold {fold}, {model}: war " in table for fold in range(1, 6)) == 5
     assert "dfew fold 3, r1-omni minus base: war " in table and "McNemar p " in table
     page = Path("dfew.html").read_text(encoding="utf-8")
-    assert "mean of 5 folds" in page and "MAFW-DFEW-SFT" in page and "exact" in page
+    assert "Mean over folds" in page and "1, 2, 3, 4, 5" in page and "MAFW-DFEW-SFT" in page and "exact" in page
 
     # Two shards gave the file that the folds give together, and the last command asked no model again.
     said_of = {row["id"]: row["text"] for k in range(1, 6) for row in rows(f"runs/r1-omni/fold-{k}/predictions.jsonl")}

@@ -88,7 +88,7 @@ def test_the_mean_over_folds_stands_beside_the_folds(tmp_path: Path):
     (mean,) = figures["folds"]
     # (50 + 100) / 2, and the deviation sqrt(2 * 25^2 / 1)
     assert mean["war"]["mean"] == 75.0 and mean["war"]["standard_deviation"] == pytest.approx(35.3553, abs=1e-3)
-    assert mean["folds"] == [1, 2] and "mean of 2 folds" in page and "dfew fold 1" in page
+    assert mean["folds"] == [1, 2] and "75.00<small>± 35.36</small>" in page and "dfew fold 1" in page
 
 
 def test_a_run_without_its_manifest_keeps_its_figures(tmp_path: Path):

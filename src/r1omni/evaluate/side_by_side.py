@@ -100,16 +100,9 @@ def side_by_side(folders: Sequence[Path], trainings: Sequence[Path] = ()) -> tup
     for run, name in zip(runs, names, strict=True):
         best, worst = _cards(run, name)
         views.append(RunView(name, run.part, run.scores, best, worst))
-    facts: dict[str, dict[str, Any]] = {
-        f"{row['model']} on {row['corpus']}, mean of {row['num_folds']} folds": {
-            figure: _told(row[figure]) for figure in ("war", "uar", "macro_f1", "oov_rate")
-        }
-        | {"normaliser": row["normaliser"]}
-        for row in folds
-    }
-    facts |= {f"{name} on {run.part}": _described(run) for run, name in zip(runs, names, strict=True)}
+    facts = {f"{name} on {run.part}": _described(run) for run, name in zip(runs, names, strict=True)}
     curves = training_charts({folder.name: _read_metrics(folder) for folder in trainings})
-    page = evaluation_report(views, comparisons=comparisons, curves=curves, facts=facts)
+    page = evaluation_report(views, comparisons=comparisons, folds=folds, curves=curves, facts=facts)
     figures = {
         "runs": [
             {"model": name, "corpus": run.part, "folder": str(run.folder), "scores": run.scores}
@@ -172,13 +165,6 @@ def _fold_means(runs: Sequence[Run]) -> list[dict[str, Any]]:
         for (model, corpus), by_fold in groups.items()
         if len(by_fold) > 1
     ]
-
-
-def _told(figure: dict[str, Any]) -> str:
-    if figure["mean"] is None:
-        return "–"
-    deviation = figure["standard_deviation"]
-    return f"{figure['mean']:.2f}" + ("" if deviation is None else f" (standard deviation {deviation:.2f})")
 
 
 def _described(run: Run) -> dict[str, Any]:

@@ -95,6 +95,7 @@ def evaluation_report(
     *,
     published: Sequence[PublishedRow] = PAPER_TABLE_1,
     comparisons: Sequence[Mapping[str, Any]] = (),
+    folds: Sequence[Mapping[str, Any]] = (),
     curves: Sequence[Chart] = (),
     facts: Mapping[str, Mapping[str, Any]] | None = None,
     title: str = "Emotion recognition: evaluation",
@@ -105,6 +106,7 @@ def evaluation_report(
         runs: the runs; those of one corpus stand in one table with the published rows of that corpus.
         published: published figures; rows of other corpora are left out.
         comparisons: paired comparisons, each with `a`, `b`, `corpus` and the figures of `evaluate.scores.compare`.
+        folds: means over folds, each with `model`, `corpus`, `folds` and the figures of `evaluate.scores.fold_summary`.
         curves: learning curves.
         facts: title -> table of names and values.
         title: of the page.
@@ -139,6 +141,7 @@ def evaluation_report(
         corpora=corpora,
         curves=[chart_view(chart) for chart in curves],
         comparisons=list(comparisons),
+        folds=list(folds),
         clips=[
             {
                 "run": run,
