@@ -59,10 +59,15 @@ def distribute(accelerator: Accelerator, scorer: Any) -> Any:
     Args:
         accelerator: of the run.
         scorer: an `AnswerScorer`, on its device.
+
+    Raises:
+        ConfigError: torch cannot shard parts that get no gradient on one process.
     """
     if accelerator.num_processes == 1 or not _asked("ACCELERATE_USE_FSDP"):
         trains = any(parameter.requires_grad for parameter in scorer.parameters())
         return accelerator.prepare(scorer) if trains else scorer
+    if not hasattr(FSDPModule, "set_reduce_scatter_unused_params"):
+        raise ConfigError(f"Sharding needs torch 2.13, found {torch.__version__}: pip install 'torch>=2.13,<2.14'")
     mesh = init_device_mesh(accelerator.device.type, (accelerator.num_processes,))
     kept = {
         parameter
