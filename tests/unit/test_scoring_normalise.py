@@ -48,6 +48,28 @@ def test_inflections_and_published_spellings_are_covered(word, name):
 
 
 @pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        ("happier happiest happily happiness", "happy"),
+        ("sadder saddest sadly sadness sadden saddens saddened saddening", "sad"),
+        ("neutrally neutrality", "neutral"),
+        ("angrier angriest angrily anger angers angered angering", "angry"),
+        ("surprises surprised surprising surprisingly", "surprise"),
+        ("disgusts disgusted disgusting disgustedly", "disgust"),
+        ("fears feared fearing fearful fearfully fearfulness", "fear"),
+        ("contempt contemptuously contemptuousness", "contemptuous"),
+        ("anxiously anxiousness anxiety anxieties", "anxious"),
+        ("helplessly helplessness", "helpless"),
+        ("disappoint disappoints disappointing disappointment disappointments disappointedly", "disappointed"),
+        ("calmer calmest calms calmed calming calmly calmness", "calm"),
+        ("worry worries worrying worriedly worrisome", "worried"),
+    ],
+)
+def test_every_inflection_of_a_class_name_is_the_class(words, name):
+    assert {normalise(word, "synonym") for word in words.split()} == {name}
+
+
+@pytest.mark.parametrize(
     "answer", ["not happy", "happy and sad", "the person is angry", "fearless", "annoyed", "joyless"]
 )
 def test_sentences_and_other_shades_are_not_credited(answer):

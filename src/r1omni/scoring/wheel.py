@@ -63,7 +63,8 @@ WHEEL: dict[str, dict[str, str]] = {
     },
     "serenity": {
         "calm": (
-            "calm calmly calmness calmer calmest peaceful peacefully peacefulness serene serenely serenity "
+            "calm calms calmed calming calmly calmness calmer calmest peaceful peacefully peacefulness serene "
+            "serenely serenity "
             "tranquil tranquillity tranquility"
         ),
         "content": "content contented contentment satisfied satisfaction satisfying comfortable",
@@ -85,7 +86,7 @@ WHEEL: dict[str, dict[str, str]] = {
     },
     "fear": {
         "fear": (
-            "fear fears fearful fearfully fearfulness fearing afraid scared scare frightened fright frightening "
+            "fear fears feared fearful fearfully fearfulness fearing afraid scared scare frightened fright frightening "
             "terrified terror horrified horror dread dreading"
         ),
         "anxious": "anxious anxiously anxiousness anxiety anxieties",
@@ -97,12 +98,14 @@ WHEEL: dict[str, dict[str, str]] = {
     },
     "sadness": {
         "sad": (
-            "sad sadly sadder saddest sadness saddened sorrow sorrowful sorrowfully sorrowfulness unhappy "
+            "sad sadly sadder saddest sadness sadden saddens saddened saddening sorrow sorrowful sorrowfully "
+            "sorrowfulness unhappy "
             "unhappily unhappiness mournful mourning grief grieving grieved grief-stricken heartbroken melancholy "
             "melancholic gloomy gloom miserable misery tearful"
         ),
         "disappointed": (
-            "disappointed disappointedly disappointment disappointing let-down disillusioned disillusionment"
+            "disappointed disappointedly disappoint disappoints disappointment disappointments disappointing "
+            "let-down disillusioned disillusionment"
         ),
         "helpless": "helpless helplessly helplessness powerless powerlessness",
         "depressed": (
@@ -120,7 +123,8 @@ WHEEL: dict[str, dict[str, str]] = {
     },
     "anger": {
         "angry": (
-            "angry angrily angrier angriest anger angered mad furious furiously fury enraged rage raging irate "
+            "angry angrily angrier angriest anger angers angered angering mad furious furiously fury enraged rage "
+            "raging irate "
             "wrathful wrath outraged outrage"
         ),
         "annoyed": (
@@ -136,10 +140,11 @@ WHEEL: dict[str, dict[str, str]] = {
     },
     "aversion": {
         "disgust": (
-            "disgust disgusted disgustedly disgusting repulsed repulsion revolted revulsion repelled nauseated"
+            "disgust disgusts disgusted disgustedly disgusting repulsed repulsion revolted revulsion repelled nauseated"
         ),
         "contemptuous": (
-            "contemptuous contemptuously contempt scorn scornful scornfully disdain disdainful disdainfully "
+            "contemptuous contemptuously contemptuousness contempt scorn scornful scornfully disdain disdainful "
+            "disdainfully "
             "derisive derision despising"
         ),
         "mocking": "mocking mockery sarcastic sarcasm sneering ridicule",
