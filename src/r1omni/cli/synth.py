@@ -10,7 +10,15 @@ from r1omni.cli.progress import show_progress
 EXAMPLE = "r1omni synth dfew-like --out corpora/dfew-like --clips 200 --seed 1"
 
 
-Corpus = Literal["dfew-like", "mafw-like", "ravdess-like", "emer-like", "humanomni-like"]
+Corpus = Literal[
+    "dfew-like",
+    "mafw-like",
+    "ravdess-like",
+    "emer-like",
+    "humanomni-like",
+    "dfew-like-swapped",
+    "dfew-like-unbiased",
+]
 
 
 def synth(
