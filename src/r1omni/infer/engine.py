@@ -22,7 +22,7 @@ from r1omni.core.errors import MediaError
 from r1omni.infer.cache import FeatureCache, Features, feature_key
 from r1omni.infer.decode import sample_groups
 from r1omni.infer.shared_prefix import answer_logprobs
-from r1omni.media.decode import Modality, load_media
+from r1omni.media.decode import Modality, load_clip
 
 NO_FEATURES = Features(None, None)
 """What a prompt of words alone brings."""
@@ -177,12 +177,12 @@ class Engine:
                 cached = self.cache.get(key)
                 if cached is not None:
                     return key, cached
-            media = load_media(
-                clip.path,
+            heard = self.processor.feature_extractor
+            media = load_clip(
+                clip,
                 num_frames=self.num_frames,
-                start_s=clip.start_s,
-                stop_s=clip.stop_s,
                 modality=self.modality,
+                max_sound_s=heard.n_samples / heard.sampling_rate,
             )
             return key, dict(self.processor.process_media(media))
         except MediaError as error:

@@ -10,13 +10,12 @@ import transformers
 
 from r1omni.core.clip import Clip
 from r1omni.evaluate.predictions import Prediction, read_predictions
-from r1omni.media.decode import load_media
-from r1omni.report.clip_card import ClipCard, ModelAnswer
+from r1omni.evaluate.side_by_side import card
+from r1omni.report.clip_card import ClipCard
 from r1omni.report.confusion import Confusion
 from r1omni.report.curves import training_charts
 from r1omni.report.page import recipe_report
 
-FRAMES_SHOWN = 6
 CURVES = {
     "reward": "Reward",
     "accuracy": "Accuracy reward",
@@ -42,9 +41,9 @@ def build_report(out: Path, models: list[str], tests: dict[str, list[Clip]], num
         for model in ("label-sft", "r1-omni")
     ]
     cards = [
-        card
+        shown
         for corpus, clips in tests.items()
-        for card in clip_cards(
+        for shown in clip_cards(
             clips,
             {m: read_predictions(folder / m / corpus / "predictions.jsonl") for m in models},
             num_cards // len(tests),
@@ -78,31 +77,4 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
 def clip_cards(clips: list[Clip], predictions: dict[str, list[Prediction]], count: int) -> list[ClipCard]:
     """Show `count` clips spread evenly over a test split, whether the models were right on them or not."""
     chosen = range(0, len(clips), max(1, len(clips) // count))[:count]
-    cards = []
-    for index in chosen:
-        clip, media = clips[index], load_media(clips[index].path, num_frames=FRAMES_SHOWN)
-        answers = [
-            ModelAnswer(
-                model,
-                rows[index].answer,
-                reasoning=rows[index].reasoning,
-                correct=rows[index].normalised == clip.label,
-                error=rows[index].error,
-                text=rows[index].text,
-            )
-            for model, rows in predictions.items()
-        ]
-        cards.append(
-            ClipCard(
-                clip.id,
-                clip.corpus or "",
-                clip.label or "",
-                answers,
-                frames=media.frames,
-                frame_times_s=media.frame_times_s,
-                waveform=media.waveform,
-                sample_rate_hz=media.sample_rate_hz,
-                subtitle=clip.subtitle,
-            )
-        )
-    return cards
+    return [card(clips[index], [(model, rows[index]) for model, rows in predictions.items()]) for index in chosen]
