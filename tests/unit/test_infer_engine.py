@@ -197,3 +197,14 @@ def test_label_probabilities_equal_rows_of_their_own():
         # Whatever precedes the label is the same in every row and cancels.
         expected = torch.stack(scores).softmax(-1).tolist()
         assert list(chances.values()) == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_clip_longer_than_what_is_heard_gives_the_features_of_the_whole(tmp_path):
+    model, processor = small_model()  # it hears one second
+    rng = np.random.default_rng(1)
+    frames = rng.integers(0, 255, (30, 32, 32, 3), dtype=np.uint8)
+    write_video(tmp_path / "long.mp4", frames, 10, rng.uniform(-0.5, 0.5, 48000).astype(np.float32))
+    (found,) = Engine(model, processor, num_frames=2).features([Clip(id="long", path=tmp_path / "long.mp4")])
+    whole = processor.process_media(_media(tmp_path / "long.mp4"))["input_features"]
+    assert isinstance(found, Features) and found.audio is not None
+    torch.testing.assert_close(found.audio, model.encode_audio(whole[None])[0])
