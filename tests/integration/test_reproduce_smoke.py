@@ -43,9 +43,17 @@ def test_the_reward_rises(run: Path) -> None:
     assert sum(rewards[-4:]) / 4 > sum(rewards[:4]) / 4 + 0.1
 
 
+def test_rlvr_beats_its_cold_start_by_a_wide_margin(run: Path) -> None:
+    rows = json.loads((run / "table.json").read_text())["rows"]
+    mean = {m: sum(row["war"] for row in rows if row["model"] == m) / len(CORPORA) for m in ("cold-start", "r1-omni")}
+    assert mean["r1-omni"] > mean["cold-start"] + 5
+
+
 def test_the_format_is_learnt(run: Path) -> None:
     rates = {row["model"]: row["format_rate"] for row in json.loads((run / "table.json").read_text())["rows"]}
     assert rates["r1-omni"] > 90
+    sampled = [row["format"] for row in steps(run)]
+    assert sum(sampled[-4:]) / 4 > sum(sampled[:4]) / 4 + 0.1
     assert rates["label-sft"] == 0
 
 

@@ -104,8 +104,10 @@ _told: Any = None
 def _enter(told: Any) -> None:
     global _told
     import torch
+    from transformers.utils import logging
 
     torch.set_num_threads(1)
+    logging.disable_progress_bar()
     _told = told
 
 
