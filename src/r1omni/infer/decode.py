@@ -123,8 +123,9 @@ class _Linears:
         self.packed: dict[nn.Module, Tensor] = {}
         layers = [m for m in (*language_model.layers.modules(), lm_head) if type(m) is nn.Linear]
         weights = [layer.weight for layer in layers]
-        wanted = num_tokens >= PACK_FROM_TOKENS and all(w.dtype == torch.bfloat16 and w.is_cpu for w in weights)
-        if wanted and torch.ops.mkldnn._is_mkldnn_bf16_supported() and sum(w.nbytes for w in weights) <= PACK_BYTES:
+        wanted = num_tokens >= PACK_FROM_TOKENS and sum(weight.nbytes for weight in weights) <= PACK_BYTES
+        wanted = wanted and all(weight.dtype == torch.bfloat16 and weight.is_cpu for weight in weights)
+        if wanted and torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported():
             self.packed = {layer: torch.ops.mkldnn._reorder_linear_weight(layer.weight) for layer in layers}
 
     def __call__(self, layer: Any, x: Tensor) -> Tensor:
