@@ -7,7 +7,6 @@ errors passes between the processes.
 
 import multiprocessing
 import os
-import queue
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -65,17 +64,14 @@ def _run_beside(
     for name, value in _KEEP_MEMORY.items():
         os.environ.setdefault(name, value)
     spawn = multiprocessing.get_context("spawn")
-    told: multiprocessing.Queue = spawn.Queue()
+    told = spawn.SimpleQueue()
     waiting = dict(stages)
     running: dict[Future[float], str] = {}
     done: set[str] = set()
 
     def pass_on() -> None:
-        while True:
-            try:
-                report(*told.get_nowait())
-            except queue.Empty:
-                return
+        while not told.empty():
+            report(*told.get())
 
     with ProcessPoolExecutor(num_lanes, mp_context=spawn, initializer=_enter, initargs=(told,)) as pool, _stopping():
         try:
