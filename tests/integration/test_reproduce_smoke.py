@@ -14,7 +14,7 @@ CORPORA = ("dfew-like", "mafw-like", "ravdess-like")
 
 
 pytestmark = pytest.mark.timeout(900)
-"""The first test pays for the whole run: two minutes on two free cores, several on busy ones."""
+"""The first test pays for the whole run: under three minutes on two free cores, more on busy ones."""
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ def reproduce(
     out: Annotated[Path, typer.Option(help="Run folder; the same command goes on in it.")] = Path("runs/reproduce"),
     scale: Annotated[
         Literal["smoke", "tiny", "small"],
-        typer.Option(help="smoke: 2 minutes, figures mean nothing; tiny: 20 minutes on two cores; small: one GPU."),
+        typer.Option(help="smoke: 3 minutes, figures mean nothing; tiny: 20 minutes on two cores; small: one GPU."),
     ] = "tiny",
     seed: Annotated[int, typer.Option(min=0, help="The world, and every random choice in it.")] = 0,
     json: Annotated[bool, typer.Option("--json", help="Print table.json, and nothing else.")] = False,
