@@ -12,6 +12,15 @@ app = typer.Typer(help="Measure speed on this machine.", no_args_is_help=True, r
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, and nothing else.")]
 
+Preset = Annotated[Literal["tiny", "0.5b", "7b"], typer.Option(help="Sizes of the model.")]
+Layers = Annotated[
+    int,
+    typer.Option(min=0, help="Layers of the language model, the other parts cut to the same share; 0 takes all."),
+]
+Device = Annotated[
+    Literal["auto", "cpu", "cuda"], typer.Option(help="Where it runs; auto takes CUDA where there is one.")
+]
+
 
 @app.callback()
 def bench() -> None:
@@ -42,20 +51,15 @@ def media(
 
 @app.command(epilog="Example: r1omni bench infer --batch-sizes 1 --dtype float32")
 def infer(
-    preset: Annotated[Literal["tiny", "0.5b", "7b"], typer.Option(help="Sizes of the model.")] = "0.5b",
-    layers: Annotated[
-        int,
-        typer.Option(min=0, help="Layers of the language model, the other parts cut to the same share; 0 takes all."),
-    ] = 0,
+    preset: Preset = "0.5b",
+    layers: Layers = 0,
     batch_sizes: Annotated[str, typer.Option(help="Clips answered together, with commas.")] = "1,4,8,16,32",
     new_tokens: Annotated[int, typer.Option(min=2, help="Tokens of every answer.")] = 120,
     official_clips: Annotated[
         int, typer.Option(min=0, help="Clips answered one per call, as the official script does; 0 leaves it out.")
     ] = 2,
     dtype: DtypeOption = "auto",
-    device: Annotated[
-        Literal["auto", "cpu", "cuda"], typer.Option(help="Where it runs; auto takes CUDA where there is one.")
-    ] = "auto",
+    device: Device = "auto",
     compare: Annotated[
         bool, typer.Option(help="Where auto takes bfloat16 on a CPU, measure one clip in float32 as well.")
     ] = True,
@@ -137,11 +141,8 @@ def _show_infer(results: dict[str, Any]) -> None:
 
 @app.command(epilog="Example: r1omni bench grpo --layers 3 --json")
 def grpo(
-    preset: Annotated[Literal["tiny", "0.5b", "7b"], typer.Option(help="Sizes of the model.")] = "0.5b",
-    layers: Annotated[
-        int,
-        typer.Option(min=0, help="Layers of the language model, the other parts cut to the same share; 0 takes all."),
-    ] = 2,
+    preset: Preset = "0.5b",
+    layers: Layers = 2,
     num_generations: Annotated[int, typer.Option(min=2, help="Answers per prompt.")] = 8,
     answer_tokens: Annotated[int, typer.Option(min=2, help="Tokens of every answer.")] = 128,
     prompts: Annotated[
@@ -149,9 +150,7 @@ def grpo(
     ] = "1,2,4,8",
     learn_prompts: Annotated[str, typer.Option(help="Prompts scored together, likewise.")] = "1",
     dtype: Annotated[Literal["float32", "bfloat16"], typer.Option(help="Number format.")] = "float32",
-    device: Annotated[
-        Literal["auto", "cpu", "cuda"], typer.Option(help="Where it runs; auto takes CUDA where there is one.")
-    ] = "auto",
+    device: Device = "auto",
     repeats: Annotated[int, typer.Option(min=1, help="Times each is measured; the fastest counts.")] = 1,
     json: Json = False,
 ) -> None:

@@ -330,14 +330,15 @@ def encode_once(name: str, recipe: Recipe, report: Report) -> None:
     """Run the frozen towers over clips of the run; no later stage runs them again.
 
     Args:
-        name: a key of `ENCODED`.
+        name: features-1 and features-2, the halves of the pretraining clips, or features-3, all others.
         recipe: the run.
         report: told the progress.
     """
     model, processor = load_model(recipe, "towers")
     engine = make_engine(recipe, model, processor)
     pretraining = corpus_clips(recipe, "humanomni-like")
-    rest = [c for corpus in recipe.settings.corpora.sizes() for c in corpus_clips(recipe, corpus)][len(pretraining) :]
+    others = [corpus for corpus in recipe.settings.corpora.sizes() if corpus != "humanomni-like"]
+    rest = [clip for corpus in others for clip in corpus_clips(recipe, corpus)]
     clips = {"features-1": pretraining[::2], "features-2": pretraining[1::2], "features-3": rest}[name]
     for start in range(0, len(clips), _ENCODED_AT_ONCE):
         engine.features(clips[start : start + _ENCODED_AT_ONCE])

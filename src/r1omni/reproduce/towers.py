@@ -6,6 +6,7 @@ eyes' frame, curves of the voice, and measures over the utterance as paralinguis
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -57,32 +58,30 @@ def train_vision(
     Returns:
         What each explained at its end; see `train_tower`.
     """
-    config = model.config
+    config, learn = model.config, partial(_learn, seed, report)
     pictures, landmarks = _read(clips, lambda clip: _pictures(clip, processor))
     classes = class_ids(clips, SEEN_CLASSES)
     tokens = config.grid_patches**2
-    facts = train_tower(
+    facts = learn(
+        "towers: vision",
+        tower,
         lambda x: model.encode_video(x.unsqueeze(1).float() / 127.5 - 1).squeeze(1),
         model.vision_tower,
         pictures.flatten(0, 1),
         landmarks.flatten(0, 1)[:, None].expand(-1, tokens, -1),
         {name: ids.repeat_interleave(config.num_frames) for name, ids in classes.items()},
-        **tower.model_dump(),
-        seed=seed,
-        on_step=lambda row: report("towers: vision", row["step"] / row["num_steps"]),
     )
     with torch.no_grad():
         seen = torch.cat([model.encode_video(part.float() / 127.5 - 1) for part in pictures.split(_ENCODED_AT_ONCE)])
     evenly = torch.full((1, 3), 1 / 3)
-    projected = train_tower(
+    projected = learn(
+        "projectors: video",
+        projector,
         lambda x: model.projector(x, evenly.expand(len(x), 3)),
         model.projector,
         seen,
         landmarks.repeat_interleave(config.video_tokens_per_frame, 1),
         classes,
-        **projector.model_dump(),
-        seed=seed,
-        on_step=lambda row: report("projectors: video", row["step"] / row["num_steps"]),
     )
     return {"vision": facts, "projector": projected}
 
@@ -97,35 +96,43 @@ def train_audio(
     report: Report,
 ) -> dict[str, Any]:
     """Train the audio tower, then its projector over the frozen tower; arguments and result as in `train_vision`."""
+    learn = partial(_learn, seed, report)
     pool, num_tokens = model.config.audio_pool, processor.audio_tokens
     sounds, curves, measures = _read(clips, lambda clip: _sound(clip, processor, pool))
     speakers = class_ids(clips, ("speaker",))["speaker"]
     measures = torch.cat([measures, relative_pitch(measures[:, 0], speakers)[:, None]], dim=1)
     targets = torch.cat([curves, measures[:, None].expand(-1, num_tokens, -1)], dim=-1)
     classes = class_ids(clips, HEARD_CLASSES)
-    facts = train_tower(
+    facts = learn(
+        "towers: audio",
+        tower,
         model.encode_audio,
         model.audio_tower,
         sounds,
         targets,
         classes,
-        **tower.model_dump(),
-        seed=seed,
-        on_step=lambda row: report("towers: audio", row["step"] / row["num_steps"]),
     )
     with torch.no_grad():
         heard = torch.cat([model.encode_audio(part) for part in sounds.split(_ENCODED_AT_ONCE)])
-    projected = train_tower(
+    projected = learn(
+        "projectors: audio",
+        projector,
         model.audio_projector,
         model.audio_projector,
         heard,
         targets,
         classes,
-        **projector.model_dump(),
-        seed=seed,
-        on_step=lambda row: report("projectors: audio", row["step"] / row["num_steps"]),
     )
     return {"audio": facts, "audio_projector": projected}
+
+
+def _learn(seed: int, report: Report, name: str, settings: TowerSettings, *examples: Any) -> dict[str, float]:
+    """Train a part on its examples, under the name that the progress goes by; see `train_tower`."""
+
+    def tell(row: dict[str, float]) -> None:
+        report(name, row["step"] / row["num_steps"])
+
+    return train_tower(*examples, **settings.model_dump(), seed=seed, on_step=tell)
 
 
 def class_ids(clips: list[Clip], names: tuple[str, ...]) -> dict[str, Tensor]:
