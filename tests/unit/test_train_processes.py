@@ -10,26 +10,29 @@ from pathlib import Path
 
 import pytest
 import torch
+from accelerate.utils import patch_environment
 from safetensors.torch import load_file
 
 from r1omni.core.errors import ConfigError
+from r1omni.train import zero3
 from r1omni.train.grpo import Reward, train_grpo
 from r1omni.train.sft import Example, train_sft
 from small_model import MadeUpFeatures, small_clips, small_model
 
-SHARDED = {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"}
+FSDP2 = {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"}
+ZERO3 = {"ACCELERATE_USE_DEEPSPEED": "true", "ACCELERATE_DEEPSPEED_ZERO_STAGE": "3", "DS_ACCELERATOR": "cpu"}
 LETTERS = Reward("accuracy", lambda answer, clip: min(1.0, answer.text.count("e") / 8))
 
 
-def both_stages(folder: Path, batch_size: int) -> None:
+def both_stages(folder: Path, batch_size: int, num_parts: int = 1) -> None:
     """One step each: Adam turns rounding errors into steps of the learning rate's size where a gradient is near 0."""
-    supervised(folder / "sft", batch_size=batch_size, max_steps=1)
+    supervised(folder / "sft", batch_size=batch_size, gradient_accumulation_steps=num_parts, max_steps=1)
     model, processor = small_model()
     reference, _ = small_model(seed=1)
     engine = MadeUpFeatures(model, processor)
     train_grpo(
         model, reference, processor, engine, small_clips(8), [LETTERS], output_dir=folder / "grpo", max_steps=1,
-        num_generations=4, prompts_per_device=batch_size, readiness_prompts=0, max_completion_length=8,
+        num_generations=4, prompts_per_device=batch_size, gradient_accumulation_steps=num_parts, readiness_prompts=0, max_completion_length=8,
         scale_rewards="batch", loss_type="dapo", learning_rate=1e-2, max_grad_norm=1e9, gradient_checkpointing=True,
         validate=lambda model: {"war": len(engine.generate(small_clips(2), "Which?", max_new_tokens=3)) / 4},
     )  # fmt: skip
@@ -59,6 +62,22 @@ def interrupted(folder: Path) -> None:
     supervised(folder / "broken", **options)
 
 
+def every_way(folder: Path) -> None:
+    """What each of the two processes runs: alone with a clip that lacks a side, a part of the model gets no gradient."""
+    both_stages(folder / "ddp", batch_size=4)
+    with patch_environment(**FSDP2):
+        both_stages(folder / "fsdp2", batch_size=1, num_parts=4)
+        interrupted(folder / "fsdp2")
+    with patch_environment(**ZERO3):
+        import deepspeed
+
+        # Compiled where it is used, and of no use here.
+        deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+        both_stages(folder / "zero3", batch_size=1, num_parts=4)
+        assert deepspeed.comm.is_initialized()
+        interrupted(folder / "zero3")
+
+
 def first_moments(folder: Path) -> dict[str, torch.Tensor]:
     """Adam's first moments after one step are a tenth of the gradients."""
     tensors = load_file(folder / "checkpoints" / "step-00000001" / "optimizer.safetensors")
@@ -71,9 +90,8 @@ def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     both_stages(folder / "one", batch_size=8)
     script = "import os, sys\nsys.path[:0] = sys.argv[2:]\nfrom pathlib import Path\n"
-    script += "import test_train_processes as tests\nfolder = Path(sys.argv[1])\n"
-    script += "tests.both_stages(folder / 'ddp', batch_size=4)\nos.environ.update(tests.SHARDED)\n"
-    script += "tests.both_stages(folder / 'fsdp2', batch_size=4)\ntests.interrupted(folder)\n"
+    script += "import test_train_processes as tests\n"
+    script += "tests.every_way(Path(sys.argv[1]))\n"
     (folder / "two.py").write_text(script)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -88,7 +106,7 @@ def runs(tmp_path_factory):
 
 
 @pytest.mark.parametrize("stage", ["sft", "grpo"])
-@pytest.mark.parametrize("way", ["ddp", "fsdp2"])
+@pytest.mark.parametrize("way", ["ddp", "fsdp2", "zero3"])
 def test_two_processes_equal_one(runs, way, stage):
     one, two = runs / "one" / stage, runs / way / stage
     moments = [first_moments(one), first_moments(two)]
@@ -102,7 +120,9 @@ def test_two_processes_equal_one(runs, way, stage):
     assert {n: t.shape for n, t in models[0].items()} == {n: t.shape for n, t in models[1].items()}
 
 
-def test_a_sharded_run_goes_on_from_its_checkpoint_bit_equal(runs):
+@pytest.mark.parametrize("way", ["fsdp2", "zero3"])
+def test_a_sharded_run_goes_on_from_its_checkpoint_bit_equal(runs, way):
+    runs = runs / way
     unbroken, broken = (load_file(runs / name / "model" / "model.safetensors") for name in ("unbroken", "broken"))
     assert all(torch.equal(value, broken[name]) for name, value in unbroken.items())
     summary = json.loads((runs / "broken" / "summary.json").read_text())
@@ -115,8 +135,17 @@ def test_what_the_loop_cannot_run_under_is_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
     with pytest.raises(ConfigError, match="fsdp_version: 2"):
         supervised(tmp_path)
-    monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
-    with pytest.raises(ConfigError, match="FSDP2 shards weights, gradients and optimiser as ZeRO-3 does"):
+    for name, value in {**ZERO3, "ACCELERATE_DEEPSPEED_ZERO_STAGE": "2"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match=r"stage 2; only stage 3 works, set zero_stage: 3\."):
+        supervised(tmp_path)
+    settings = tmp_path / "settings.json"
+    settings.write_text(json.dumps({"zero_optimization": {"stage": 3}, "bf16": {"enabled": True}}))
+    monkeypatch.setenv("ACCELERATE_DEEPSPEED_CONFIG_FILE", str(settings))
+    with pytest.raises(ConfigError, match=r"setting bf16 does not apply.*take it out\."):
+        supervised(tmp_path)
+    monkeypatch.setattr(zero3, "is_deepspeed_available", lambda: False)
+    with pytest.raises(ConfigError, match=r"not installed: pip install 'r1omni\[deepspeed\]'\."):
         supervised(tmp_path)
 
 

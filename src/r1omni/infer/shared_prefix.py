@@ -177,7 +177,7 @@ def answer_logprobs(
     rest = hidden[:, layout.prompt_tokens :].unflatten(1, (group, answer))[:, :, :-1]
     predicting = torch.cat([first, rest], dim=2)[answer_mask]
     targets = answer_ids[answer_mask]
-    chunk = max(1, max_logits // lm_head.weight.shape[0])
+    chunk = max(1, max_logits // lm_head.out_features)
     if len(targets) <= chunk:
         logprobs = _token_logprobs(predicting, targets, lm_head, temperature)
     else:

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from r1omni.core.errors import CheckpointError
 from r1omni.train.optimise import trainable_parameters
-from r1omni.train.processes import gather_whole, shard_like, whole
+from r1omni.train.processes import fill, gather_whole, load_whole_state, shape_of, whole
 
 _NAME = re.compile(r"step-(\d{8})")
 
@@ -41,7 +41,7 @@ def _trained_tensors(model: nn.Module) -> dict[str, Tensor]:
     state: dict[str, Tensor] = {**trainable_parameters(model)}
     persistent = model.state_dict().keys()
     state.update({name: buffer for name, buffer in model.named_buffers() if name in persistent})
-    return {name: tensor.detach() for name, tensor in state.items()}
+    return state
 
 
 def load_trained_state(model: nn.Module, state: dict[str, Tensor]) -> None:
@@ -58,12 +58,12 @@ def load_trained_state(model: nn.Module, state: dict[str, Tensor]) -> None:
             "model and the trainable parts the run was started with, or use another output_dir."
         )
     for name, tensor in own.items():
-        if tensor.shape != state[name].shape:
+        if shape_of(tensor) != state[name].shape:
             raise CheckpointError(
-                f"{name} has shape {tuple(state[name].shape)} in the checkpoint, {tuple(tensor.shape)} in the model; "
+                f"{name} has shape {tuple(state[name].shape)} in the checkpoint, {shape_of(tensor)} in the model; "
                 "resume with the model the run was started with, or use another output_dir."
             )
-        tensor.copy_(shard_like(state[name], tensor))
+        fill(tensor, state[name])
 
 
 def generator_state() -> dict[str, Any]:
@@ -128,7 +128,7 @@ class Checkpoints:
         self,
         step: int,
         model: nn.Module,
-        optimizer: torch.optim.Optimizer,
+        optimizer: Any,
         state: dict[str, Any],
         writes: bool = True,
     ) -> None:
@@ -184,7 +184,7 @@ class Checkpoints:
             raise CheckpointError(f"{path} is missing; restore it, or remove the run folder and train again.")
         load_trained_state(model, load_file(path))
 
-    def load(self, step: int, model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    def load(self, step: int, model: nn.Module, optimizer: Any) -> dict[str, Any]:
         """Put a checkpoint back and return its state.
 
         Raises:
@@ -195,18 +195,17 @@ class Checkpoints:
         return json.loads((self.path(step) / "state.json").read_text())
 
 
-def _flatten(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+def _flatten(optimizer: Any) -> dict[str, Any]:
     entries = optimizer.state_dict()["state"].items()
     return {f"{index}.{name}": value for index, values in entries for name, value in values.items()}
 
 
-def _unflatten(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+def _unflatten(optimizer: Any, tensors: dict[str, Tensor]) -> None:
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         index, name = key.split(".", 1)
-        state.setdefault(int(index), {})[name] = shard_like(value, parameters[int(index)])
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+        state.setdefault(int(index), {})[name] = value
+    load_whole_state(optimizer, state)
 
 
 def _encode(data: bytes) -> str:

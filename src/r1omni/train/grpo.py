@@ -242,14 +242,15 @@ def train_grpo(
     )
     if gradient_checkpointing:
         recompute_activations(model.language_model)
-    scorer = distribute(accelerator, AnswerScorer(model, processor))
-    optimizer = build_optimizer(model, learning_rate, weight_decay)
+    scorer, optimizer = distribute(
+        accelerator, AnswerScorer(model, processor), lambda: build_optimizer(model, learning_rate, weight_decay)
+    )
     judge = None
     if beta != 0.0 and reference is not None:
         reference.eval().requires_grad_(False)
         release_towers(reference)
         reference.to(accelerator.device)
-        judge = distribute(accelerator, AnswerScorer(reference, processor))
+        judge, _ = distribute(accelerator, AnswerScorer(reference, processor))
     summary = GRPOSummary(num_errors=num_errors)
     order = ClipOrder(clips, seed)
     step = 0

@@ -17,6 +17,9 @@ from r1omni.infer.engine import embed_prompts
 from r1omni.infer.shared_prefix import answer_logprobs
 
 
+_TOWERS = ("vision_tower", "audio_tower")
+
+
 class AnswerScorer(nn.Module):
     """Scores answers under a model.
 
@@ -27,8 +30,18 @@ class AnswerScorer(nn.Module):
 
     def __init__(self, model: Any, processor: Any) -> None:
         super().__init__()
-        self.model = model
+        # The towers are not among the parts that processes share: features are given.
+        base = model.get_base_model() if hasattr(model, "peft_config") else model
+        self.parts = nn.ModuleDict({name: part for name, part in base.named_children() if name not in _TOWERS})
+        self._model = (model,)
         self.processor = processor
+        self.runs_every_part = False
+        """Whether each pass runs the projectors and the router, be there pictures and sound or not."""
+
+    @property
+    def model(self) -> Any:
+        """What scores."""
+        return self._model[0]
 
     def forward(
         self,
@@ -47,11 +60,15 @@ class AnswerScorer(nn.Module):
             answer_mask: true at the tokens to score.
             temperature: logits are divided by it.
         """
-        prompts = (self.model, self.processor, instructions, features)
+        blanks = _blank_clips(self.model.config) if self.runs_every_part else []
+        prompts = (self.model, self.processor, [*instructions, *[""] * len(blanks)], [*features, *blanks])
         if torch.is_grad_enabled():
             embeds, mask = checkpoint(embed_prompts, *prompts, use_reentrant=False, preserve_rng_state=False)
         else:
             embeds, mask = embed_prompts(*prompts)
+        if blanks:
+            width = int(mask[: len(features)].sum(-1).max())
+            embeds, mask = embeds[: len(features), -width:], mask[: len(features), -width:]
         return answer_logprobs(
             self.model.language_model,
             self.model.lm_head,
@@ -61,6 +78,15 @@ class AnswerScorer(nn.Module):
             answer_mask.to(embeds.device),
             temperature,
         )
+
+
+def _blank_clips(config: Any) -> list[Features]:
+    """A clip and a picture, with sound, of nothing: clips of each length pass the projector apart."""
+    patches, audio = config.grid_patches**2, torch.zeros(config.audio_tokens, config.audio_config.d_model)
+    return [
+        Features(torch.zeros(frames, patches, config.vision_config.hidden_size), audio)
+        for frames in sorted({1, config.num_frames})
+    ]
 
 
 def release_towers(model: Any) -> None:

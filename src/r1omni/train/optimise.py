@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from r1omni.core.errors import ConfigError, DivergedError
-from r1omni.train.processes import whole
+from r1omni.train.processes import clip_gradients
 
 Schedule = Literal["cosine", "linear", "constant"]
 
@@ -117,8 +117,7 @@ def take_step(
     Raises:
         DivergedError: a gradient is not a finite number; no step was taken.
     """
-    norm = accelerator.clip_grad_norm_(list(trainable_parameters(model).values()), max_grad_norm)
-    grad_norm = float(whole(norm))
+    grad_norm = clip_gradients(accelerator, list(trainable_parameters(model).values()), optimizer, max_grad_norm)
     if not math.isfinite(grad_norm):
         raise DivergedError(
             f"The norm of the gradients is {grad_norm}, expected a finite number; training was stopped. The last good "

@@ -1,10 +1,11 @@
 """What the processes of a run tell each other, what all of them share, and how the weights lie on them.
 
-Every process holds the whole model (DDP), or, where accelerate's launcher asks for FSDP2, a shard of each layer.
-Generation reads weights module by module, out of the wrapper's sight: `whole_weights` lends every process all of them
-for as long as a rollout or a validation takes.
+Every process holds the whole model (DDP), or, where accelerate's launcher asks for FSDP2 or for DeepSpeed's ZeRO-3, a
+shard of each layer. Generation reads weights module by module, out of the wrapper's sight: `whole_weights` lends every
+process all of them for as long as a rollout or a validation takes.
 """
 
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -13,19 +14,21 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs, InitProcessGroupKwargs
-from accelerate.utils import gather_object
+from accelerate.utils import gather_object, patch_environment
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from r1omni.core.errors import ConfigError
+from r1omni.train import zero3
 
 Validate = Callable[[Any], dict[str, float]]
 """Model -> named metrics, higher is better."""
 
 _PATIENCE = timedelta(hours=4)
 """How long processes wait for one that validates, or encodes its share of the clips."""
+_ZERO3 = "ACCELERATE_USE_DEEPSPEED"
 
 
 def start_processes(mixed_precision: str) -> Accelerator:
@@ -36,36 +39,43 @@ def start_processes(mixed_precision: str) -> Accelerator:
     Raises:
         ConfigError: a way of sharding that this loop cannot take.
     """
-    if _asked("ACCELERATE_USE_DEEPSPEED"):
-        raise ConfigError(
-            "accelerate was asked for DeepSpeed, which this loop does not run under: its engine takes the optimiser's "
-            "step itself. FSDP2 shards weights, gradients and optimiser as ZeRO-3 does: "
-            "accelerate launch --config_file configs/accelerate/fsdp2.yaml"
-        )
+    if _asked(_ZERO3):
+        zero3.check_settings()
     if _asked("ACCELERATE_USE_FSDP") and os.environ.get("FSDP_VERSION") != "2":
         raise ConfigError("accelerate was asked for FSDP version 1; only version 2 works: set fsdp_version: 2.")
-    found = DistributedDataParallelKwargs(find_unused_parameters=True)
-    return Accelerator(
-        mixed_precision=mixed_precision, kwargs_handlers=[found, InitProcessGroupKwargs(timeout=_PATIENCE)]
-    )
+    handlers = [DistributedDataParallelKwargs(find_unused_parameters=True), InitProcessGroupKwargs(timeout=_PATIENCE)]
+    # accelerate's own way with DeepSpeed steps within the backward pass; to it, these are ordinary processes.
+    with patch_environment(**{_ZERO3: "false"}):
+        return Accelerator(mixed_precision=mixed_precision, kwargs_handlers=handlers)
 
 
-def distribute(accelerator: Accelerator, scorer: Any) -> Any:
-    """Return the module whose forward pass the processes share: wrapped by DDP, or sharded in place by FSDP2.
+def distribute(
+    accelerator: Accelerator, scorer: Any, make_optimizer: Callable[[], torch.optim.Optimizer] | None = None
+) -> tuple[Any, Any]:
+    """Return the module whose forward pass the processes share, and the optimiser over its parameters.
 
-    The optimiser is built afterwards: sharding replaces the parameters. Frozen parts other than the language model are
-    not sharded; they are small, or their features are cached.
+    DDP wraps the module, FSDP2 shards it in place, ZeRO-3's engine stands for it. FSDP2 leaves frozen parts other than
+    the language model whole; they are small.
 
     Args:
         accelerator: of the run.
         scorer: an `AnswerScorer`, on its device.
+        make_optimizer: called when the parameters are those that train: FSDP2 replaces them. None for a scorer that
+            does not train.
 
     Raises:
         ConfigError: torch cannot shard parts that get no gradient on one process.
     """
-    if accelerator.num_processes == 1 or not _asked("ACCELERATE_USE_FSDP"):
-        trains = any(parameter.requires_grad for parameter in scorer.parameters())
-        return accelerator.prepare(scorer) if trains else scorer
+    make = make_optimizer or (lambda: None)
+    if accelerator.num_processes > 1 and _asked(_ZERO3):
+        return zero3.shard(scorer, make(), accelerator.mixed_precision)
+    if accelerator.num_processes > 1 and _asked("ACCELERATE_USE_FSDP"):
+        return _shard_layers(accelerator, scorer), make()
+    trains = any(parameter.requires_grad for parameter in scorer.parameters())
+    return accelerator.prepare(scorer) if trains else scorer, make()
+
+
+def _shard_layers(accelerator: Accelerator, scorer: Any) -> Any:
     if not hasattr(FSDPModule, "set_reduce_scatter_unused_params"):
         raise ConfigError(f"Sharding needs torch 2.13, found {torch.__version__}: pip install 'torch>=2.13,<2.14'")
     mesh = init_device_mesh(accelerator.device.type, (accelerator.num_processes,))
@@ -93,6 +103,10 @@ def whole_weights(scorer: nn.Module) -> Iterator[None]:
     Args:
         scorer: what `distribute` returned; every process must enter and leave. Without shards nothing happens.
     """
+    if zero3.is_engine(scorer):
+        with zero3.whole_weights(scorer):
+            yield
+        return
     parts = [module for module in scorer.modules() if isinstance(module, FSDPModule)]
     for part in parts:
         part.set_reshard_after_forward(False, recurse=False)
@@ -108,22 +122,45 @@ def whole_weights(scorer: nn.Module) -> Iterator[None]:
 def accumulate(accelerator: Accelerator, scorer: nn.Module, last: bool) -> AbstractContextManager[Any]:
     """Return the context of a micro-batch's backward pass: DDP averages gradients once, at the last.
 
-    Shards add up each micro-batch's average, which is the same and holds no whole gradients.
+    Shards add up each micro-batch's average, which is the same and holds no whole gradients; ZeRO-3's engine is told.
 
     Args:
         accelerator: of the run.
         scorer: what `distribute` returned.
         last: whether this is the step's last micro-batch.
     """
+    if zero3.is_engine(scorer):
+        scorer.set_gradient_accumulation_boundary(last)
+        return nullcontext()
     return nullcontext() if last or isinstance(scorer, FSDPModule) else accelerator.no_sync(scorer)
 
 
-def whole(tensor: Tensor) -> Tensor:
+def clip_gradients(accelerator: Accelerator, parameters: Sequence[Tensor], optimizer: Any, max_norm: float) -> float:
+    """Scale the gradients down to a norm, and return the norm they had; ZeRO-3's engine scales within its step.
+
+    Args:
+        accelerator: of the run.
+        parameters: what trains.
+        optimizer: what `distribute` returned.
+        max_norm: the norm, over all of them.
+    """
+    if isinstance(optimizer, zero3.Zero3Optimizer):
+        optimizer.clip_at(max_norm)
+        return math.sqrt(*sum_over(accelerator, sum(float(grad.square().sum()) for grad in optimizer.local_grads())))
+    norm: Any = accelerator.clip_grad_norm_(parameters, max_norm)
+    return float(whole(norm))
+
+
+def whole(tensor: Tensor | zero3.Moment) -> Tensor:
     """Return a tensor put together from its shards, on every process; one that is not sharded as it is."""
-    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+    if isinstance(tensor, zero3.Moment):
+        return tensor.whole()
+    if zero3.is_sharded(tensor):
+        return zero3.whole(tensor)
+    return tensor.detach().full_tensor() if isinstance(tensor, DTensor) else tensor.detach()
 
 
-def gather_whole(tensors: Mapping[str, Tensor], keep: bool) -> dict[str, Tensor]:
+def gather_whole(tensors: Mapping[str, Tensor | zero3.Moment], keep: bool) -> dict[str, Tensor]:
     """Put tensors together one after the other, on the CPU.
 
     Args:
@@ -138,8 +175,40 @@ def gather_whole(tensors: Mapping[str, Tensor], keep: bool) -> dict[str, Tensor]
     return gathered
 
 
-def shard_like(tensor: Tensor, like: Tensor) -> Tensor:
-    """Return this process's shard of a whole tensor, laid out as another is; the tensor itself where that is whole."""
+def shape_of(tensor: Tensor) -> tuple[int, ...]:
+    """The shape of the whole, however it is sharded."""
+    return tuple(getattr(tensor, "ds_shape", tensor.shape))
+
+
+@torch.no_grad()
+def fill(tensor: Tensor, value: Tensor) -> None:
+    """Put a whole value, the same on every process, into a tensor or its shards."""
+    if zero3.is_sharded(tensor):
+        zero3.fill(tensor, value)
+    else:
+        tensor.copy_(_shard_like(value, tensor))
+
+
+def load_whole_state(optimizer: Any, state: Mapping[int, Mapping[str, Tensor]]) -> None:
+    """Put the whole state of an optimiser back, whichever way that run held it.
+
+    Args:
+        optimizer: what `distribute` returned.
+        state: by the parameters' numbers.
+    """
+    if isinstance(optimizer, zero3.Zero3Optimizer):
+        optimizer.load_whole_state(state)
+        return
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    sharded = {
+        number: {name: _shard_like(value, parameters[number]) for name, value in values.items()}
+        for number, values in state.items()
+    }
+    optimizer.load_state_dict({"state": sharded, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def _shard_like(tensor: Tensor, like: Tensor) -> Tensor:
+    """This process's shard of a whole tensor, laid out as another is; the tensor itself where that is whole."""
     if not isinstance(like, DTensor) or tensor.shape != like.shape:
         return tensor
     local = tensor.to(like.to_local())

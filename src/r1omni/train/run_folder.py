@@ -131,7 +131,7 @@ class RunFolder:
         """
         for tracker in self.trackers:
             tracker.finish()
-        state = gather_whole(model.state_dict(), self.writes)
+        state = gather_whole(model.state_dict(keep_vars=True), self.writes)
         if not self.writes:
             return
         first: dict[int, str] = {}

@@ -187,8 +187,9 @@ def train_sft(
 
     if gradient_checkpointing:
         recompute_activations(model.language_model)
-    scorer = distribute(accelerator, AnswerScorer(model, processor))
-    optimizer = build_optimizer(model, learning_rate, weight_decay)
+    scorer, optimizer = distribute(
+        accelerator, AnswerScorer(model, processor), lambda: build_optimizer(model, learning_rate, weight_decay)
+    )
     summary = SFTSummary(num_errors=num_errors)
     step = 0
     window: list[list[float]] = []
