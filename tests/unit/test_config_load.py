@@ -137,6 +137,7 @@ def test_every_shipped_launch_loads(path: Path):
     launch = load_config_from_file(str(path))
     assert launch.num_processes == 8
     assert (launch.fsdp_config or {}).get("fsdp_version", 2) == 2
+    assert (launch.deepspeed_config or {}).get("zero_stage", 3) == 3
 
 
 def test_every_shipped_file_is_named_in_the_docs():

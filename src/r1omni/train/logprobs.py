@@ -16,7 +16,6 @@ from r1omni.infer.cache import Features
 from r1omni.infer.engine import embed_prompts
 from r1omni.infer.shared_prefix import answer_logprobs
 
-
 _TOWERS = ("vision_tower", "audio_tower")
 
 

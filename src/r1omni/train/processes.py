@@ -97,7 +97,7 @@ def _shard_layers(accelerator: Accelerator, scorer: Any) -> Any:
 
 
 @contextmanager
-def whole_weights(scorer: nn.Module) -> Iterator[None]:
+def whole_weights(scorer: Any) -> Iterator[None]:
     """Lend every process all weights: inside, each runs the model's modules as it likes, alone or not at all.
 
     Args:
@@ -119,7 +119,7 @@ def whole_weights(scorer: nn.Module) -> Iterator[None]:
             part.set_reshard_after_forward(part is not scorer, recurse=False)
 
 
-def accumulate(accelerator: Accelerator, scorer: nn.Module, last: bool) -> AbstractContextManager[Any]:
+def accumulate(accelerator: Accelerator, scorer: Any, last: bool) -> AbstractContextManager[Any]:
     """Return the context of a micro-batch's backward pass: DDP averages gradients once, at the last.
 
     Shards add up each micro-batch's average, which is the same and holds no whole gradients; ZeRO-3's engine is told.
@@ -157,7 +157,8 @@ def whole(tensor: Tensor | zero3.Moment) -> Tensor:
         return tensor.whole()
     if zero3.is_sharded(tensor):
         return zero3.whole(tensor)
-    return tensor.detach().full_tensor() if isinstance(tensor, DTensor) else tensor.detach()
+    full = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+    return full.detach()
 
 
 def gather_whole(tensors: Mapping[str, Tensor | zero3.Moment], keep: bool) -> dict[str, Tensor]:

@@ -36,13 +36,15 @@ def check_settings() -> None:
         ConfigError: DeepSpeed is missing, or asked for something that this loop decides itself or cannot take.
     """
     if not is_deepspeed_available():
-        raise ConfigError("accelerate was asked for DeepSpeed, which is not installed: pip install 'r1omni[deepspeed]'.")
+        raise ConfigError(
+            "accelerate was asked for DeepSpeed, which is not installed: pip install 'r1omni[deepspeed]'."
+        )
     settings = DeepSpeedPlugin().deepspeed_config
     stage = settings["zero_optimization"]["stage"]
     if stage != 3:
         raise ConfigError(
-            f"accelerate was asked for ZeRO stage {stage}; only stage 3 works, set zero_stage: 3. Where the whole model "
-            "fits one process, configs/accelerate/ddp.yaml needs no DeepSpeed."
+            f"accelerate was asked for ZeRO stage {stage}; only stage 3 works, set zero_stage: 3. Where the model fits "
+            "one process whole, configs/accelerate/ddp.yaml needs no DeepSpeed."
         )
     extra = sorted(settings.keys() - _KNOWN)
     if extra:
@@ -132,7 +134,8 @@ class Moment:
         """Put it together, on every process."""
         from deepspeed.utils import safe_get_full_optimizer_state
 
-        return safe_get_full_optimizer_state(self.parameter, self.name)
+        value: Any = safe_get_full_optimizer_state(self.parameter, self.name)
+        return value
 
 
 class Zero3Optimizer:
@@ -173,9 +176,7 @@ class Zero3Optimizer:
         inner = self._engine.optimizer.optimizer
         kept: Mapping[str, Tensor] = next(iter(inner.state.values()), {})
         state = {
-            number: {
-                name: Moment(parameter, name) if value.dim() else value.clone() for name, value in kept.items()
-            }
+            number: {name: Moment(parameter, name) if value.dim() else value.clone() for name, value in kept.items()}
             for number, parameter in enumerate(self._parameters)
         }
         return {"state": state}
