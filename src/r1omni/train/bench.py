@@ -124,16 +124,16 @@ def bench_grpo(
     _warm_up(work)
     rates = [_rate(work)]
 
-    def cost(name: str, run: Callable[[_Work, int], Any], count: int) -> Cost:
+    def cost(name: str, run: Callable[[_Work, int], Any], count: int, watch: bool = True) -> Cost:
         say(f"{name}: {count} at once")
-        return measure(lambda: run(work, count), on, repeats)
+        return measure(lambda: run(work, count), on, repeats, watch)
 
     def best(name: str, run: Callable[[_Work, int], Any], counts: Sequence[int]) -> tuple[int, Cost, Cost]:
         """The fastest number of prompts with its cost, and the cost of the first number."""
         tried: list[tuple[int, Cost]] = []
         for count in counts:
             try:
-                tried.append((count, cost(name, run, count)))
+                tried.append((count, cost(name, run, count, watch=not tried)))
             except torch.OutOfMemoryError:
                 break
             per_prompt = [found.seconds / number for number, found in tried]
