@@ -16,8 +16,6 @@ from torch.utils.flop_counter import flop_registry
 
 RATE_ROWS = 2048
 """Rows of the products that the machine's rate is measured on."""
-_MMAP_THRESHOLD = -3
-"""glibc's M_MMAP_THRESHOLD: larger blocks go back to the system when they are freed. It settles at 2^25 by itself."""
 
 
 @dataclass(frozen=True)
@@ -27,18 +25,15 @@ class Cost:
     seconds: float
     operations: int
     """Of products and attention; multiply-add counts as two, and a causal mask halves."""
-    peak_bytes: int | None
-    """In use at the peak; None where nobody watched or the system does not tell."""
 
 
-def measure(run: Callable[[], Any], device: torch.device, repeats: int = 1, watch: bool = True) -> Cost:
-    """Time and count a piece of work, then run it once more to see what memory it uses.
+def measure(run: Callable[[], Any], device: torch.device, repeats: int = 1) -> Cost:
+    """Time a piece of work and count its operations.
 
     Args:
         run: the work, the same every time.
         device: where it runs.
-        repeats: runs that are timed; the fastest counts.
-        watch: whether to look at the memory.
+        repeats: runs; the fastest counts.
     """
     seconds, counter = [], OperationCounter()
     for _ in range(repeats):
@@ -50,32 +45,7 @@ def measure(run: Callable[[], Any], device: torch.device, repeats: int = 1, watc
             run()
         synchronise(device)
         seconds.append(time.perf_counter() - started_s)
-    return Cost(min(seconds), counter.operations, _peak_in_use(run, device) if watch else None)
-
-
-def _peak_in_use(run: Callable[[], Any], device: torch.device) -> int | None:
-    """Bytes in use at the peak of one run, without what the allocator keeps for later.
-
-    CUDA's allocator counts that way. On a CPU, glibc is told to hand each freed tensor back at once: what it would keep
-    depends on all that ran before. That costs time, so this run is not the one that is timed.
-    """
-    gc.collect()
-    handing_back = device.type == "cpu" and _mallopt(_MMAP_THRESHOLD, 2**20)
-    try:
-        if not start_peak(device):
-            return None
-        run()
-        return read_peak(device)
-    finally:
-        if handing_back:
-            _mallopt(_MMAP_THRESHOLD, 2**25)
-
-
-def _mallopt(option: int, value: int) -> bool:
-    try:
-        return bool(ctypes.CDLL(None).mallopt(option, value))
-    except AttributeError:
-        return False
+    return Cost(min(seconds), counter.operations)
 
 
 def synchronise(device: torch.device) -> None:

@@ -11,12 +11,16 @@ many they score together, each the number that is fastest for it, as `prompts_pe
 `gradient_accumulation_steps` choose in training. Token counts are those of the full model (8 frames -> 392 video
 tokens, 500 audio tokens); layers and vocabulary are a share of it that the machine can carry, the same share of every
 part but the projectors, which are whole. `_cached` leaves the towers out: features come from the cache. The optimiser's
-step, the same in all, is left out.
+step, the same in all, is left out. Memory is watched apart, each way in a process of its own: what a process holds
+depends on all that ran in it before.
 
 Source of (a): HumanMLLM/R1-Omni, src/r1-v/src/open_r1/trainer/humanOmni_grpo_trainer.py; sampled without its top-k.
 """
 
+import gc
+import multiprocessing
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -26,7 +30,7 @@ from torch import Tensor
 from r1omni.infer.cache import Features
 from r1omni.infer.decode import sample_groups
 from r1omni.infer.engine import embed_prompts
-from r1omni.infer.measure import Cost, bytes_in_use, matmul_rate, measure
+from r1omni.infer.measure import Cost, bytes_in_use, matmul_rate, measure, read_peak, start_peak
 from r1omni.model.presets import build_model, cut_config, preset_config
 from r1omni.train.logprobs import AnswerScorer, release_towers
 from r1omni.train.loss import group_advantages, policy_loss
@@ -115,25 +119,28 @@ def bench_grpo(
     """
     on = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     say = on_progress or (lambda _: None)
+    sizes_of = (preset, layers, (1, num_generations, answer_tokens), getattr(torch, dtype), on)
+    memory: dict[str, dict[str, int | None]] = {}
+    for way in _STEPS:
+        say(f"{way}: memory")
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as apart:
+            memory[way] = apart.submit(_watch, way, torch.get_num_threads(), *sizes_of).result()
     say("building the models")
-    empty_bytes = bytes_in_use(on)
-    work, sizes = _build(
-        preset, layers, (max(*prompts, *learn_prompts), num_generations, answer_tokens), getattr(torch, dtype), on
-    )
-    plain_weight_bytes = _weight_bytes(work)
+    answers = (max(*prompts, *learn_prompts), num_generations, answer_tokens)
+    work, sizes = _build(preset, layers, answers, getattr(torch, dtype), on)
     _warm_up(work)
     rates = [_rate(work)]
 
-    def cost(name: str, run: Callable[[_Work, int], Any], count: int, watch: bool = True) -> Cost:
+    def cost(name: str, run: Callable[[_Work, int], Any], count: int) -> Cost:
         say(f"{name}: {count} at once")
-        return measure(lambda: run(work, count), on, repeats, watch)
+        return measure(lambda: run(work, count), on, repeats)
 
-    def best(name: str, run: Callable[[_Work, int], Any], counts: Sequence[int]) -> tuple[int, Cost, Cost]:
-        """The fastest number of prompts with its cost, and the cost of the first number."""
+    def best(name: str, run: Callable[[_Work, int], Any], counts: Sequence[int]) -> tuple[int, Cost]:
+        """The fastest number of prompts, with its cost."""
         tried: list[tuple[int, Cost]] = []
         for count in counts:
             try:
-                tried.append((count, cost(name, run, count, watch=not tried)))
+                tried.append((count, cost(name, run, count)))
             except torch.OutOfMemoryError:
                 break
             per_prompt = [found.seconds / number for number, found in tried]
@@ -141,32 +148,25 @@ def bench_grpo(
                 break
         if not tried:
             raise torch.OutOfMemoryError(f"{name} does not fit with {counts[0]} prompts.")
-        number, found = min(tried, key=lambda entry: entry[1].seconds / entry[0])
-        return number, found, tried[0][1]
+        return min(tried, key=lambda entry: entry[1].seconds / entry[0])
 
-    plain = {"sample": cost("plain: sample", _sample_plain, 1), "learn": cost("plain: learn", _learn_plain, 1)}
-    ways = {"plain": _row({name: (1, found, found) for name, found in plain.items()}, empty_bytes)}
-    release_towers(work.reference)
-    shared_towers = best("towers", _encode, prompts)
-    encode_once = {
-        "sample": best("encode once: sample", _sample_alone, prompts),
-        "learn": best("encode once: learn", _learn_alone, learn_prompts),
-    }
-    rates.append(_rate(work))
-    engine = {
-        "sample": best("engine: sample", _sample_engine, prompts),
-        "learn": best("engine: learn", _learn_engine, learn_prompts),
-    }
-    rates.append(_rate(work))
-    ways["encode_once"] = _row({"towers": shared_towers, **encode_once}, empty_bytes)
-    ways["encode_once_cached"] = _row(encode_once, empty_bytes)
-    ways["engine"] = _row({"towers": shared_towers, **engine}, empty_bytes)
-    ways["engine_cached"] = _row(engine, empty_bytes)
+    ways: dict[str, dict[str, Any]] = {}
+    for way, steps in _STEPS.items():
+        alone = way == "plain"
+        phases = {
+            name: best(f"{way}: {name}", run, (1,) if alone else learn_prompts if name == "learn" else prompts)
+            for name, run in steps.items()
+        }
+        ways[way] = _row(phases, memory[way])
+        if alone:
+            release_towers(work.reference)
+        else:
+            ways[f"{way}_cached"] = _row({name: phases[name] for name in ("sample", "learn")}, memory[way])
+        rates.append(_rate(work))
 
-    weights = {"engine": _weight_bytes(work), "plain": plain_weight_bytes}
+    learning = ways["engine"]["phases"]["learn"]
     seconds = {name: way["seconds_per_prompt"] for name, way in ways.items()}
-    learning = engine["learn"][1]
-    peaks = [(ways[name]["peak_bytes"], taken) for name, taken in weights.items()]
+    peaks = [(ways[name]["peak_bytes"], memory[name]["weights"] or 0) for name in ("engine", "plain")]
     return {
         "speedup_vs_plain": seconds["plain"] / seconds["engine"],
         "speedup_vs_plain_cached": seconds["plain"] / seconds["engine_cached"],
@@ -174,11 +174,11 @@ def bench_grpo(
         "speedup_vs_encode_once_first_epoch": seconds["encode_once"] / seconds["engine"],
         "peak_memory_ratio": _ratio(*(peak for peak, _ in peaks)),
         "peak_memory_ratio_above_weights": _ratio(*(peak and peak - taken for peak, taken in peaks)),
-        "matmul_fraction": learning.operations / learning.seconds / max(rates),
+        "matmul_fraction": learning["operations"] / learning["seconds"] / max(rates),
         "matmul_operations_per_s": max(rates),
         "largest_logprob_difference": _largest_difference(work),
         "sizes": sizes,
-        "weight_bytes": weights,
+        "weight_bytes": {name: found["weights"] for name, found in memory.items()},
         "device": torch.cuda.get_device_name() if on.type == "cuda" else f"cpu, {torch.get_num_threads()} threads",
         "dtype": dtype,
         "ways": ways,
@@ -241,15 +241,34 @@ def _rate(work: _Work) -> float:
     return matmul_rate(work.model.lm_head.weight, text.hidden_size, text.intermediate_size)
 
 
-def _row(phases: dict[str, tuple[int, Cost, Cost]], empty_bytes: int | None) -> dict[str, Any]:
-    peaks = [first.peak_bytes for _, _, first in phases.values() if first.peak_bytes is not None]
+def _row(phases: dict[str, tuple[int, Cost]], memory: dict[str, int | None]) -> dict[str, Any]:
+    peaks = [peak for name in phases if (peak := memory[name]) is not None]
     return {
-        "seconds_per_prompt": sum(cost.seconds / count for count, cost, _ in phases.values()),
-        "operations_per_prompt": sum(cost.operations / count for count, cost, _ in phases.values()),
-        # Of the first number of prompts tried: one, unless the caller says otherwise.
-        "peak_bytes": max(peaks) - (empty_bytes or 0) if peaks else None,
-        "phases": {name: {"prompts": count, **asdict(cost)} for name, (count, cost, _) in phases.items()},
+        "seconds_per_prompt": sum(cost.seconds / count for count, cost in phases.values()),
+        "operations_per_prompt": sum(cost.operations / count for count, cost in phases.values()),
+        "peak_bytes": max(peaks, default=None),
+        "phases": {
+            name: {"prompts": count, **asdict(cost), "peak_bytes": memory[name]}
+            for name, (count, cost) in phases.items()
+        },
     }
+
+
+def _watch(way: str, num_threads: int, *sizes: Any) -> dict[str, int | None]:
+    """Peak bytes of each step of a way at one prompt, the interpreter's own left out, and those of its weights."""
+    torch.set_num_threads(num_threads)
+    device = sizes[-1]
+    empty_bytes = bytes_in_use(device)
+    work, _ = _build(*sizes)
+    if way != "plain":
+        release_towers(work.reference)
+    peaks: dict[str, int | None] = {"weights": _weight_bytes(work)}
+    for name, run in _STEPS[way].items():
+        gc.collect()
+        watched = start_peak(device)
+        run(work, 1)
+        peaks[name] = read_peak(device) - (empty_bytes or 0) if watched else None
+    return peaks
 
 
 def _weight_bytes(work: _Work) -> int:
@@ -370,6 +389,13 @@ def _backward(work: _Work, logprobs: Tensor, reference: Tensor) -> None:
     loss, _ = policy_loss(logprobs, logprobs.detach(), advantages, mask, reference_logprobs=reference, beta=0.04)
     loss.backward()
     work.model.zero_grad(set_to_none=True)
+
+
+_STEPS: dict[str, dict[str, Callable[[_Work, int], Any]]] = {
+    "plain": {"sample": _sample_plain, "learn": _learn_plain},
+    "encode_once": {"towers": _encode, "sample": _sample_alone, "learn": _learn_alone},
+    "engine": {"towers": _encode, "sample": _sample_engine, "learn": _learn_engine},
+}
 
 
 @torch.no_grad()

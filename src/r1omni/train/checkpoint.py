@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from r1omni.core.errors import CheckpointError
 from r1omni.train.optimise import trainable_parameters
-from r1omni.train.processes import fill, gather_whole, load_whole_state, shape_of, whole
+from r1omni.train.sharding import fill, gather_whole, load_whole_state, shape_of, whole
 
 _NAME = re.compile(r"step-(\d{8})")
 

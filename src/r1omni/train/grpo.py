@@ -47,18 +47,10 @@ from r1omni.train.optimise import (
     set_trainable,
     take_step,
 )
-from r1omni.train.processes import (
-    Validate,
-    accumulate,
-    distribute,
-    gather_rows,
-    start_processes,
-    sum_over,
-    validate_on_first,
-    whole_weights,
-)
+from r1omni.train.processes import gather_rows, start_processes, sum_over
 from r1omni.train.rollout import ClipOrder, Group, Reward, Sampler, check_ready, rollout_metrics, sample_lines
 from r1omni.train.run_folder import RunFolder, StopRequest, readable_clips
+from r1omni.train.sharding import Validate, accumulate, distribute, validate_on_first, whole_weights
 from r1omni.train.trackers import TrackerName, start_trackers
 
 __all__ = ["GRPOSummary", "Reward", "train_grpo"]

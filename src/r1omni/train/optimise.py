@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from r1omni.core.errors import ConfigError, DivergedError
-from r1omni.train.processes import clip_gradients
+from r1omni.train.sharding import clip_gradients
 
 Schedule = Literal["cosine", "linear", "constant"]
 

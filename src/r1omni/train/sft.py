@@ -31,16 +31,9 @@ from r1omni.train.optimise import (
     set_trainable,
     take_step,
 )
-from r1omni.train.processes import (
-    Validate,
-    accumulate,
-    distribute,
-    gather_rows,
-    start_processes,
-    sum_over,
-    validate_on_first,
-)
+from r1omni.train.processes import gather_rows, start_processes, sum_over
 from r1omni.train.run_folder import FeaturesOf, RunFolder, StopRequest, readable_clips
+from r1omni.train.sharding import Validate, accumulate, distribute, validate_on_first
 from r1omni.train.trackers import TrackerName, start_trackers
 
 _POOL_BATCHES = 16

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -65,8 +66,6 @@ def shard(scorer: Any, optimizer: torch.optim.Optimizer | None, mixed_precision:
     Returns:
         DeepSpeed's engine and a `Zero3Optimizer`; None without an optimiser.
     """
-    import deepspeed
-
     logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
     zero = DeepSpeedPlugin().deepspeed_config["zero_optimization"]
     if optimizer is None:
@@ -81,8 +80,8 @@ def shard(scorer: Any, optimizer: torch.optim.Optimizer | None, mixed_precision:
     }
     parameters = [parameter for group in getattr(optimizer, "param_groups", []) for parameter in group["params"]]
     scorer.runs_every_part = True
-    deepspeed.init_distributed()
-    engine, *_ = deepspeed.initialize(model=scorer, optimizer=optimizer, config=settings)
+    _deepspeed().init_distributed()
+    engine, *_ = _deepspeed().initialize(model=scorer, optimizer=optimizer, config=settings)
     return engine, None if optimizer is None else Zero3Optimizer(engine, parameters)
 
 
@@ -97,30 +96,23 @@ def is_sharded(tensor: Any) -> bool:
 
 
 def whole_weights(engine: Any) -> AbstractContextManager[Any]:
-    """Lend every process all weights; see `processes.whole_weights`."""
-    from deepspeed.runtime.zero import unwrap_model_for_generation
-
-    return unwrap_model_for_generation(engine)
+    """Lend every process all weights; see `sharding.whole_weights`."""
+    return _deepspeed().zero.unwrap_model_for_generation(engine)
 
 
 def whole(parameter: Tensor) -> Tensor:
     """Return a copy of a parameter put together from its shards, on every process."""
-    from deepspeed.runtime.zero import GatheredParameters
-
-    with GatheredParameters([parameter]):
+    with _deepspeed().zero.GatheredParameters([parameter]):
         return parameter.detach().clone()
 
 
 def fill(parameter: Tensor, value: Tensor) -> None:
     """Put a whole value, the same on every process, into a parameter's shards and the optimiser's own copy of them."""
-    from deepspeed.runtime.zero import GatheredParameters
-    from deepspeed.utils import safe_set_local_fp32_param
-
-    with GatheredParameters([parameter], modifier_rank=0):
+    with _deepspeed().zero.GatheredParameters([parameter], modifier_rank=0):
         if torch.distributed.get_rank() == 0:
             parameter.data.copy_(value)
     if parameter.requires_grad:
-        safe_set_local_fp32_param(parameter, _own_shard(parameter, value))
+        _deepspeed().utils.safe_set_local_fp32_param(parameter, _own_shard(parameter, value))
 
 
 @dataclass(frozen=True)
@@ -132,10 +124,7 @@ class Moment:
 
     def whole(self) -> Tensor:
         """Put it together, on every process."""
-        from deepspeed.utils import safe_get_full_optimizer_state
-
-        value: Any = safe_get_full_optimizer_state(self.parameter, self.name)
-        return value
+        return _deepspeed().utils.safe_get_full_optimizer_state(self.parameter, self.name)
 
 
 class Zero3Optimizer:
@@ -156,9 +145,7 @@ class Zero3Optimizer:
 
     def local_grads(self) -> Iterator[Tensor]:
         """This process's shards of the gradients."""
-        from deepspeed.utils import safe_get_local_grad
-
-        return (safe_get_local_grad(parameter) for parameter in self._parameters)
+        return (_deepspeed().utils.safe_get_local_grad(parameter) for parameter in self._parameters)
 
     def clip_at(self, max_grad_norm: float) -> None:
         """Have the next step scale the gradients down to this norm."""
@@ -187,8 +174,6 @@ class Zero3Optimizer:
         Args:
             state: by the parameters' numbers.
         """
-        from deepspeed.utils import safe_set_local_optimizer_state
-
         if not state:
             return
         outer = self._engine.optimizer
@@ -202,7 +187,12 @@ class Zero3Optimizer:
             for name, value in values.items():
                 if value.dim():
                     shard = _own_shard(self._parameters[number], value)
-                    safe_set_local_optimizer_state(self._parameters[number], shard, name)
+                    _deepspeed().utils.safe_set_local_optimizer_state(self._parameters[number], shard, name)
+
+
+def _deepspeed() -> Any:
+    """The package, imported late: it takes seconds, and most runs go without."""
+    return import_module("deepspeed")
 
 
 def _own_shard(parameter: Any, value: Tensor) -> Tensor:
