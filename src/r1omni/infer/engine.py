@@ -327,21 +327,25 @@ def embed_prompts(
     Returns:
         Embeddings [batch, prompt, hidden] padded on the left, and their mask.
     """
+    inputs = prompt_inputs(model, processor, instructions, features)
+    return model.embed_prompt(**inputs), inputs["attention_mask"]
+
+
+def prompt_inputs(
+    model: Any, processor: Any, instructions: Sequence[str], features: Sequence[Features]
+) -> dict[str, Any]:
+    """Return what the model's `embed_prompt` takes, on its device; arguments as for `embed_prompts`."""
     text = processor.process_text(
         list(instructions),
         [entry.video is not None for entry in features],
         [entry.audio is not None for entry in features],
         [0 if entry.video is None else len(entry.video) for entry in features],
     ).to(model.device)
-    embeds = model.embed_prompt(
-        text["input_ids"],
-        text["attention_mask"],
-        text["router_input_ids"],
-        text["router_attention_mask"],
-        [None if entry.video is None else entry.video.to(model.device) for entry in features],
-        [None if entry.audio is None else entry.audio.to(model.device) for entry in features],
-    )
-    return embeds, text["attention_mask"]
+    return {
+        **text,
+        "video_features": [None if entry.video is None else entry.video.to(model.device) for entry in features],
+        "audio_features": [None if entry.audio is None else entry.audio.to(model.device) for entry in features],
+    }
 
 
 def left_pad(rows: Sequence[Tensor]) -> tuple[Tensor, Tensor]:

@@ -219,10 +219,12 @@ class HumanOmniProcessor(ProcessorMixin):
         Returns:
             `input_ids`, `attention_mask`, `router_input_ids`, `router_attention_mask`.
         """
-        rows = [
-            self.prompt_ids(instruction, frames if video else 0, audio, add_generation_prompt)
+        prompts = [
+            (instruction, frames if video else 0, audio)
             for instruction, video, audio, frames in zip(instructions, has_video, has_audio, num_frames, strict=True)
         ]
+        ids_of = {prompt: self.prompt_ids(*prompt, add_generation_prompt) for prompt in set(prompts)}
+        rows = [ids_of[prompt] for prompt in prompts]
         length = max(len(row) for row in rows)
         pad_id = self.tokenizer.pad_token_id
         router = self.router_tokenizer(

@@ -46,6 +46,7 @@ from r1omni.train.optimise import (
     recompute_activations,
     set_trainable,
     take_step,
+    trainable_parameters,
 )
 from r1omni.train.processes import gather_rows, start_processes, sum_over
 from r1omni.train.rollout import ClipOrder, Group, Reward, Sampler, check_ready, rollout_metrics, sample_lines
@@ -237,6 +238,7 @@ def train_grpo(
     scorer, optimizer = distribute(
         accelerator, AnswerScorer(model, processor), lambda: build_optimizer(model, learning_rate, weight_decay)
     )
+    trained = list(trainable_parameters(model).values())
     judge = None
     if beta != 0.0 and reference is not None:
         reference.eval().requires_grad_(False)
@@ -338,7 +340,7 @@ def train_grpo(
                 rate = learning_rate_at(step, max_steps, learning_rate, lr_scheduler_type, warmup_ratio)
                 grad_norm = take_step(
                     accelerator,
-                    model,
+                    trained,
                     optimizer,
                     learning_rate=rate,
                     max_grad_norm=max_grad_norm,

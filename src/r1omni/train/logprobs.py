@@ -13,10 +13,11 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from r1omni.infer.cache import Features
-from r1omni.infer.engine import embed_prompts
+from r1omni.infer.engine import prompt_inputs
 from r1omni.infer.shared_prefix import answer_logprobs
 
 _TOWERS = ("vision_tower", "audio_tower")
+_AFTER_PROMPT = ("language_model", "lm_head")
 
 
 class AnswerScorer(nn.Module):
@@ -34,6 +35,13 @@ class AnswerScorer(nn.Module):
         self.parts = nn.ModuleDict({name: part for name, part in base.named_children() if name not in _TOWERS})
         self._model = (model,)
         self.processor = processor
+        self.recomputes = any(
+            parameter.requires_grad
+            for name, part in self.parts.items()
+            if name not in _AFTER_PROMPT
+            for parameter in part.parameters()
+        )
+        """Whether a part trains whose activations are worth computing again."""
         self.runs_every_part = False
         """Whether each pass runs the projectors and the router, be there pictures and sound or not."""
 
@@ -60,11 +68,12 @@ class AnswerScorer(nn.Module):
             temperature: logits are divided by it.
         """
         blanks = _blank_clips(self.model.config) if self.runs_every_part else []
-        prompts = (self.model, self.processor, [*instructions, *[""] * len(blanks)], [*features, *blanks])
-        if torch.is_grad_enabled():
-            embeds, mask = checkpoint(embed_prompts, *prompts, use_reentrant=False, preserve_rng_state=False)
+        inputs = prompt_inputs(self.model, self.processor, [*instructions, *[""] * len(blanks)], [*features, *blanks])
+        if torch.is_grad_enabled() and self.recomputes:
+            embeds = checkpoint(self.model.embed_prompt, **inputs, use_reentrant=False, preserve_rng_state=False)
         else:
-            embeds, mask = embed_prompts(*prompts)
+            embeds = self.model.embed_prompt(**inputs)
+        mask = inputs["attention_mask"]
         if blanks:
             width = int(mask[: len(features)].sum(-1).max())
             embeds, mask = embeds[: len(features), -width:], mask[: len(features), -width:]

@@ -102,13 +102,19 @@ def learning_rate_at(step: int, num_steps: int, peak: float, schedule: Schedule,
 
 
 def take_step(
-    accelerator: Any, model: nn.Module, optimizer: Any, *, learning_rate: float, max_grad_norm: float, last_good: str
+    accelerator: Any,
+    parameters: Sequence[nn.Parameter],
+    optimizer: Any,
+    *,
+    learning_rate: float,
+    max_grad_norm: float,
+    last_good: str,
 ) -> float:
     """Clip the gradients, take one optimiser step, and return the gradients' norm before clipping.
 
     Args:
         accelerator: of the run.
-        model: whose gradients are clipped.
+        parameters: whose gradients are clipped.
         optimizer: takes the step.
         learning_rate: of this step.
         max_grad_norm: the norm gradients are scaled down to.
@@ -117,7 +123,7 @@ def take_step(
     Raises:
         DivergedError: a gradient is not a finite number; no step was taken.
     """
-    grad_norm = clip_gradients(accelerator, list(trainable_parameters(model).values()), optimizer, max_grad_norm)
+    grad_norm = clip_gradients(accelerator, parameters, optimizer, max_grad_norm)
     if not math.isfinite(grad_norm):
         raise DivergedError(
             f"The norm of the gradients is {grad_norm}, expected a finite number; training was stopped. The last good "

@@ -30,6 +30,7 @@ from r1omni.train.optimise import (
     recompute_activations,
     set_trainable,
     take_step,
+    trainable_parameters,
 )
 from r1omni.train.processes import gather_rows, start_processes, sum_over
 from r1omni.train.run_folder import FeaturesOf, RunFolder, StopRequest, readable_clips
@@ -183,6 +184,7 @@ def train_sft(
     scorer, optimizer = distribute(
         accelerator, AnswerScorer(model, processor), lambda: build_optimizer(model, learning_rate, weight_decay)
     )
+    trained = list(trainable_parameters(model).values())
     summary = SFTSummary(num_errors=num_errors)
     step = 0
     window: list[list[float]] = []
@@ -215,7 +217,8 @@ def train_sft(
             # Every process takes equally many micro-batches; one that has nothing left scores an example at weight 0.
             own = batch[rank::world]
             loss_sum = 0.0
-            model.train()
+            if not model.training:
+                model.train()
             for micro in range(gradient_accumulation_steps):
                 part = own[micro * batch_size : (micro + 1) * batch_size]
                 if not part and world == 1:
@@ -230,7 +233,7 @@ def train_sft(
             rate = learning_rate_at(step, num_steps, learning_rate, lr_scheduler_type, warmup_ratio)
             grad_norm = take_step(
                 accelerator,
-                model,
+                trained,
                 optimizer,
                 learning_rate=rate,
                 max_grad_norm=max_grad_norm,
