@@ -207,6 +207,7 @@ def train_sft(
         checkpoints.save(step, model, optimizer, state, writes=accelerator.is_main_process)
         folder.draw_curves()
 
+    model.train()
     with StopRequest() as stop:
         while step < num_steps and (patience is None or without_better < patience):
             epoch, place = divmod(step, steps_per_epoch)
@@ -217,8 +218,6 @@ def train_sft(
             # Every process takes equally many micro-batches; one that has nothing left scores an example at weight 0.
             own = batch[rank::world]
             loss_sum = 0.0
-            if not model.training:
-                model.train()
             for micro in range(gradient_accumulation_steps):
                 part = own[micro * batch_size : (micro + 1) * batch_size]
                 if not part and world == 1:
@@ -260,6 +259,7 @@ def train_sft(
             at_end = step == num_steps
             if validate is not None and (at_end or step % (steps_per_epoch * validate_every_epochs) == 0):
                 measured = validate_on_first(accelerator, validate, model, scorer)
+                model.train()
                 summary.history.append({"step": step, "epoch": step / steps_per_epoch, **measured})
                 folder.record({"step": step, "epoch": step / steps_per_epoch, "validation": measured})
                 without_better += 1
