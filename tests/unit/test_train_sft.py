@@ -11,7 +11,7 @@ import torch
 from r1omni.core.clip import Clip
 from r1omni.core.errors import ConfigError, DivergedError, MediaError
 from r1omni.train.checkpoint import trained_state
-from r1omni.train.optimise import learning_rate_at
+from r1omni.train.optimise import learning_rate_at, set_trainable
 from r1omni.train.sft import Example, train_sft
 from small_model import LABELS, MadeUpFeatures, small_clips, small_model
 
@@ -61,6 +61,11 @@ def test_only_named_parts_change(tmp_path):
     model, _ = run(tmp_path, trainable=("projector",), num_epochs=1)
     changed = {n for n, p in model.named_parameters() if not torch.equal(p, before.get_parameter(n))}
     assert changed and all(name.startswith("projector.") for name in changed)
+
+
+def test_towers_cannot_be_named():
+    with pytest.raises(ConfigError, match=r"'vision_tower'; expected names out of .*The towers stay frozen"):
+        set_trainable(small_model()[0], ("projector", "vision_tower"))
 
 
 def test_best_epoch_is_kept_and_patience_stops(tmp_path):

@@ -39,7 +39,8 @@ def set_trainable(model: nn.Module, parts: Sequence[str]) -> None:
     """
     unknown = [part for part in parts if part not in PARTS]
     if unknown:
-        raise ConfigError(f"trainable names {unknown[0]!r}; expected names out of {', '.join(PARTS)}.")
+        frozen = " The towers stay frozen, for their features are computed once." if "tower" in unknown[0] else ""
+        raise ConfigError(f"trainable names {unknown[0]!r}; expected names out of {', '.join(PARTS)}.{frozen}")
     adapters = any("lora_" in name for name, _ in model.named_parameters())
     modules = {module for part in parts for module in PARTS[part]}
     if adapters:
