@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
-ZERO3 := $(VENV)/zero3
+ZERO3_STAMP := $(VENV)/.zero3
 ZERO3_PACKAGES := ^(deepspeed|einops|hjson|msgpack|ninja|py-cpuinfo)==
 OUT ?= runs/reproduce
 PYTEST_ARGS ?=
@@ -25,14 +25,14 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 # Apart, for ZeRO-3's tests alone: transformers imports DeepSpeed, for seconds, at every save once it finds it.
-$(ZERO3): $(STAMP)
-	$(BIN)/pip install --quiet --no-deps --upgrade --target $@ $$(grep -E '$(ZERO3_PACKAGES)' constraints.txt)
+$(ZERO3_STAMP): $(STAMP)
+	$(BIN)/pip install --quiet --no-deps --upgrade --target $(VENV)/zero3 $$(grep -E '$(ZERO3_PACKAGES)' constraints.txt)
 	@touch $@
 
 reproduce: setup  ## Run the whole recipe: corpora, stages, Table 1, report (OUT=runs/reproduce)
 	$(BIN)/r1omni reproduce --out $(OUT)
 
-test: setup $(ZERO3)  ## Run the unit, integration and parity tests
+test: setup $(ZERO3_STAMP)  ## Run the unit, integration and parity tests
 	$(BIN)/pytest tests/unit tests/integration tests/parity -m 'not slow and not gpu' $(PYTEST_ARGS)
 
 check: setup  ## Check format, lint, types, import directions, generated docs and the installed packages
