@@ -42,13 +42,24 @@ class AnswerScorer(nn.Module):
             for parameter in part.parameters()
         )
         """Whether a part trains whose activations are worth computing again."""
-        self.runs_every_part = False
-        """Whether each pass runs the projectors and the router, be there pictures and sound or not."""
+        self.blanks: list[Features] = []
+        """Empty clips that each pass carries."""
 
     @property
     def model(self) -> Any:
         """What scores."""
         return self._model[0]
+
+    def run_every_part(self) -> None:
+        """From now on run the projectors and the router in each pass, be there pictures and sound or not.
+
+        A clip and a picture of nothing go along, for clips of each length pass the projector apart.
+        """
+        config, device = self.model.config, self.model.device
+        patches = (config.grid_patches**2, config.vision_config.hidden_size)
+        audio = torch.zeros(config.audio_tokens, config.audio_config.d_model, device=device)
+        lengths = sorted({1, config.num_frames})
+        self.blanks = [Features(torch.zeros(frames, *patches, device=device), audio) for frames in lengths]
 
     def forward(
         self,
@@ -67,14 +78,14 @@ class AnswerScorer(nn.Module):
             answer_mask: true at the tokens to score.
             temperature: logits are divided by it.
         """
-        blanks = _blank_clips(self.model.config) if self.runs_every_part else []
-        inputs = prompt_inputs(self.model, self.processor, [*instructions, *[""] * len(blanks)], [*features, *blanks])
+        words = [*instructions, *[""] * len(self.blanks)]
+        inputs = prompt_inputs(self.model, self.processor, words, [*features, *self.blanks])
         if torch.is_grad_enabled() and self.recomputes:
             embeds = checkpoint(self.model.embed_prompt, **inputs, use_reentrant=False, preserve_rng_state=False)
         else:
             embeds = self.model.embed_prompt(**inputs)
         mask = inputs["attention_mask"]
-        if blanks:
+        if self.blanks:
             width = int(mask[: len(features)].sum(-1).max())
             embeds, mask = embeds[: len(features), -width:], mask[: len(features), -width:]
         return answer_logprobs(
@@ -86,15 +97,6 @@ class AnswerScorer(nn.Module):
             answer_mask.to(embeds.device),
             temperature,
         )
-
-
-def _blank_clips(config: Any) -> list[Features]:
-    """A clip and a picture, with sound, of nothing: clips of each length pass the projector apart."""
-    patches, audio = config.grid_patches**2, torch.zeros(config.audio_tokens, config.audio_config.d_model)
-    return [
-        Features(torch.zeros(frames, patches, config.vision_config.hidden_size), audio)
-        for frames in sorted({1, config.num_frames})
-    ]
 
 
 def release_towers(model: Any) -> None:

@@ -2,7 +2,7 @@
 
 accelerate's launcher asks for it and brings its settings. The engine is DeepSpeed's own, so that the backward pass and
 the step stay apart: a gradient that is not finite is seen before the step. Every forward pass gathers each module's
-weights from all processes, so all of them have to run the same modules: `AnswerScorer.runs_every_part`. State is read
+weights from all processes, so all of them have to run the same modules: `AnswerScorer.run_every_part`. State is read
 and written whole, parameter by parameter, so that checkpoints are those of any other run.
 """
 
@@ -79,7 +79,7 @@ def shard(scorer: Any, optimizer: torch.optim.Optimizer | None, mixed_precision:
         "steps_per_print": 2**62,
     }
     parameters = [parameter for group in getattr(optimizer, "param_groups", []) for parameter in group["params"]]
-    scorer.runs_every_part = True
+    scorer.run_every_part()
     _deepspeed().init_distributed()
     engine, *_ = _deepspeed().initialize(model=scorer, optimizer=optimizer, config=settings)
     return engine, None if optimizer is None else Zero3Optimizer(engine, parameters)
