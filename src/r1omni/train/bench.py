@@ -151,12 +151,14 @@ def bench_grpo(
         return min(tried, key=lambda entry: entry[1].seconds / entry[0])
 
     ways: dict[str, dict[str, Any]] = {}
+    measured: dict[Callable[[_Work, int], Any], tuple[int, Cost]] = {}
     for way, steps in _STEPS.items():
         alone = way == "plain"
-        phases = {
-            name: best(f"{way}: {name}", run, (1,) if alone else learn_prompts if name == "learn" else prompts)
-            for name, run in steps.items()
-        }
+        for name, run in steps.items():
+            if run not in measured:  # both ways with the towers apart take the same step there
+                counts = (1,) if alone else learn_prompts if name == "learn" else prompts
+                measured[run] = best(f"{way}: {name}", run, counts)
+        phases = {name: measured[run] for name, run in steps.items()}
         ways[way] = _row(phases, memory[way])
         if alone:
             release_towers(work.reference)
