@@ -23,7 +23,7 @@ def golden(request: pytest.FixtureRequest) -> Golden:
         raise pytest.UsageError(f"--golden {given} holds no meta.json; name the folder of one golden set")
     folder = given or DEFAULT
     if not folder.is_dir():
-        pytest.skip(f"no golden set at {folder}: name one with --golden")
+        pytest.skip(f"no golden set at {folder}, for it lies beside the project: name one with --golden")
     return Golden(folder.resolve())
 
 

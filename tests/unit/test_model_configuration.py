@@ -44,7 +44,7 @@ def _count(shapes: dict[str, tuple[int, ...]], prefixes: str | tuple[str, ...]) 
 @pytest.mark.parametrize("preset", ["0.5b", "7b"])
 def test_full_size_parts_hold_the_published_numbers_of_parameters(preset: str) -> None:
     if not SHARED.is_dir():
-        pytest.skip(f"no inventory at {SHARED}")
+        pytest.skip(f"no inventory at {SHARED}: it lies beside the project, not in it")
     inventory: dict[str, Any] = json.loads((SHARED / "full_size_inventory.json").read_text())
     parts = next(v for k, v in inventory.items() if k.lower().startswith(f"{preset} (") and "parts" in v)["parts"]
     shapes = expected_shapes(preset_config(preset))
@@ -56,7 +56,7 @@ def test_full_size_parts_hold_the_published_numbers_of_parameters(preset: str) -
 
 def test_every_published_key_is_mapped_and_shaped_as_ours() -> None:
     if not SHARED.is_dir():
-        pytest.skip(f"no list of keys at {SHARED}")
+        pytest.skip(f"no list of keys at {SHARED}: it lies beside the project, not in it")
     keys = json.loads((SHARED / "full_size_keys_0.5B.json").read_text())["keys"]
     config = preset_config("0.5b")
     expected = expected_shapes(config)

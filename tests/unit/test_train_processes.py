@@ -100,9 +100,8 @@ def runs(tmp_path_factory):
     """The same steps by one process, by two whole ones, and by two that hold shards."""
     folder = tmp_path_factory.mktemp("runs")
     both_stages(folder / "one", batch_size=8)
-    script = "import os, sys\nsys.path[:0] = sys.argv[2:]\nfrom pathlib import Path\n"
-    script += "import test_train_processes as tests\n"
-    script += "tests.every_way(Path(sys.argv[1]))\n"
+    script = "import sys\nsys.path[:0] = sys.argv[2:]\nfrom pathlib import Path\n"
+    script += "import test_train_processes as tests\ntests.every_way(Path(sys.argv[1]))\n"
     (folder / "two.py").write_text(script)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
