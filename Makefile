@@ -54,12 +54,12 @@ docs: setup  ## Generate the reference pages and build the site into site/
 	$(BIN)/zensical build --clean
 
 assets: setup  ## Bundle the model and sample clips of a finished run (OUT=runs/reproduce) into the package
-	$(BIN)/python -m r1omni.reproduce.assets $(OUT)
+	$(BIN)/python scripts/bundle_assets.py $(OUT)
 
 bench: setup  ## Measure media decoding, answering and GRPO on this machine
-	$(BIN)/r1omni bench media
-	$(BIN)/r1omni bench infer --layers 3 --batch-sizes 1,8
-	$(BIN)/r1omni bench grpo
+	$(BIN)/python benchmarks/media.py
+	$(BIN)/python benchmarks/answering.py --layers 3 --batch-sizes 1,8
+	$(BIN)/python benchmarks/grpo.py
 
 clean:  ## Remove .venv and what was built
 	rm -rf $(VENV) site dist build .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -12,9 +12,9 @@ from typing import Any
 import typer
 
 from r1omni.cli.app import app
-from r1omni.config.grpo import GrpoConfig
+from r1omni.config.grpo_run import GrpoConfig
 from r1omni.config.load import list_settings
-from r1omni.config.sft import SftConfig
+from r1omni.config.sft_run import SftConfig
 from r1omni.core.labels import DFEW_LABELS, EMOTIONS, MAFW_LABELS, RAVDESS_LABELS
 
 HERE = Path(__file__).parent

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from r1omni.core.instruction import parse_answer
     from r1omni.datasets.manifest import read_manifest, write_manifest
     from r1omni.infer.engine import Engine
-    from r1omni.infer.predict import load_engine, predict_files
+    from r1omni.infer.predict_files import load_engine, predict_files
     from r1omni.media.decode import load_media
-    from r1omni.model.checkpoint import load_model
+    from r1omni.model.load_model import load_model
     from r1omni.scoring.grade import grade
     from r1omni.train.grpo import train_grpo
     from r1omni.train.sft import train_sft
@@ -44,11 +44,11 @@ _HOME = {
     "R1OmniError": "r1omni.core.errors",
     "Score": "r1omni.core.clip",
     "grade": "r1omni.scoring.grade",
-    "load_engine": "r1omni.infer.predict",
+    "load_engine": "r1omni.infer.predict_files",
     "load_media": "r1omni.media.decode",
-    "load_model": "r1omni.model.checkpoint",
+    "load_model": "r1omni.model.load_model",
     "parse_answer": "r1omni.core.instruction",
-    "predict_files": "r1omni.infer.predict",
+    "predict_files": "r1omni.infer.predict_files",
     "read_manifest": "r1omni.datasets.manifest",
     "train_grpo": "r1omni.train.grpo",
     "train_sft": "r1omni.train.sft",

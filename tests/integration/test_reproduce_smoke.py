@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from r1omni.config.recipe import load_recipe
+from r1omni.config.scale import load_recipe
 from r1omni.core.errors import ConfigError
 from r1omni.reproduce.recipe import reproduce
 

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from r1omni.model.checkpoint import load_model
+from r1omni.model.load_model import load_model
 
 TOLERANCE_PROBABILITIES = 1e-5
 TOLERANCE_FEATURES = 1e-4

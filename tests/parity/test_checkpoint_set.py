@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from parity.golden import Golden, Subject
-from r1omni.model.checkpoint import convert_checkpoint, inspect_checkpoint, load_model
+from r1omni.model.load_model import convert_checkpoint, inspect_checkpoint, load_model
 from r1omni.model.weights import read_inventory
 
 DTYPES = {"BF16": "bfloat16", "F32": "float32", "F16": "float16"}

@@ -9,10 +9,10 @@ import pytest
 from accelerate.commands.config.config_args import load_config_from_file
 from pydantic import ValidationError
 
-from r1omni.config.grpo import GrpoConfig, GrpoRecipe
+from r1omni.config.grpo_run import GrpoConfig, GrpoRecipe
 from r1omni.config.load import list_settings, load_run, parse_flags, to_toml
-from r1omni.config.recipe import RecipeSettings, ScaleName, load_recipe
-from r1omni.config.sft import SftConfig, SftRecipe
+from r1omni.config.scale import RecipeSettings, ScaleName, load_recipe
+from r1omni.config.sft_run import SftConfig, SftRecipe
 from r1omni.core.errors import ConfigError
 from r1omni.train.grpo import train_grpo
 from r1omni.train.sft import train_sft
@@ -146,9 +146,7 @@ def test_every_shipped_file_is_named_in_the_docs():
     assert [path.name for path in files if str(path.relative_to(REPOSITORY)) not in page] == []
 
 
-@pytest.mark.parametrize(
-    "path", sorted((REPOSITORY / "src/r1omni/config/recipes").glob("*.toml")), ids=lambda p: p.stem
-)
+@pytest.mark.parametrize("path", sorted((REPOSITORY / "src/r1omni/config/scales").glob("*.toml")), ids=lambda p: p.stem)
 def test_every_shipped_scale_loads(path: Path):
     assert path.stem in get_args(ScaleName)
     assert isinstance(load_recipe(path.stem), RecipeSettings)

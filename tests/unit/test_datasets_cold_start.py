@@ -7,7 +7,7 @@ import pytest
 
 from r1omni.core.clip import Clip
 from r1omni.core.errors import DatasetError
-from r1omni.datasets.cold_start import mix, read_annotations, validate, write_template
+from r1omni.datasets.reasoned_examples import mix, read_annotations, validate, write_template
 
 REASON = "He raises his voice, his brows are drawn together and he leans forward."
 

@@ -11,9 +11,9 @@ import pytest
 
 from r1omni.core.errors import ConfigError, DatasetError
 from r1omni.core.instruction import LABEL_INSTRUCTION, REASONING_INSTRUCTION
-from r1omni.datasets import ADAPTERS, r1omni_json
+from r1omni.datasets.adapters import ADAPTERS, r1omni_json
 from r1omni.datasets.release import read_release
-from r1omni.datasets.tables import read_table
+from r1omni.datasets.tabular import read_table
 
 ROWS = [("00012", "a.mp4", "anger", "别走"), ("00013", "b.wav", "calm", "")]
 

@@ -21,7 +21,7 @@ def modules_loaded_by(code: str) -> set[str]:
     "code",
     [
         "import r1omni",
-        "import r1omni.config.sft, r1omni.config.grpo, r1omni.config.load",
+        "import r1omni.config.sft_run, r1omni.config.grpo_run, r1omni.config.load",
         "import r1omni.core.clip, r1omni.core.instruction, r1omni.core.labels, r1omni.core.errors",
     ],
 )

@@ -1,8 +1,7 @@
 """The benchmark of answering at toy size: figures are not asserted, what they are of is."""
 
 import pytest
-
-from r1omni.infer.bench import PHASES, Work, measure_here
+from answering import PHASES, Work, measure_here
 
 
 @pytest.fixture(scope="module")

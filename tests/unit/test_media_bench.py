@@ -1,4 +1,4 @@
-from r1omni.media.bench import bench_media
+from media import bench_media
 
 
 def test_bench_times_every_reader_in_its_own_process():

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from r1omni.core.errors import CheckpointError
 from r1omni.media.decode import Media
 from r1omni.model import official
-from r1omni.model.checkpoint import convert_checkpoint, inspect_checkpoint, load_model
+from r1omni.model.load_model import convert_checkpoint, inspect_checkpoint, load_model
 from r1omni.model.presets import build_model, preset_config
 from r1omni.model.processing import HumanOmniProcessor
 from r1omni.model.tokenizer import build_tokenizers

@@ -1,9 +1,9 @@
 """The table over several worlds, worked by hand."""
 
 import pytest
+from compare_worlds import mean_and_reach, summarise
 
 from r1omni.core.errors import ConfigError
-from r1omni.reproduce.worlds import mean_and_reach, summarise
 
 
 def table(seed: int, base: float, tuned: float) -> dict[str, object]:

@@ -2,13 +2,13 @@
 
 import pytest
 import torch
+from cost import OperationCounter
+from grpo import bench_grpo
 from torch.nn import functional
 from typer.testing import CliRunner
 
 from r1omni.cli.app import app
 from r1omni.core.errors import ConfigError
-from r1omni.infer.measure import OperationCounter
-from r1omni.train.bench import bench_grpo
 
 RATIOS = (
     "speedup_vs_plain",

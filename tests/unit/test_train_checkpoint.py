@@ -9,7 +9,7 @@ import torch
 
 from r1omni.core.errors import CheckpointError
 from r1omni.infer.cache import FeatureCache, Features
-from r1omni.train.checkpoint import Checkpoints, generator_state, restore_generators, trained_state
+from r1omni.train.checkpoints import Checkpoints, generator_state, restore_generators, trained_state
 from small_disk import small_files_only
 
 

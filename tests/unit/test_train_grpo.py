@@ -12,7 +12,7 @@ import torch
 
 from r1omni.core.errors import ConfigError, DivergedError, NotReadyError, R1OmniError
 from r1omni.train import trackers
-from r1omni.train.checkpoint import trained_state
+from r1omni.train.checkpoints import trained_state
 from r1omni.train.grpo import Reward, train_grpo
 from small_disk import small_files_only
 from small_model import MadeUpFeatures, small_clips, small_model

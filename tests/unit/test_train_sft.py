@@ -10,7 +10,7 @@ import torch
 
 from r1omni.core.clip import Clip
 from r1omni.core.errors import ConfigError, DivergedError, MediaError
-from r1omni.train.checkpoint import trained_state
+from r1omni.train.checkpoints import trained_state
 from r1omni.train.optimise import learning_rate_at, set_trainable
 from r1omni.train.sft import Example, train_sft
 from small_model import LABELS, MadeUpFeatures, small_clips, small_model

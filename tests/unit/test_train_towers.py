@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from r1omni.train.towers import train_tower
+from r1omni.train.tower_pretraining import train_tower
 
 
 def test_a_tower_explains_a_linear_target_and_a_class() -> None:

@@ -5,7 +5,7 @@ Each verb is one file; what it needs beyond parsing is imported when it runs, so
 
 import typer
 
-from r1omni.cli import bench, checkpoint, data, evaluate, predict, report, reproduce, synth, train
+from r1omni.cli import checkpoint, data, evaluate, predict, report, reproduce, synth, train
 from r1omni.cli.boundary import run
 
 app = typer.Typer(
@@ -43,7 +43,6 @@ app.command("report", epilog=f"Example: {report.EXAMPLE}")(report.report)
 app.add_typer(train.app, name="train")
 app.add_typer(data.app, name="data")
 app.add_typer(checkpoint.app, name="checkpoint")
-app.add_typer(bench.app, name="bench")
 
 
 def main() -> None:

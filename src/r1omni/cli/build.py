@@ -30,7 +30,7 @@ def load_for_use(source: str) -> tuple[Any, Any]:
     """
     import torch
 
-    from r1omni.model.checkpoint import load_model
+    from r1omni.model.load_model import load_model
 
     hide_loading_bars()
     return load_model(source, device="cuda" if torch.cuda.is_available() else "cpu")
@@ -131,7 +131,7 @@ def load_for_training(source: str, lora: LoraSection | None) -> tuple[Any, Any]:
     """
     import torch
 
-    from r1omni.model.checkpoint import load_model
+    from r1omni.model.load_model import load_model
 
     hide_loading_bars()
     device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"

@@ -21,7 +21,7 @@ def inspect(source: Source, vision: Vision = None, audio: Audio = None, router: 
 
     Exits with 1 when something does.
     """
-    from r1omni.model.checkpoint import inspect_checkpoint
+    from r1omni.model.load_model import inspect_checkpoint
 
     report = inspect_checkpoint(source, vision=vision, audio=audio, router=router)
     typer.echo(f"{report.folder}: {report.layout} layout")
@@ -45,6 +45,6 @@ def convert(
     router: Router = None,
 ) -> None:
     """Write a published checkpoint as one self-contained folder."""
-    from r1omni.model.checkpoint import convert_checkpoint
+    from r1omni.model.load_model import convert_checkpoint
 
     typer.echo(convert_checkpoint(source, out, vision=vision, audio=audio, router=router))

@@ -11,11 +11,11 @@ from typing import Annotated, Literal, get_args, get_origin
 
 import typer
 
-from r1omni.cli import cold_start
+from r1omni.cli import reasoned
 from r1omni.cli.listing import PASS_ON, listing
 from r1omni.cli.progress import show_progress
 from r1omni.config.load import split_flags
-from r1omni.datasets import ADAPTERS
+from r1omni.datasets.adapters import ADAPTERS
 
 app = typer.Typer(help="Make, check and count manifests.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -104,5 +104,5 @@ def stats(
     typer.echo(jsonlib.dumps(counted, indent=2, ensure_ascii=False) if json else stats_text(counted))
 
 
-for _verb, _example in cold_start.EXAMPLES.items():
+for _verb, _example in reasoned.EXAMPLES.items():
     app.command(epilog=f"Example: {_example}")(_verb)

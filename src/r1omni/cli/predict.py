@@ -12,7 +12,7 @@ from r1omni.cli.options import Answers, AudioOption, DtypeOption, ModalityOption
 from r1omni.cli.progress import hide_loading_bars
 
 if TYPE_CHECKING:
-    from r1omni.infer.predict import Prediction
+    from r1omni.infer.predict_files import Prediction
 
 SHOWN_LABELS = 5
 """Likeliest labels shown to people; JSON has them all."""
@@ -42,7 +42,7 @@ def predict(
 
     Exits with 1 when a clip could not be read; the others are answered all the same.
     """
-    from r1omni.infer.predict import BUNDLED_NOTE, load_engine, predict_files
+    from r1omni.infer.predict_files import BUNDLED_NOTE, load_engine, predict_files
 
     hide_loading_bars()
     engine = load_engine(

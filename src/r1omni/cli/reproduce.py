@@ -24,7 +24,7 @@ def reproduce(
 
     Stages that are done are not repeated; a run that was killed goes on where it stopped.
     """
-    from r1omni.config.recipe import load_recipe
+    from r1omni.config.scale import load_recipe
     from r1omni.reproduce.recipe import reproduce as run_recipe
 
     hide_loading_bars()

@@ -20,10 +20,10 @@ from r1omni.cli.build import (
 )
 from r1omni.cli.listing import PASS_ON, listing
 from r1omni.cli.progress import show_progress
-from r1omni.config.grpo import GrpoConfig
+from r1omni.config.grpo_run import GrpoConfig
 from r1omni.config.load import list_settings, load_run, to_toml
 from r1omni.config.schema import Schema
-from r1omni.config.sft import SftConfig
+from r1omni.config.sft_run import SftConfig
 from r1omni.core.instruction import REASONING_INSTRUCTION
 
 app = typer.Typer(help="Train a model.", no_args_is_help=True, rich_markup_mode=None)

@@ -17,7 +17,7 @@ from pydantic import ValidationError, validate_call
 
 from r1omni.core.clip import Clip
 from r1omni.core.errors import ConfigError, DatasetError
-from r1omni.datasets import ADAPTERS
+from r1omni.datasets.adapters import ADAPTERS
 
 _NAMED_CLIPS = 3
 

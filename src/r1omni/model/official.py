@@ -17,7 +17,7 @@ from transformers import Qwen2Config
 from r1omni.core.errors import CheckpointError
 from r1omni.model.configuration import HumanOmniConfig
 from r1omni.model.modeling import HumanOmniForConditionalGeneration
-from r1omni.model.towers import (
+from r1omni.model.published_towers import (
     DEFAULT_AUDIO,
     DEFAULT_ROUTER,
     DEFAULT_VISION,

@@ -25,7 +25,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from r1omni.config.recipe import RecipeSettings, SftSettings
+from r1omni.config.scale import RecipeSettings, SftSettings
 from r1omni.core.clip import Answer, Clip
 from r1omni.core.errors import ConfigError, MediaError
 from r1omni.core.instruction import LABEL_INSTRUCTION, REASONING_INSTRUCTION, parse_answer
@@ -41,8 +41,8 @@ from r1omni.model.tokenizer import build_tokenizers
 from r1omni.reproduce.examples import caption_examples, knowledge_examples, label_examples, reasoned_examples
 from r1omni.reproduce.gallery import build_report
 from r1omni.reproduce.lanes import Stage, lanes_here, run_stages
-from r1omni.reproduce.table import Question, answer_corpus, compare_runs, controls, hallucination_rate, table_row
-from r1omni.reproduce.towers import train_audio, train_vision
+from r1omni.reproduce.table1 import Question, answer_corpus, compare_runs, controls, hallucination_rate, table_row
+from r1omni.reproduce.tower_targets import train_audio, train_vision
 from r1omni.scoring.grade import grade
 from r1omni.scoring.metrics import uar, war
 from r1omni.scoring.rewards import REWARDS

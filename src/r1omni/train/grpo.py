@@ -28,7 +28,7 @@ from r1omni.core.clip import Clip
 from r1omni.core.errors import ConfigError, DivergedError, R1OmniError
 from r1omni.core.instruction import REASONING_INSTRUCTION
 from r1omni.infer.engine import Engine
-from r1omni.train.checkpoint import Checkpoints, generator_state, restore_generators
+from r1omni.train.checkpoints import Checkpoints, generator_state, restore_generators
 from r1omni.train.logprobs import AnswerScorer, pad_answers, release_towers
 from r1omni.train.loss import (
     BatchCounts,

@@ -20,7 +20,7 @@ from r1omni.core.clip import Clip
 from r1omni.core.errors import ConfigError
 from r1omni.infer.cache import Features
 from r1omni.infer.engine import NO_FEATURES, stop_ids
-from r1omni.train.checkpoint import Checkpoints, generator_state, restore_generators
+from r1omni.train.checkpoints import Checkpoints, generator_state, restore_generators
 from r1omni.train.logprobs import AnswerScorer, pad_answers
 from r1omni.train.optimise import (
     DEFAULT_PARTS,

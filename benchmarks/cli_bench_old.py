@@ -34,7 +34,7 @@ def media(
     json: Json = False,
 ) -> None:
     """Read one made clip with every reader that is installed."""
-    from r1omni.media.bench import bench_media
+    from benchmarks.media import bench_media
 
     results = bench_media(clip_seconds=clip_seconds, repeats=repeats)
     if json:
@@ -69,7 +69,7 @@ def infer(
 
     At full size and all batches a CPU takes many minutes; --layers 3 gives the ratios in a few.
     """
-    from r1omni.infer.bench import Work, bench_infer
+    from benchmarks.answering import Work, bench_infer
 
     results = bench_infer(
         Work(
@@ -155,7 +155,7 @@ def grpo(
     json: Json = False,
 ) -> None:
     """Time a GRPO step the plain way, with the towers once, and in this engine."""
-    from r1omni.train.bench import bench_grpo
+    from benchmarks.grpo import bench_grpo
 
     results = bench_grpo(
         preset=preset,

@@ -35,7 +35,7 @@ class CorporaSettings(_Settings):
 
 
 class TowerSettings(_Settings):
-    """Training of a tower from scratch; see `train/towers.py`."""
+    """Training of a tower from scratch; see `train/tower_pretraining.py`."""
 
     num_epochs: PositiveInt
     batch_size: PositiveInt
@@ -116,5 +116,5 @@ def load_recipe(scale: str) -> RecipeSettings:
     """
     if scale not in get_args(ScaleName):
         raise ConfigError(f"Unknown scale '{scale}'; choose one of {', '.join(get_args(ScaleName))}.")
-    text = files("r1omni.config").joinpath("recipes", f"{scale}.toml").read_text(encoding="utf-8")
+    text = files("r1omni.config").joinpath("scales", f"{scale}.toml").read_text(encoding="utf-8")
     return RecipeSettings.model_validate(tomllib.loads(text))

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from r1omni.datasets.manifest import read_manifest, write_manifest
-from r1omni.infer.predict import ASSETS, BUNDLED_MODEL
+from r1omni.infer.predict_files import ASSETS, BUNDLED_MODEL
 from r1omni.reproduce.recipe import weights_sha256
 
 SAMPLES = 3

@@ -17,7 +17,7 @@ from r1omni.core.errors import ConfigError, DatasetError
 from r1omni.core.labels import EMOTIONS
 from r1omni.datasets.names import emotion_name, word_list
 from r1omni.datasets.release import Release, finish
-from r1omni.datasets.tables import ENCODINGS, Row, read_table
+from r1omni.datasets.tabular import ENCODINGS, Row, read_table
 from r1omni.datasets.tree import Tree, locate
 
 COLUMNS: dict[str, tuple[str, ...]] = {

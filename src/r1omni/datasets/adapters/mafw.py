@@ -19,7 +19,7 @@ from r1omni.core.labels import MAFW_LABELS
 from r1omni.datasets import counts
 from r1omni.datasets.names import known_emotion
 from r1omni.datasets.release import Release, finish, fold_split
-from r1omni.datasets.tables import read_table, read_text
+from r1omni.datasets.tabular import read_table, read_text
 from r1omni.datasets.tree import Tree
 
 NUM_FOLDS = 5

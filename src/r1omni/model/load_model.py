@@ -30,7 +30,7 @@ from r1omni.model.official import (
 )
 from r1omni.model.precision import best_dtype
 from r1omni.model.processing import HumanOmniProcessor
-from r1omni.model.towers import Towers, fetch
+from r1omni.model.published_towers import Towers, fetch
 from r1omni.model.weights import INDEX, SINGLE, Stored, read_inventory, read_json, read_tensors
 
 

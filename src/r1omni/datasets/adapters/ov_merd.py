@@ -11,9 +11,9 @@ from typing import Literal
 
 from r1omni.core.clip import Clip
 from r1omni.datasets import counts
-from r1omni.datasets.mer import Language, read_openset, read_subtitles
+from r1omni.datasets.adapters.mer import Language, read_openset, read_subtitles
 from r1omni.datasets.release import Release, finish
-from r1omni.datasets.tables import read_table
+from r1omni.datasets.tabular import read_table
 from r1omni.datasets.tree import Tree
 
 

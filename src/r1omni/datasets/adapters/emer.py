@@ -13,10 +13,10 @@ from typing import Literal
 
 from r1omni.core.clip import Clip
 from r1omni.datasets import counts
-from r1omni.datasets.mer import Language, read_openset, read_subtitles
+from r1omni.datasets.adapters.mer import Language, read_openset, read_subtitles
 from r1omni.datasets.names import known_emotion
 from r1omni.datasets.release import Release, finish
-from r1omni.datasets.tables import Row, read_table
+from r1omni.datasets.tabular import Row, read_table
 from r1omni.datasets.tree import Tree
 
 _CLASS_LISTS = ("label-disdim.csv", "track1_train_disdim.csv", "train-label.csv")

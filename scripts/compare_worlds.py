@@ -1,4 +1,4 @@
-"""Several worlds in one table: `python -m r1omni.reproduce.worlds RUN RUN RUN` (run folders of other seeds).
+"""Several worlds in one table: `python scripts/compare_worlds.py RUN RUN RUN` (run folders of other seeds).
 
 A world is a draw of everything: people, voices, clips, labels, weights. So the spread over worlds, not over the clips
 of one, says what another world would give.

@@ -18,10 +18,12 @@ def mix(
     seed: Annotated[int, typer.Option(min=0, help="Of the draw and the order.")] = 0,
 ) -> None:
     """Draw a cold start from two manifests; the paper's mix by default."""
-    from r1omni.datasets import cold_start
+    from r1omni.datasets import reasoned_examples
     from r1omni.datasets.manifest import read_manifest, write_manifest
 
-    clips = cold_start.mix(read_manifest(emer), read_manifest(own), num_emer=num_emer, num_own=num_own, seed=seed)
+    clips = reasoned_examples.mix(
+        read_manifest(emer), read_manifest(own), num_emer=num_emer, num_own=num_own, seed=seed
+    )
     write_manifest(out, clips)
     typer.echo(f"{out}: {len(clips):,} clips")
 
@@ -31,8 +33,8 @@ def template(
     out: Annotated[Path, typer.Option(help="The table to write: .csv or .xlsx.", show_default=False)],
 ) -> None:
     """Write a table in which annotators give each clip its label and reasons."""
-    from r1omni.datasets.cold_start import write_template
     from r1omni.datasets.manifest import read_manifest
+    from r1omni.datasets.reasoned_examples import write_template
 
     write_template(out, read_manifest(manifest))
     typer.echo(out)
@@ -44,8 +46,8 @@ def annotations(
     out: Out,
 ) -> None:
     """Join a filled table with the manifest it was made from."""
-    from r1omni.datasets.cold_start import read_annotations
     from r1omni.datasets.manifest import read_manifest, write_manifest
+    from r1omni.datasets.reasoned_examples import read_annotations
 
     release = read_annotations(table, read_manifest(manifest))
     for warning in release.warnings:
@@ -56,10 +58,10 @@ def annotations(
 
 def validate(manifest: Manifest) -> None:
     """Say what is wrong with reasoned examples; exits with 1 when something is."""
-    from r1omni.datasets import cold_start
+    from r1omni.datasets import reasoned_examples
     from r1omni.datasets.manifest import read_manifest
 
-    problems = cold_start.validate(read_manifest(manifest))
+    problems = reasoned_examples.validate(read_manifest(manifest))
     for problem in problems:
         typer.echo(f"{problem['id']}: {problem['kind']}: {problem['message']}")
     raise typer.Exit(int(bool(problems)))

@@ -27,6 +27,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from cost import read_peak, start_peak, synchronise
 from torch import Tensor
 
 from r1omni.core.clip import Clip
@@ -34,7 +35,6 @@ from r1omni.core.errors import NotReadyError
 from r1omni.core.instruction import REASONING_INSTRUCTION
 from r1omni.infer.decode import continue_groups, prefill
 from r1omni.infer.engine import Engine, embed_prompts, repetition_penalty, stop_ids
-from r1omni.infer.measure import read_peak, start_peak, synchronise
 from r1omni.media.decode import load_media
 from r1omni.media.encode import write_video
 from r1omni.model.precision import best_dtype
@@ -93,7 +93,7 @@ def bench_infer(
 
 
 def _measure_alone(work: Work, on_progress: Callable[[str], None] | None) -> dict[str, Any]:
-    command = [sys.executable, "-m", "r1omni.infer.bench", json.dumps(asdict(work))]
+    command = [sys.executable, __file__, json.dumps(asdict(work))]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None and process.stderr is not None
         said = []

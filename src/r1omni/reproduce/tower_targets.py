@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from r1omni.config.recipe import TowerSettings
+from r1omni.config.scale import TowerSettings
 from r1omni.core.clip import Clip
 from r1omni.media.decode import load_media
 from r1omni.media.sample import sample_frame_indices
@@ -22,7 +22,7 @@ from r1omni.model.processing import HumanOmniProcessor
 from r1omni.synth.corpus import targets_path
 from r1omni.synth.face import LANDMARK_NAMES
 from r1omni.synth.voice import PROSODY_STEP_S
-from r1omni.train.towers import train_tower
+from r1omni.train.tower_pretraining import train_tower
 
 Model = HumanOmniForConditionalGeneration
 Report = Callable[[str, float], None]

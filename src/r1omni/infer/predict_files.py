@@ -18,7 +18,7 @@ from r1omni.core.instruction import REASONING_INSTRUCTION, parse_answer
 from r1omni.core.labels import MAFW_LABELS
 from r1omni.infer.engine import Engine
 from r1omni.media.decode import Modality
-from r1omni.model.checkpoint import load_model
+from r1omni.model.load_model import load_model
 
 ASSETS = Path(str(files("r1omni"))) / "assets"
 BUNDLED_MODEL = ASSETS / "drawn-people"

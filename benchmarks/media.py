@@ -57,7 +57,7 @@ def bench_media(
 
 
 def _measure_alone(name: str, clip: Path, repeats: int) -> dict[str, Any]:
-    command = [sys.executable, "-m", "r1omni.media.bench", name, str(clip), str(repeats)]
+    command = [sys.executable, __file__, name, str(clip), str(repeats)]
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 

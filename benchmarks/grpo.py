@@ -25,12 +25,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
+from cost import Cost, bytes_in_use, matmul_rate, measure, read_peak, start_peak
 from torch import Tensor
 
 from r1omni.infer.cache import Features
 from r1omni.infer.decode import sample_groups
 from r1omni.infer.engine import embed_prompts
-from r1omni.infer.measure import Cost, bytes_in_use, matmul_rate, measure, read_peak, start_peak
 from r1omni.model.presets import build_model, cut_config, preset_config
 from r1omni.train.logprobs import AnswerScorer, release_towers
 from r1omni.train.loss import group_advantages, policy_loss

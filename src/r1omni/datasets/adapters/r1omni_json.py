@@ -20,7 +20,7 @@ from r1omni.core.errors import DatasetError
 from r1omni.core.instruction import LABEL_INSTRUCTION, REASONING_INSTRUCTION, format_answer, parse_answer
 from r1omni.datasets.names import emotion_name
 from r1omni.datasets.release import Release, finish
-from r1omni.datasets.tables import read_text
+from r1omni.datasets.tabular import read_text
 from r1omni.datasets.tree import locate
 
 _MARKERS = "<video>\n<audio>\n"

@@ -19,7 +19,7 @@ from r1omni.core.errors import ConfigError, DatasetError
 from r1omni.datasets import counts
 from r1omni.datasets.names import known_emotion, word_list
 from r1omni.datasets.release import Release, finish
-from r1omni.datasets.tables import Row, read_table
+from r1omni.datasets.tabular import Row, read_table
 from r1omni.datasets.tree import Tree
 
 Language = Literal["english", "chinese"]

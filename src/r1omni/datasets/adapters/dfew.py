@@ -18,7 +18,7 @@ from r1omni.core.errors import DatasetError
 from r1omni.core.labels import DFEW_LABELS
 from r1omni.datasets import counts
 from r1omni.datasets.release import Release, finish, fold_split
-from r1omni.datasets.tables import read_table, read_text
+from r1omni.datasets.tabular import read_table, read_text
 from r1omni.datasets.tree import MediaKind, Tree
 
 NUM_FOLDS = 5

@@ -26,7 +26,7 @@ from r1omni.core.instruction import format_answer, parse_answer
 from r1omni.core.labels import EMOTIONS
 from r1omni.datasets.names import emotion_name
 from r1omni.datasets.release import Release
-from r1omni.datasets.tables import read_table
+from r1omni.datasets.tabular import read_table
 
 NUM_EMER = 232
 NUM_OWN = 348

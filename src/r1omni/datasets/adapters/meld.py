@@ -14,7 +14,7 @@ from r1omni.core.clip import Clip
 from r1omni.datasets import counts
 from r1omni.datasets.names import known_emotion
 from r1omni.datasets.release import Release, finish
-from r1omni.datasets.tables import read_table
+from r1omni.datasets.tabular import read_table
 from r1omni.datasets.tree import Tree
 
 _PARTS = {"train": ("train",), "val": ("dev", "val"), "test": ("test",)}

@@ -18,7 +18,7 @@ from r1omni.core.errors import DatasetError
 from r1omni.datasets import counts
 from r1omni.datasets.names import SENTIMENTS
 from r1omni.datasets.release import Release, finish
-from r1omni.datasets.tables import Row, read_table, read_text
+from r1omni.datasets.tabular import Row, read_table, read_text
 from r1omni.datasets.tree import Tree
 
 _SPLITS = {"train": "train", "valid": "val", "val": "val", "dev": "val", "test": "test"}
