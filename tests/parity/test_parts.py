@@ -16,6 +16,7 @@ from parity.golden import (
     assert_close,
     assert_logits,
 )
+from r1omni.model.projector import slow_fast
 
 FRAMES = re.compile(r"_frames?(\d+)(?:_(\d+))?$")
 
@@ -103,16 +104,8 @@ class Parts:
         if name == "lm.attention_mask":
             return self.embeds[1]
         if name == "extra.slow_fast_tokens":
-            return slow_fast(model.projector(self.s.video[None], self.s.gate)[0], len(self.s.video))
+            return slow_fast(model.projector(self.s.video[None], self.s.gate), len(self.s.video))
         raise AssertionError(f"no comparison is written for {name}")
-
-
-def slow_fast(tokens: Tensor, num_frames: int) -> Tensor:
-    """All frames pooled 2x2, then every fourth frame in full: what the 7B repository does after the projector."""
-    side = int((len(tokens) // num_frames) ** 0.5)
-    frames = tokens.reshape(num_frames, side, side, -1)
-    pooled = torch.nn.functional.avg_pool2d(frames.permute(0, 3, 1, 2), 2).permute(0, 2, 3, 1)
-    return torch.cat([pooled.flatten(0, 2), frames[::4].flatten(0, 2)])
 
 
 @pytest.fixture(scope="module")

@@ -376,3 +376,62 @@ def _split(folder: Path) -> None:
 def test_no_folder_and_no_hub_id_is_said_so() -> None:
     with pytest.raises(CheckpointError, match="no folder and no hub id"):
         load_model("./nowhere")
+
+
+def _named(root: Path, name: str) -> Path:
+    return (root / "checkpoint").rename(root / name)
+
+
+def test_a_checkpoint_named_humanomni_7b_pools_its_video_tokens_and_says_so(
+    copy: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = _named(copy, "HumanOmni-7B")
+    model, processor = load_model(folder, **_towers(copy))  # pyright: ignore
+    assert (model.config.video_pooling, processor.video_pooling) == ("slow_fast", "slow_fast")
+    assert "video tokens are pooled" in caplog.text and "--video-pooling none" in caplog.text
+    # Four frames of a 2x2 token grid: 4 means, and frame 1 in full.
+    ids = processor.process_text(["why?"], [True], [False], [4])["input_ids"]
+    assert (ids == model.config.video_token_id).sum() == 4 + 4
+    caplog.clear()
+    model, processor = load_model(folder, **_towers(copy), video_pooling="none")  # pyright: ignore
+    assert (model.config.video_pooling, processor.video_pooling, caplog.text) == ("none", "none", "")
+
+
+def test_other_published_names_pool_only_when_asked(copy: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("R1-Omni-0.5B", "HumanOmni-0.5B", "HumanOmni-7B-Video"):
+        assert official.published_pooling(f"StarJiaxing/{name}") == "none"
+    assert official.published_pooling("StarJiaxing/HumanOmni-7B") == "slow_fast"
+    assert inspect_checkpoint(copy / "checkpoint", **_towers(copy)).config.video_pooling == "none"  # pyright: ignore
+    asked = inspect_checkpoint(copy / "checkpoint", **_towers(copy), video_pooling="slow_fast")  # pyright: ignore
+    assert (asked.config.video_pooling, caplog.text) == ("slow_fast", "")
+
+
+def test_pooling_is_kept_by_a_converted_folder_under_any_name(copy: Path) -> None:
+    folder = _named(copy, "HumanOmni-7B")
+    out = convert_checkpoint(folder, copy / "own", **_towers(copy))  # pyright: ignore
+    assert inspect_checkpoint(out).config.video_pooling == "slow_fast"
+    model, processor = load_model(out)
+    assert (model.config.video_pooling, processor.video_pooling) == ("slow_fast", "slow_fast")
+    assert HumanOmniProcessor.from_pretrained(out).video_pooling == "slow_fast"
+    model, processor = load_model(out, video_pooling="none")
+    assert (model.config.video_pooling, processor.video_pooling) == ("none", "none")
+    plain = convert_checkpoint(folder, copy / "plain", **_towers(copy), video_pooling="none")  # pyright: ignore
+    assert load_model(plain)[0].config.video_pooling == "none"
+
+
+def test_the_matrices_of_humanomnis_pooling_that_nothing_reads_do_not_keep_it_from_loading(copy: Path) -> None:
+    unused = {"model.feature_compressor.vlm_query_projector.weight": torch.ones(8, 4)}
+    _edit_weights(copy, lambda state: state.update(unused))
+    report = inspect_checkpoint(copy / "checkpoint", **_towers(copy))  # pyright: ignore
+    assert (report.problems, report.num_unread_parameters) == ((), 96 + 192 + 32)
+
+
+def test_a_loaded_model_knows_the_files_its_weights_came_from(copy: Path) -> None:
+    model, _ = load_model(copy / "checkpoint", **_towers(copy))  # pyright: ignore
+    assert model.weights_files == (copy / "checkpoint" / SINGLE,)
+    _edit_weights(copy, _drop("model.vision_tower."))
+    model, _ = load_model(copy / "checkpoint", **_towers(copy))  # pyright: ignore
+    assert model.weights_files == (copy / "checkpoint" / SINGLE, copy / "towers" / "siglip" / SINGLE)
+    out = convert_checkpoint(copy / "checkpoint", copy / "own", **_towers(copy))  # pyright: ignore
+    assert load_model(out)[0].weights_files == (out / SINGLE,)
+    assert build_model(model.config).weights_files == ()

@@ -75,6 +75,25 @@ def test_mixed_batch_answers_as_one_at_a_time(model_and_processor) -> None:
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("num_frames", [6, 1])
+def test_pooled_video_tokens_stand_where_the_prompt_has_its_placeholders(model_and_processor, num_frames: int) -> None:
+    model, _ = model_and_processor
+    tokenizers = model_and_processor[1].tokenizer, model_and_processor[1].router_tokenizer
+    config = type(model.config).from_dict(model.config.to_dict() | {"video_pooling": "slow_fast"})
+    pooling, processor = build_model(config).eval(), HumanOmniProcessor.from_config(config, *tokenizers)
+    batch = processor([_media(num_frames, True)], ["which emotion?"])
+    embeds = pooling.embed_media(**batch)[0]
+    gate = pooling.branch_weights(batch["router_input_ids"], batch["router_attention_mask"])
+    fused = pooling.projector(pooling.encode_video(batch["pixel_values"]), gate)
+    visual = (batch["input_ids"][0] == -201) | (batch["input_ids"][0] == -200)
+    # A 4x4 patch grid is 2x2 tokens a frame: one mean each, and 4 tokens of every frame in full.
+    frames = fused[0].unflatten(0, (num_frames, 4))
+    expected = torch.cat([frames.mean(1), *(frames[place] for place in ([1, 5] if num_frames == 6 else [0]))])
+    torch.testing.assert_close(embeds[visual], expected, atol=1e-5, rtol=0)
+    assert not torch.isnan(pooling(**batch).logits).any()
+
+
+@torch.no_grad()
 def test_features_given_apart_equal_the_towers_run_inside(model_and_processor) -> None:
     model, processor = model_and_processor
     media, asked = [_media(4, True), _media(4, False, 1)], ["which emotion?", "and here?"]

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from r1omni.model.configuration import HumanOmniConfig
-from r1omni.model.projector import Bottleneck, CausalSampler, Projector
+from r1omni.model.configuration import HumanOmniConfig, full_frames, num_video_tokens
+from r1omni.model.projector import Bottleneck, CausalSampler, Projector, slow_fast
 
 
 def _config(projector_type: str, image_px: int) -> HumanOmniConfig:
@@ -82,3 +82,50 @@ def test_tokens_are_the_branches_weighed_by_the_gate(projector_type: str, image_
     tokens = projector(features, torch.tensor([[0.5, 0.3, 0.2]]))
     assert tokens.shape == (1, 2 * config.video_tokens_per_frame, 16)
     torch.testing.assert_close(tokens, 0.5 * parts[0] + 0.3 * parts[1] + 0.2 * parts[2])
+
+
+def test_slow_fast_pools_every_frame_and_keeps_frames_1_and_5_in_full() -> None:
+    # Six frames of a 2x2 grid; frame t holds 10 t + (0, 1, 2, 7), with the mean 10 t + 2.5.
+    tokens = torch.tensor([[10.0 * t + value] for t in range(6) for value in (0, 1, 2, 7)])[None]
+    pooled = [2.5, 12.5, 22.5, 32.5, 42.5, 52.5]
+    full = [10, 11, 12, 17, 50, 51, 52, 57]
+    assert slow_fast(tokens, 6)[0, :, 0].tolist() == [*pooled, *full]
+
+
+def test_slow_fast_of_a_still_image_keeps_its_only_frame_in_full() -> None:
+    tokens = torch.tensor([1.0, 2.0, 3.0, 6.0])[None, :, None]
+    assert slow_fast(tokens, 1)[0, :, 0].tolist() == [3.0, 1.0, 2.0, 3.0, 6.0]
+
+
+def test_slow_fast_leaves_the_last_row_and_column_of_an_odd_grid_out_of_the_means() -> None:
+    # A 3x3 grid 0..8: only (0, 1, 3, 4) forms a whole square, with the mean 2. Frame 1 is 9 higher.
+    tokens = torch.arange(18.0)[None, :, None]
+    assert slow_fast(tokens, 2)[0, :, 0].tolist() == [2.0, 11.0, *range(9, 18)]
+
+
+def test_slow_fast_keeps_clips_and_channels_apart() -> None:
+    tokens = torch.stack([torch.full((8, 2), 1.0), torch.tensor([[3.0, 5.0]]).expand(8, 2)])
+    both = slow_fast(tokens, 2)
+    assert both.shape == (2, 2 + 4, 2)
+    assert torch.equal(both, torch.stack([torch.full((6, 2), 1.0), torch.tensor([[3.0, 5.0]]).expand(6, 2)]))
+
+
+@pytest.mark.parametrize(
+    ("num_frames", "side", "expected"),
+    [
+        (32, 14, 32 * 49 + 8 * 196),  # the 7B model: frames 1, 5, ..., 29 in full, 3136 tokens
+        (8, 7, 8 * 9 + 2 * 49),  # the 0.5B model's odd token grid: 3x3 means
+        (4, 2, 4 * 1 + 1 * 4),
+        (1, 4, 4 + 16),
+        (0, 4, 0),
+    ],
+)
+def test_slow_fast_tokens_are_counted_as_they_are_made(num_frames: int, side: int, expected: int) -> None:
+    assert num_video_tokens(num_frames, side * side, "slow_fast") == expected
+    assert num_video_tokens(num_frames, side * side, "none") == num_frames * side * side
+    if num_frames:
+        assert slow_fast(torch.zeros(1, num_frames * side * side, 3), num_frames).shape == (1, expected, 3)
+
+
+def test_every_fourth_frame_from_the_second_is_kept_in_full() -> None:
+    assert [full_frames(count) for count in (0, 1, 2, 5, 6, 10)] == [[], [0], [1], [1], [1, 5], [1, 5, 9]]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from r1omni.cli.progress import hide_loading_bars
-from r1omni.config.sections import DataSection, EngineSection, LoraSection
+from r1omni.config.sections import DataSection, EngineSection, LoraSection, VideoPooling
 from r1omni.core.clip import Answer, Clip
 from r1omni.core.errors import ConfigError, MediaError
 from r1omni.core.instruction import LABEL_INSTRUCTION, REASONING_INSTRUCTION
@@ -22,18 +22,19 @@ INSTRUCTIONS = {"reasoning": REASONING_INSTRUCTION, "label": LABEL_INSTRUCTION}
 LABEL_SETS = {"dfew": DFEW_LABELS, "mafw": MAFW_LABELS, "ravdess": RAVDESS_LABELS, "all": EMOTIONS}
 
 
-def load_for_use(source: str) -> tuple[Any, Any]:
+def load_for_use(source: str, video_pooling: VideoPooling | None = None) -> tuple[Any, Any]:
     """Load a model and its processor onto the best device, in the number format it computes best in.
 
     Args:
         source: a folder or a hub id.
+        video_pooling: how a clip's video tokens are pooled; None takes the checkpoint's own.
     """
     import torch
 
     from r1omni.model.load_model import load_model
 
     hide_loading_bars()
-    return load_model(source, device="cuda" if torch.cuda.is_available() else "cpu")
+    return load_model(source, device="cuda" if torch.cuda.is_available() else "cpu", video_pooling=video_pooling)
 
 
 def build_engine(model: Any, processor: Any, settings: EngineSection) -> "Engine":
@@ -122,12 +123,15 @@ def training_clips(data: DataSection, *, needs_reasoning: bool = False) -> list[
     return clips
 
 
-def load_for_training(source: str, lora: LoraSection | None) -> tuple[Any, Any]:
+def load_for_training(
+    source: str, lora: LoraSection | None, video_pooling: VideoPooling | None = None
+) -> tuple[Any, Any]:
     """Load a model in fp32, with adapters where they are asked for, and its processor.
 
     Args:
         source: a folder or a hub id.
         lora: the adapters; None trains the parts themselves.
+        video_pooling: how a clip's video tokens are pooled; None takes the checkpoint's own.
     """
     import torch
 
@@ -135,7 +139,7 @@ def load_for_training(source: str, lora: LoraSection | None) -> tuple[Any, Any]:
 
     hide_loading_bars()
     device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
-    model, processor = load_model(source, dtype=torch.float32, device=device)
+    model, processor = load_model(source, dtype=torch.float32, device=device, video_pooling=video_pooling)
     if lora is None:
         return model, processor
     try:

@@ -5,30 +5,36 @@ from typing import Annotated
 
 import typer
 
+from r1omni.cli.options import AudioOption, RouterOption, VideoPoolingOption, VisionOption
+
 app = typer.Typer(help="Inspect and convert checkpoints.", no_args_is_help=True, rich_markup_mode=None)
 
 Source = Annotated[str, typer.Argument(metavar="PATH_OR_ID", help="A folder or a hub id.", show_default=False)]
-Vision = Annotated[
-    str | None, typer.Option(help="SigLIP folder or hub id, where the checkpoint lacks its vision tower.")
-]
-Audio = Annotated[str | None, typer.Option(help="Whisper folder or hub id, where it lacks its audio tower.")]
-Router = Annotated[str | None, typer.Option(help="BERT folder or hub id; a published checkpoint needs its vocabulary.")]
 
 
 @app.command(epilog="Example: r1omni checkpoint inspect R1-Omni-0.5B --router bert-base-uncased")
-def inspect(source: Source, vision: Vision = None, audio: Audio = None, router: Router = None) -> None:
+def inspect(
+    source: Source,
+    vision: VisionOption = None,
+    audio: AudioOption = None,
+    router: RouterOption = None,
+    video_pooling: VideoPoolingOption = None,
+) -> None:
     """List a checkpoint's parts, and whatever keeps it from loading.
 
     Exits with 1 when something does.
     """
     from r1omni.model.load_model import inspect_checkpoint
 
-    report = inspect_checkpoint(source, vision=vision, audio=audio, router=router)
+    report = inspect_checkpoint(source, vision=vision, audio=audio, router=router, video_pooling=video_pooling)
     typer.echo(f"{report.folder}: {report.layout} layout")
     for part in report.parts:
         files = ", ".join(part.files) or "nowhere"
         typer.echo(f"  {part.name:<16}{part.num_parameters:>15,}  {', '.join(part.dtypes):<18}{files}")
     typer.echo(f"  {'not read':<16}{report.num_unread_parameters:>15,}")
+    frames = report.config.num_frames
+    tokens = report.config.num_video_tokens(frames)
+    typer.echo(f"  video pooling   {report.config.video_pooling}: {frames} frames become {tokens:,} tokens")
     for problem in report.problems:
         typer.echo(f"problem: {problem}", err=True)
     raise typer.Exit(int(bool(report.problems)))
@@ -40,11 +46,12 @@ def inspect(source: Source, vision: Vision = None, audio: Audio = None, router: 
 def convert(
     source: Source,
     out: Annotated[Path, typer.Option(help="The folder to write; must not exist.", show_default=False)],
-    vision: Vision = None,
-    audio: Audio = None,
-    router: Router = None,
+    vision: VisionOption = None,
+    audio: AudioOption = None,
+    router: RouterOption = None,
+    video_pooling: VideoPoolingOption = None,
 ) -> None:
     """Write a published checkpoint as one self-contained folder."""
     from r1omni.model.load_model import convert_checkpoint
 
-    typer.echo(convert_checkpoint(source, out, vision=vision, audio=audio, router=router))
+    typer.echo(convert_checkpoint(source, out, vision=vision, audio=audio, router=router, video_pooling=video_pooling))

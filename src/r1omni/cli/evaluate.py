@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from r1omni.cli.build import INSTRUCTIONS, LABEL_SETS, build_engine, greedy_texts, label_set, load_for_use
-from r1omni.cli.options import Answers, ModalityOption
+from r1omni.cli.options import Answers, ModalityOption, VideoPoolingOption
 from r1omni.cli.progress import show_progress
 from r1omni.cli.report import summary, write_report
 from r1omni.config.sections import EngineSection
@@ -39,6 +39,7 @@ def evaluate(
     ] = "exact",
     answers: Answers = "reasoning",
     modality: ModalityOption = "auto",
+    video_pooling: VideoPoolingOption = None,
     by: Annotated[list[str] | None, typer.Option(help="Also score by this field; may be given again.")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Clips answered at a time.")] = 32,
     max_new_tokens: Annotated[int, typer.Option(min=1, help="Tokens an answer may have.")] = 512,
@@ -66,7 +67,10 @@ def evaluate(
 
     @cache
     def engine() -> "Engine":
-        return build_engine(*load_for_use(model), EngineSection(batch_size=batch_size, modality=modality))
+        return build_engine(
+            *load_for_use(model, video_pooling),
+            EngineSection(batch_size=batch_size, modality=modality, video_pooling=video_pooling),
+        )
 
     def generate(batch: list[Clip]) -> list[Any]:
         return greedy_texts(engine(), INSTRUCTIONS[answers], max_new_tokens)(batch)

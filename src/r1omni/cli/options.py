@@ -19,3 +19,14 @@ DtypeOption = Annotated[
     Literal["auto", "float32", "bfloat16", "float16"],
     typer.Option(help="Number format; auto takes what this machine computes best in."),
 ]
+VideoPoolingOption = Annotated[
+    Literal["none", "slow_fast"] | None,
+    typer.Option(
+        help="none: every video token is read; slow_fast: all frames pooled 2x2, then every fourth in full, as in "
+        "HumanOmni's own 7B model. [default: the checkpoint's own]",
+        show_default=False,
+    ),
+]
+LikeOfficialOption = Annotated[
+    bool, typer.Option("--like-official", help="Prepare media as the official script does, for comparisons.")
+]

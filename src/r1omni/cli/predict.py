@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from r1omni.cli.build import INSTRUCTIONS
-from r1omni.cli.options import Answers, AudioOption, DtypeOption, ModalityOption, RouterOption, VisionOption
+from r1omni.cli.options import (
+    Answers,
+    AudioOption,
+    DtypeOption,
+    LikeOfficialOption,
+    ModalityOption,
+    RouterOption,
+    VideoPoolingOption,
+    VisionOption,
+)
 from r1omni.cli.progress import hide_loading_bars
 
 if TYPE_CHECKING:
@@ -33,9 +42,8 @@ def predict(
     audio: AudioOption = None,
     router: RouterOption = None,
     dtype: DtypeOption = "auto",
-    like_official: Annotated[
-        bool, typer.Option("--like-official", help="Prepare media as the official script does, for comparisons.")
-    ] = False,
+    video_pooling: VideoPoolingOption = None,
+    like_official: LikeOfficialOption = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document, and nothing else.")] = False,
 ) -> None:
     """Say which emotion a clip shows, and why.
@@ -52,6 +60,7 @@ def predict(
         audio=audio,
         router=router,
         dtype=dtype,
+        video_pooling=video_pooling,
         like_official=like_official,
     )
     if not json:

@@ -82,7 +82,7 @@ def sft(context: typer.Context, dry_run: DryRun = False) -> None:
 
     clips = training_clips(run.data, needs_reasoning=run.answers == "reasoning")
     examples = reasoned_examples(clips) if run.answers == "reasoning" else label_examples(clips)
-    model, processor = load_for_training(run.model, run.lora)
+    model, processor = load_for_training(run.model, run.lora, run.engine.video_pooling)
     engine = build_engine(model, processor, run.engine)
     with recorded(run) as on_step:
         summary = train_sft(
@@ -120,8 +120,10 @@ def grpo(context: typer.Context, dry_run: DryRun = False) -> None:
 
     clips = training_clips(run.data)
     rewards = named_rewards(run.rewards, label_set(clips))
-    model, processor = load_for_training(run.model, run.lora)
-    reference = None if run.lora or not run.training.beta else load_for_training(run.model, None)[0]
+    model, processor = load_for_training(run.model, run.lora, run.engine.video_pooling)
+    reference = (
+        None if run.lora or not run.training.beta else load_for_training(run.model, None, run.engine.video_pooling)[0]
+    )
     engine = build_engine(model, processor, run.engine)
     recipe = run.training.model_dump(exclude={"num_epochs", "max_steps"})
     with recorded(run) as on_step:

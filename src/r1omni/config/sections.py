@@ -10,6 +10,7 @@ from r1omni.config.schema import Schema
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Part = Literal["language_model", "projector", "audio_projector", "router_gate", "router"]
 Schedule = Literal["cosine", "linear", "constant"]
+VideoPooling = Literal["none", "slow_fast"]
 Tracker = Literal["tensorboard", "trackio", "wandb"]
 
 
@@ -40,6 +41,9 @@ class EngineSection(Schema):
     """Frames sampled evenly from a clip; None takes the checkpoint's own number."""
     modality: Literal["auto", "video+audio", "video", "audio"] = "auto"
     """What is read of a clip; auto takes what is there."""
+    video_pooling: VideoPooling | None = None
+    """none: the language model reads every video token; slow_fast: all frames pooled 2x2, then every fourth in full, as
+    in HumanOmni's own 7B model; None takes the checkpoint's own."""
     batch_size: PositiveInt = 32
     """Clips encoded, and answers written, at a time."""
     num_workers: PositiveInt = 2

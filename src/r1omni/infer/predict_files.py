@@ -18,6 +18,7 @@ from r1omni.core.instruction import REASONING_INSTRUCTION, parse_answer
 from r1omni.core.labels import MAFW_LABELS
 from r1omni.infer.engine import Engine
 from r1omni.media.decode import Modality
+from r1omni.model.configuration import VideoPooling
 from r1omni.model.load_model import load_model
 
 ASSETS = Path(str(files("r1omni"))) / "assets"
@@ -58,6 +59,7 @@ def load_engine(
     audio: str | None = None,
     router: str | None = None,
     dtype: str = "auto",
+    video_pooling: VideoPooling | None = None,
     like_official: bool = False,
 ) -> Engine:
     """Load a checkpoint, ready to answer.
@@ -70,6 +72,7 @@ def load_engine(
         audio: Whisper folder or hub id, likewise.
         router: BERT folder or hub id, likewise; its vocabulary is always needed.
         dtype: name of a torch dtype; auto takes what this machine computes best in.
+        video_pooling: see `load_model`; None takes the checkpoint's own.
         like_official: prepare media as the official script does, for comparisons.
 
     Raises:
@@ -78,7 +81,13 @@ def load_engine(
     device = "cuda" if torch.cuda.is_available() else "cpu"
     kind = dtype if dtype == "auto" else getattr(torch, dtype)
     weights, processor = load_model(
-        str(model or BUNDLED_MODEL), vision=vision, audio=audio, router=router, dtype=kind, device=device
+        str(model or BUNDLED_MODEL),
+        vision=vision,
+        audio=audio,
+        router=router,
+        dtype=kind,
+        device=device,
+        video_pooling=video_pooling,
     )
     if like_official:
         processor = processor.like_official()

@@ -1,11 +1,16 @@
-"""The configuration of a HumanOmni model: four standard configurations and the few numbers that join them."""
+"""The configuration of a HumanOmni model: four standard configurations and the few numbers that join them.
 
+It also owns how many tokens a clip becomes, because model and processor must agree on it.
+"""
+
+from math import isqrt
 from typing import ClassVar, Literal
 
 from transformers import AutoConfig, BertConfig, PreTrainedConfig, Qwen2Config, SiglipVisionConfig, WhisperConfig
 
 ProjectorType = Literal["all_in_one_small", "all_in_one"]
 Aspect = Literal["pad", "stretch"]
+VideoPooling = Literal["none", "slow_fast"]
 
 _PARTS: dict[str, type[PreTrainedConfig]] = {
     "vision_config": SiglipVisionConfig,
@@ -39,6 +44,9 @@ class HumanOmniConfig(PreTrainedConfig):
     """Width of the gate's hidden layer: the 7B model's, at every published size."""
     audio_pool: int = 3
     """Encoder time steps averaged into one audio token."""
+    video_pooling: str = "none"
+    """`none`: the language model reads every fused video token, as in R1-Omni; `slow_fast`: all frames 2x2-mean-pooled,
+    then every fourth frame in full, as in HumanOmni's own 7B model."""
     image_token_id: int = -200
     """Placeholder id of a still image's tokens; not in the vocabulary."""
     video_token_id: int = -201
@@ -65,6 +73,8 @@ class HumanOmniConfig(PreTrainedConfig):
             raise ValueError(f"projector_type is {self.projector_type!r}; expected all_in_one_small or all_in_one.")
         if self.aspect not in ("pad", "stretch"):
             raise ValueError(f"aspect is {self.aspect!r}; expected pad or stretch.")
+        if self.video_pooling not in ("none", "slow_fast"):
+            raise ValueError(f"video_pooling is {self.video_pooling!r}; expected none or slow_fast.")
         small = self.projector_type == "all_in_one_small"
         if (self.grid_patches % 2 == 0) != small:
             raise ValueError(
@@ -85,13 +95,46 @@ class HumanOmniConfig(PreTrainedConfig):
 
     @property
     def video_tokens_per_frame(self) -> int:
-        """Tokens the language model reads for one frame."""
+        """Video tokens the projector makes of one frame, before any pooling over a clip."""
         return ((self.grid_patches + 1) // 2) ** 2
+
+    def num_video_tokens(self, num_frames: int) -> int:
+        """Return how many tokens the language model reads for the pictures of a clip.
+
+        Args:
+            num_frames: frames of the clip; 1 is a still image, 0 a clip without pictures.
+        """
+        return num_video_tokens(num_frames, self.video_tokens_per_frame, self.video_pooling)
 
     @property
     def audio_tokens(self) -> int:
         """Tokens the language model reads for the sound of a clip, whatever its length."""
         return self.audio_config.max_source_positions // self.audio_pool  # pyright: ignore
+
+
+def full_frames(num_frames: int) -> list[int]:
+    """Return the zero-based indices of the frames that `slow_fast` keeps in full: 1, 5, 9, ...; 0 of a single frame.
+
+    Args:
+        num_frames: frames of the clip.
+    """
+    return list(range(1, num_frames, 4)) or list(range(num_frames))
+
+
+def num_video_tokens(num_frames: int, tokens_per_frame: int, pooling: str) -> int:
+    """Return how many tokens the language model reads for the pictures of a clip.
+
+    Under `slow_fast` the last row and column of an odd token grid do not enter the 2x2 means.
+
+    Args:
+        num_frames: frames of the clip; 1 is a still image, 0 a clip without pictures.
+        tokens_per_frame: tokens the projector makes of one frame, a square number.
+        pooling: see `HumanOmniConfig.video_pooling`.
+    """
+    if pooling == "none":
+        return num_frames * tokens_per_frame
+    pooled_per_frame = (isqrt(tokens_per_frame) // 2) ** 2
+    return num_frames * pooled_per_frame + len(full_frames(num_frames)) * tokens_per_frame
 
 
 AutoConfig.register(HumanOmniConfig.model_type, HumanOmniConfig)

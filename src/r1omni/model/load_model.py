@@ -5,6 +5,7 @@ tensor, so that it needs the memory of one output shard and not of the model.
 """
 
 import json
+import logging
 import os
 import shutil
 from collections import Counter
@@ -18,7 +19,7 @@ from torch import Tensor
 from transformers import BertTokenizer, GenerationConfig, Qwen2Tokenizer, SiglipImageProcessorPil
 
 from r1omni.core.errors import CheckpointError
-from r1omni.model.configuration import HumanOmniConfig
+from r1omni.model.configuration import HumanOmniConfig, VideoPooling
 from r1omni.model.modeling import HumanOmniForConditionalGeneration
 from r1omni.model.official import (
     PARTS,
@@ -26,12 +27,15 @@ from r1omni.model.official import (
     expected_shapes,
     is_official,
     part_of,
+    published_pooling,
     read_official,
 )
 from r1omni.model.precision import best_dtype
 from r1omni.model.processing import HumanOmniProcessor
 from r1omni.model.published_towers import Towers, fetch
 from r1omni.model.weights import INDEX, SINGLE, Stored, read_inventory, read_json, read_tensors
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,7 @@ def load_model(
     router: str | None = None,
     dtype: torch.dtype | str = "auto",
     device: str | torch.device = "cpu",
+    video_pooling: VideoPooling | None = None,
     **kwargs: Any,
 ) -> tuple[HumanOmniForConditionalGeneration, HumanOmniProcessor]:
     """Load a model, in evaluation mode, and its processor from our own or a published folder or hub id.
@@ -81,6 +86,8 @@ def load_model(
         router: BERT folder or hub id, likewise; its vocabulary is always needed.
         dtype: `auto` takes what the device computes best in; else a torch dtype.
         device: where the model goes.
+        video_pooling: see `HumanOmniConfig.video_pooling`; None takes the checkpoint's own, which for a published one
+            is `slow_fast` where its folder or hub id is named HumanOmni-7B.
         **kwargs: for `from_pretrained`, such as `attn_implementation`.
 
     Raises:
@@ -92,6 +99,7 @@ def load_model(
     if is_official(raw):
         checkpoint = read_official(folder, Towers(vision, audio, router))
         _raise_problems(checkpoint.problems)
+        checkpoint.config.video_pooling = _official_pooling(path_or_id, video_pooling)
         state = {}
         names = {id(stored): name for name, stored in checkpoint.sources.items()}
         for stored, tensor in read_tensors(checkpoint.sources.values()):
@@ -101,10 +109,15 @@ def load_model(
             None, config=checkpoint.config, state_dict=state, **kwargs
         )
         model.generation_config = official_generation_config(checkpoint, processor)
+        sources = checkpoint.sources
     else:
-        _raise_problems(_own_problems(folder, raw)[2])
-        model = HumanOmniForConditionalGeneration.from_pretrained(folder, **kwargs)
+        config, sources, problems = _own_problems(folder, raw)
+        _raise_problems(problems)
+        config.video_pooling = video_pooling or config.video_pooling
+        model = HumanOmniForConditionalGeneration.from_pretrained(folder, config=config, **kwargs)
         processor = HumanOmniProcessor.from_pretrained(folder)
+        processor.video_pooling = config.video_pooling
+    model.weights_files = tuple(sorted({stored.file for stored in sources.values()}))
     return (model if "device_map" in kwargs else model.to(device)).eval(), processor
 
 
@@ -114,6 +127,7 @@ def inspect_checkpoint(
     vision: str | None = None,
     audio: str | None = None,
     router: str | None = None,
+    video_pooling: VideoPooling | None = None,
 ) -> CheckpointReport:
     """Report a checkpoint's parts and whatever keeps it from loading, from headers alone.
 
@@ -122,6 +136,7 @@ def inspect_checkpoint(
         vision: see `load_model`.
         audio: see `load_model`.
         router: see `load_model`.
+        video_pooling: see `load_model`.
 
     Raises:
         CheckpointError: config.json or the weights cannot be read at all.
@@ -133,10 +148,12 @@ def inspect_checkpoint(
         config, sources, problems = checkpoint.config, checkpoint.sources, checkpoint.problems
         if checkpoint.router_folder is None:
             problems = [*problems, _NO_ROUTER]
+        config.video_pooling = _official_pooling(path_or_id, video_pooling)
         unread = sum(stored.num_parameters for stored in checkpoint.unread)
         layout = "official"
     else:
         config, sources, problems = _own_problems(folder, raw)
+        config.video_pooling = video_pooling or config.video_pooling
         unread, layout = 0, "r1omni"
     parts = tuple(_part_report(part, sources) for part in PARTS)
     return CheckpointReport(folder, layout, config, parts, unread, tuple(problems))
@@ -149,6 +166,7 @@ def convert_checkpoint(
     vision: str | None = None,
     audio: str | None = None,
     router: str | None = None,
+    video_pooling: VideoPooling | None = None,
     shard_bytes: int = 2 * 2**30,
 ) -> Path:
     """Write a published checkpoint as one self-contained folder; stored numbers are kept as they are.
@@ -161,6 +179,7 @@ def convert_checkpoint(
         vision: see `load_model`.
         audio: see `load_model`.
         router: see `load_model`.
+        video_pooling: see `load_model`; kept in the written configuration.
         shard_bytes: size of an output file at most, and about the memory needed.
 
     Raises:
@@ -175,6 +194,7 @@ def convert_checkpoint(
         )
     checkpoint = read_official(folder, Towers(vision, audio, router))
     _raise_problems(checkpoint.problems)
+    checkpoint.config.video_pooling = _official_pooling(path_or_id, video_pooling)
     processor = official_processor(checkpoint)
     partial = target.with_name(f".{target.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -253,6 +273,21 @@ _NO_ROUTER = (
     "The router's vocabulary is missing: published checkpoints do not hold it. Name the folder or hub id of "
     "bert-base-uncased with --router."
 )
+
+
+def _official_pooling(path_or_id: str | os.PathLike[str], asked: VideoPooling | None) -> VideoPooling:
+    """Return what was asked for, or what the published checkpoint of this name needs; says so where that is pooling."""
+    if asked is not None:
+        return asked
+    pooling = published_pooling(path_or_id)
+    if pooling != "none":
+        _log.warning(
+            "%s: video tokens are pooled (video_pooling %s), as HumanOmni's own code does for this checkpoint. "
+            "--video-pooling none reads them all, as R1-Omni's code does.",
+            os.fspath(path_or_id),
+            pooling,
+        )
+    return pooling
 
 
 def _raise_problems(problems: list[str]) -> None:

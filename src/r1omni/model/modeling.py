@@ -6,6 +6,7 @@ code evaluates without reading it is not built: the last vision layer and norm, 
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -33,7 +34,7 @@ from transformers.models.siglip.modeling_siglip import (
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from r1omni.model.configuration import HumanOmniConfig
-from r1omni.model.projector import Projector
+from r1omni.model.projector import Projector, slow_fast
 
 MAX_ROUTER_TOKENS = 512
 """What the router reads at most; longer questions are cut."""
@@ -71,6 +72,8 @@ class HumanOmniForConditionalGeneration(PreTrainedModel, GenerationMixin):
     _supports_sdpa = True
     _supports_flash_attn = True
     _supports_attention_backend = True
+    weights_files: tuple[Path, ...] = ()
+    """Files the weights were loaded from, set by `load_model`; empty for a model made in memory."""
     _tied_weights_keys = {"lm_head.weight": "language_model.embed_tokens.weight"}  # noqa: RUF012
 
     def __init__(self, config: HumanOmniConfig) -> None:
@@ -205,8 +208,7 @@ class HumanOmniForConditionalGeneration(PreTrainedModel, GenerationMixin):
         is_audio = input_ids == config.audio_token_id
         videos = video_features if video_features is not None else [None] * len(input_ids)
         audios = audio_features if audio_features is not None else [None] * len(input_ids)
-        per_frame = config.video_tokens_per_frame
-        _check_counts("video", is_video, [0 if v is None else len(v) * per_frame for v in videos])
+        _check_counts("video", is_video, [0 if v is None else config.num_video_tokens(len(v)) for v in videos])
         _check_counts("audio", is_audio, [0 if a is None else len(a) for a in audios])
         tokens = self._video_tokens(videos, router_input_ids, router_attention_mask)
         if tokens is not None:
@@ -236,6 +238,8 @@ class HumanOmniForConditionalGeneration(PreTrainedModel, GenerationMixin):
             places = [i for i, row in enumerate(seen) if len(videos[row]) == frames]  # pyright: ignore
             stacked = torch.stack([videos[seen[i]] for i in places])  # pyright: ignore
             fused = self.projector(stacked.to(weight), gate[places])
+            if self.config.video_pooling == "slow_fast":
+                fused = slow_fast(fused, frames)
             tokens.update(zip(places, fused, strict=True))
         return torch.cat([tokens[i] for i in range(len(seen))])
 

@@ -2,9 +2,11 @@
 
 A published folder holds the language model's fields flat in config.json, paths of the towers on the machine that
 trained it, and one state dict with everything. Its names are mapped here; what nobody reads (the vision tower's last
-layer and heads, the router's pooler, Whisper's classifier) is dropped.
+layer and heads, the router's pooler, Whisper's classifier, two unused matrices of HumanOmni's token pooling) is
+dropped.
 """
 
+import os
 import re
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -15,7 +17,7 @@ import torch
 from transformers import Qwen2Config
 
 from r1omni.core.errors import CheckpointError
-from r1omni.model.configuration import HumanOmniConfig
+from r1omni.model.configuration import HumanOmniConfig, VideoPooling
 from r1omni.model.modeling import HumanOmniForConditionalGeneration
 from r1omni.model.published_towers import (
     DEFAULT_AUDIO,
@@ -34,6 +36,9 @@ from r1omni.model.weights import Stored, read_inventory, read_json
 
 MODEL_TYPES = ("HumanOmni_qwen2", "humanomni_qwen2")
 """What `model_type` says in a published config.json; compared without regard to case."""
+
+_SLOW_FAST = ("humanomni-7b",)
+"""Folder names and last parts of hub ids of checkpoints trained with pooled video tokens, in lower case."""
 
 _RENAMES = (
     ("model.vision_tower.vision_tower.vision_model.encoder.layers.", "vision_tower.layers."),
@@ -54,7 +59,7 @@ _RENAMES = (
 _UNREAD = re.compile(
     r"model\.vision_tower\.vision_tower\.vision_model\.(post_layernorm|head)\.|"
     r"model\.audio_tower\.audio_tower\.(projector|classifier)\.|"
-    r"model\.bert_model\.pooler\.|.*\.(position_ids|token_type_ids|inv_freq)$"
+    r"model\.bert_model\.pooler\.|model\.feature_compressor\.|.*\.(position_ids|token_type_ids|inv_freq)$"
 )
 _LAYER = re.compile(r"vision_tower\.layers\.(\d+)\.")
 
@@ -131,6 +136,15 @@ def is_official(config: dict[str, Any]) -> bool:
         config: what it holds.
     """
     return str(config.get("model_type", "")).lower() in {name.lower() for name in MODEL_TYPES}
+
+
+def published_pooling(path_or_id: str | os.PathLike[str]) -> VideoPooling:
+    """Return how a published checkpoint pools its video tokens, which its config.json does not say.
+
+    Args:
+        path_or_id: the folder or hub id; its name decides.
+    """
+    return "slow_fast" if Path(path_or_id).absolute().name.lower() in _SLOW_FAST else "none"
 
 
 def read_official(folder: Path, towers: Towers) -> OfficialCheckpoint:

@@ -25,7 +25,7 @@ from transformers import (
     WhisperFeatureExtractor,
 )
 
-from r1omni.model.configuration import HumanOmniConfig
+from r1omni.model.configuration import HumanOmniConfig, num_video_tokens
 
 if TYPE_CHECKING:
     from r1omni.media.decode import Media
@@ -46,7 +46,9 @@ class HumanOmniProcessor(ProcessorMixin):
         tokenizer: the language model's, with its chat template.
         router_tokenizer: the router's.
         num_frames: frames read from a clip.
-        video_tokens_per_frame: placeholders a frame becomes.
+        video_tokens_per_frame: tokens the projector makes of a frame.
+        video_pooling: `none` or `slow_fast`, see `HumanOmniConfig.video_pooling`; with it, how many placeholders
+            pictures become.
         audio_tokens: placeholders the sound becomes, whatever its length.
         aspect: `pad` or `stretch`, see `HumanOmniConfig.aspect`.
         invents_silence: give pictures without sound ten seconds of silence, as the official script does.
@@ -65,6 +67,7 @@ class HumanOmniProcessor(ProcessorMixin):
         video_tokens_per_frame: int = 49,
         audio_tokens: int = 500,
         aspect: str = "pad",
+        video_pooling: str = "none",
         invents_silence: bool = False,
         image_token_id: int = -200,
         video_token_id: int = -201,
@@ -79,6 +82,7 @@ class HumanOmniProcessor(ProcessorMixin):
         self.video_tokens_per_frame = video_tokens_per_frame
         self.audio_tokens = audio_tokens
         self.aspect = aspect
+        self.video_pooling = video_pooling
         self.invents_silence = invents_silence
         self.image_token_id = image_token_id
         self.video_token_id = video_token_id
@@ -116,6 +120,7 @@ class HumanOmniProcessor(ProcessorMixin):
             video_tokens_per_frame=config.video_tokens_per_frame,
             audio_tokens=config.audio_tokens,
             aspect=config.aspect,
+            video_pooling=config.video_pooling,
             image_token_id=config.image_token_id,
             video_token_id=config.video_token_id,
             audio_token_id=config.audio_token_id,
@@ -253,7 +258,7 @@ class HumanOmniProcessor(ProcessorMixin):
         pieces: list[str | list[int]] = []
         if num_frames:
             wrapper, token_id = ("im", self.image_token_id) if num_frames == 1 else ("vi", self.video_token_id)
-            visual = [token_id] * (num_frames * self.video_tokens_per_frame)
+            visual = [token_id] * num_video_tokens(num_frames, self.video_tokens_per_frame, self.video_pooling)
             pieces += [f"<{wrapper}_start>", visual, f"<{wrapper}_end>\n"]
         if has_audio:
             pieces += ["<au_start>", [self.audio_token_id] * self.audio_tokens, "<au_end>\n"]

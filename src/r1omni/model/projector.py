@@ -4,13 +4,17 @@ The stages are RegNet bottlenecks (ratio 1, depthwise 3x3, squeeze-excite) with 
 computed channels last, where 1x1 convolutions are matrix products and the 2x2x2 convolution, whose spatial stride
 equals its kernel, is one too; parameters keep their published names and shapes. Two things the official code evaluates
 are left out because nothing reads them: the last time step of the 2x2x2 convolution and the face branch before pooling.
+`slow_fast` is what HumanOmni's own 7B model does with the fused tokens afterwards.
 """
 
+from math import isqrt
+
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from r1omni.model.configuration import HumanOmniConfig
+from r1omni.model.configuration import HumanOmniConfig, full_frames
 
 BRANCHES = ("video", "body")
 
@@ -161,3 +165,24 @@ class Projector(nn.Module):
         side = (self.grid + 1) // 2
         pooled = functional.interpolate(x, size=(side, side), mode="bilinear", align_corners=False)
         return self.face[2](pooled.permute(0, 2, 3, 1).reshape(batch, frames * side * side, -1))
+
+
+def slow_fast(tokens: Float[Tensor, "batch tokens hidden"], num_frames: int) -> Float[Tensor, "batch pooled hidden"]:
+    """Return all frames pooled 2x2 by their mean, then the frames with indices 1, 5, 9, ... in full.
+
+    A single frame is also given in full. The last row and column of an odd token grid do not enter the means.
+
+    Args:
+        tokens: fused video tokens in (time, row, column) order, a square grid per frame.
+        num_frames: frames of each clip.
+
+    Source:
+        `SFDynamicCompressor` of HumanOmni; R1-Omni's code leaves it out.
+    """
+    batch, count, hidden = tokens.shape
+    side = isqrt(count // num_frames)
+    grid = tokens.reshape(batch * num_frames, side, side, hidden)
+    even = side // 2 * 2
+    pooled = grid[:, :even, :even].unflatten(2, (-1, 2)).unflatten(1, (-1, 2)).mean((2, 4))
+    full = grid.unflatten(0, (batch, num_frames))[:, full_frames(num_frames)]
+    return torch.cat([pooled.reshape(batch, -1, hidden), full.reshape(batch, -1, hidden)], dim=1)
