@@ -1,37 +1,41 @@
-"""What answers cost: decode, preprocess, towers, prefill and generation apart, in batches, against one clip per call.
+"""What answers cost, phase by phase, in batches and one clip per call.
 
-    engine      b clips together: decoded in threads, towers once, logits of a prompt's last position only, one
+    engine      a batch of clips: decoded in threads, towers once, logits of each prompt's last position only, one
                 generation for all
-    official    one clip per call: decoded, towers, prompt and the plain `generate` of transformers, again for each
+    official    one clip per call: decoding, towers, prompt and the plain `generate` of transformers for each
 
-Weights are random, sizes and token counts the published ones. Both ways share weights, number format, preprocessing and
-clips, so the answers must be the same; where bfloat16 cannot tell two tokens apart, the first difference is reported
-with the gap between their logits. The official way is flattered: the model it runs here has already lost the vision
-layer, the poolers and the prompt's logits that the official script computes and never reads.
+Weights are random; sizes and token counts are the published ones. Both ways share weights, number format, preprocessing
+and clips, so the answers must be the same; where bfloat16 cannot tell two tokens apart, the first difference is
+reported with the gap between their logits. The comparison favours the official way: the model it runs here already
+lacks the vision layer, the poolers and the prompt's logits that the official script computes and never uses.
 
-Each number format has a process of its own, so that its peak of memory is its own; all batches and the official way
-run in one.
+Each number format runs in a process of its own, so that its peak memory is its own; all batches and the official way
+share one.
 """
 
-import json
+import json as jsonlib
 import os
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
-from cost import read_peak, start_peak, synchronise
+import typer
+from rich.console import Console
+from rich.table import Table
 from torch import Tensor
 
+from alone import run_alone, say
+from cost import read_peak, start_peak, synchronise
+from options import Device, Json, Layers, Preset, device_name, new_app, read_counts
+from r1omni.cli import boundary
+from r1omni.cli.options import DtypeOption
 from r1omni.core.clip import Clip
-from r1omni.core.errors import NotReadyError
 from r1omni.core.instruction import REASONING_INSTRUCTION
 from r1omni.infer.decode import continue_groups, prefill
 from r1omni.infer.engine import Engine, embed_prompts, repetition_penalty, stop_ids
@@ -68,65 +72,129 @@ class Work:
     """None takes CUDA where there is one."""
 
 
-def bench_infer(
-    work: Work, *, compare: bool = True, on_progress: Callable[[str], None] | None = None
-) -> dict[str, Any]:
-    """Measure answering.
+app = new_app()
+
+
+@app.command(epilog="Example: python benchmarks/answering.py --batch-sizes 1 --dtype float32")
+def main(
+    preset: Preset = "0.5b",
+    layers: Layers = 0,
+    batch_sizes: Annotated[str, typer.Option(help="Clips per batch, separated by commas.")] = "1,4,8,16,32",
+    new_tokens: Annotated[int, typer.Option(min=2, help="Tokens per answer.")] = 120,
+    official_clips: Annotated[
+        int, typer.Option(min=0, help="Clips answered one per call, as the official script does; 0 leaves them out.")
+    ] = 2,
+    dtype: DtypeOption = "auto",
+    device: Device = "auto",
+    compare: Annotated[
+        bool, typer.Option(help="Where auto chooses bfloat16 on a CPU, measure one clip in float32 as well.")
+    ] = True,
+    json: Json = False,
+) -> None:
+    """Time answers phase by phase, in batches and one clip per call, at full size on random weights.
+
+    With all layers and all batches a CPU takes many minutes; --layers 3 gives the ratios in a few.
+    """
+    work = Work(
+        preset=preset,
+        layers=layers or None,
+        batch_sizes=read_counts("--batch-sizes", batch_sizes),
+        new_tokens=new_tokens,
+        official_clips=official_clips,
+        dtype=dtype,
+        device=device_name(device),
+    )
+    results = measure_formats(work, compare=compare and dtype == "auto")
+    if json:
+        typer.echo(jsonlib.dumps(results, indent=2))
+    else:
+        _show(results)
+
+
+def _show(results: dict[str, Any]) -> None:
+
+    sizes = results["sizes"]
+    table = Table(
+        title=f"{results['device']}, {results['dtype']}; {sizes['parameters'] / 1e6:,.0f} M parameters; "
+        f"{sizes['prompt_tokens']} prompt tokens, answers of {sizes['new_tokens']}; seconds per batch"
+    )
+    first = results["batches"].values()
+    phases = list(next(iter(first))["phases"])
+    for heading in ("batch", *phases, "whole", "clips/s", "tokens/s", "peak GiB", "x official"):
+        table.add_column(heading, justify="right")
+    rows = [(size, row) for size, row in results["batches"].items()]
+    if results["float32"] is not None:
+        rows += [(f"{size} fp32", row) for size, row in results["float32"]["batches"].items()]
+    for size, row in rows:
+        peak = "" if row["peak_bytes"] is None else f"{row['peak_bytes'] / 2**30:.2f}"
+        against = row.get("speedup_vs_official")
+        table.add_row(
+            size,
+            *(f"{row['phases'][phase]:.2f}" for phase in phases),
+            f"{row['seconds']:.2f}",
+            f"{row['clips_per_s']:.3f}",
+            f"{row['generated_tokens_per_s']:.1f}",
+            peak,
+            "" if against is None else f"{against:.2f}",
+        )
+    if results["official"] is not None:
+        official = results["official"]
+        whole, rate = f"{official['seconds_per_clip']:.2f}", f"{official['clips_per_s']:.3f}"
+        table.add_row("official", *[""] * len(phases), whole, rate, "", "", "1.00")
+    console = Console(highlight=False)
+    console = console if console.is_terminal else Console(highlight=False, width=140)
+    console.print(table)
+    for name, value in results.items():
+        if isinstance(value, float):
+            console.print(f"{name:<28}{value:8.2f}")
+    if results["same_answers"] is not None:
+        same = results["same_answers"]
+        console.print(f"same answers as one clip per call: {same['identical']} of {same['clips']} clips")
+        if same["first_difference"] is not None:
+            found = same["first_difference"]
+            console.print(
+                f"  clip {found['clip']} differs from token {found['token']} on; the two tokens' logits are "
+                f"{found['logit_gap']:.1e} apart"
+            )
+
+
+def measure_formats(work: Work, *, compare: bool = True) -> dict[str, Any]:
+    """Measure answering, each number format in a process of its own.
 
     Args:
         work: what is measured.
         compare: where bfloat16 is chosen on a CPU, measure one clip in float32 as well.
-        on_progress: told what is measured next.
 
     Returns:
         What `measure_here` returns, and `bfloat16_speedup`: one clip's seconds in float32 over those in bfloat16, with
         `float32`, that measurement; both None where they were not compared.
     """
-    results = _measure_alone(work, on_progress)
+    results = run_alone(measure_here, work)
     compared = None
     if compare and results["dtype"] == "bfloat16" and results["device"].startswith("cpu"):
-        alone: dict[str, Any] = {"batch_sizes": (1,), "official_clips": min(1, work.official_clips), "dtype": "float32"}
-        compared = _measure_alone(Work(**asdict(work) | alone), on_progress)
+        one = replace(work, batch_sizes=(1,), official_clips=min(1, work.official_clips), dtype="float32")
+        compared = run_alone(measure_here, one)
     ones = [entry["batches"].get("1") for entry in (results, compared) if entry is not None]
     speedup = None if len(ones) < 2 or None in ones else ones[1]["seconds"] / ones[0]["seconds"]
     return results | {"bfloat16_speedup": speedup, "float32": compared}
 
 
-def _measure_alone(work: Work, on_progress: Callable[[str], None] | None) -> dict[str, Any]:
-    command = [sys.executable, __file__, json.dumps(asdict(work))]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None and process.stderr is not None
-        said = []
-        for line in process.stderr:
-            said.append(line)
-            if on_progress is not None and line.startswith("bench: "):
-                on_progress(line.removeprefix("bench: ").strip())
-        out = process.stdout.read()
-    if process.returncode != 0:
-        reason = (
-            said[-1].strip() if said else "no word; most likely memory ran out: try --layers or fewer clips at once"
-        )
-        raise NotReadyError(f"The measuring process ended with {process.returncode}: {reason}")
-    return json.loads(out)
-
-
-def measure_here(work: Work, on_progress: Callable[[str], None] = lambda line: None) -> dict[str, Any]:
+def measure_here(work: Work) -> dict[str, Any]:
     """Measure answering in this process.
 
     Args:
         work: what is measured.
-        on_progress: told what is measured next.
 
     Returns:
         `batches`: batch size -> `seconds` of the whole, `phases`, `clips_per_s`, `generated_tokens_per_s`,
-        `peak_bytes` (weights included; None where the system does not tell), `speedup_vs_official`. `official`:
+        `peak_bytes` (weights included; None where the system does not report it), `speedup_vs_official`. `official`:
         `seconds_per_clip`, `clips_per_s`. Ratios of batch 8 over batch 1: `batch8_tokens_per_s_ratio` (generation),
         `batch8_whole_ratio` (clips per second); of the largest batch: `speedup_vs_official`. `same_answers`, `sizes`,
         `dtype`, `device`, `second_question_seconds` (batch 1: no decoding, no towers).
     """
     device = torch.device(work.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     dtype = best_dtype(device) if work.dtype == "auto" else getattr(torch, work.dtype)
-    on_progress("building the model")
+    say("building the model")
     model, processor = _build(work, dtype, device)
     rows: dict[str, dict[str, Any]] = {}
     answers: list[list[int]] = []
@@ -136,7 +204,7 @@ def measure_here(work: Work, on_progress: Callable[[str], None] = lambda line: N
         engine = Engine(model, processor, num_frames=processor.num_frames, num_workers=workers)
         _answer(engine, clips[:1], 2)  # warms up
         for size in work.batch_sizes:
-            on_progress(f"batch {size}")
+            say(f"batch {size}")
             watched = start_peak(device)
             phases, written = _answer(engine, clips[:size], work.new_tokens)
             peak_bytes = read_peak(device) if watched else None
@@ -144,7 +212,7 @@ def measure_here(work: Work, on_progress: Callable[[str], None] = lambda line: N
             answers = max(answers, written, key=len)
         official = same = None
         if work.official_clips:
-            on_progress("official: one clip per call")
+            say("official: one clip per call")
             official, same = _official(engine, clips[: min(work.official_clips, len(clips))], answers)
     one, eight, largest = rows.get("1"), rows.get("8"), rows[str(max(work.batch_sizes))]
     if official is not None:
@@ -309,7 +377,4 @@ def _sizes(model: Any, processor: HumanOmniProcessor, work: Work) -> dict[str, i
 
 
 if __name__ == "__main__":
-    given = json.loads(sys.argv[1])
-    pairs = {name: tuple(given[name]) for name in ("batch_sizes", "clip_size")}
-    measured = measure_here(Work(**given | pairs), lambda line: print(f"bench: {line}", file=sys.stderr, flush=True))
-    print(json.dumps(measured))
+    boundary.run(app)

@@ -1,33 +1,35 @@
-"""What exact GRPO costs: the plain way, towers once, and this engine, in one process on the same weights and answers.
+"""What exact GRPO costs in three ways, in one process on the same weights and answers.
 
-    a  plain         towers and the prompt for every answer and pass, logits of every position, one prompt per step: as
-                     the official trainer does it
-    b  encode once   towers once per prompt, the prompt still for every answer, logits of the answers only
+    a  plain         towers and prompt for every answer and pass, logits of every position, one prompt per step, as the
+                     official trainer does
+    b  encode once   towers once per prompt, the prompt still once per answer, logits of the answers only
     c  engine        towers once per prompt, the prompt once per group
 
-A step samples G answers of a fixed length to each of its prompts, and scores given answers under the policy with
-gradient and under the reference without. (b) and (c) choose how many prompts they encode and sample together and how
-many they score together, each the number that is fastest for it, as `prompts_per_device` and
-`gradient_accumulation_steps` choose in training. Token counts are those of the full model (8 frames -> 392 video
-tokens, 500 audio tokens); layers and vocabulary are a share of it that the machine can carry, the same share of every
-part but the projectors, which are whole. `_cached` leaves the towers out: features come from the cache. The optimiser's
-step, the same in all, is left out. Memory is watched apart, each way in a process of its own: what a process holds
-depends on all that ran in it before.
+A step samples G answers of a fixed length for each of its prompts, then scores given answers under the policy, with
+gradients, and under the reference policy, without. For (b) and (c) the number of prompts encoded and sampled together,
+and the number scored together, are the fastest of those tried, as `prompts_per_device` and
+`gradient_accumulation_steps` set them in training. Token counts are those of the full model (8 frames -> 392 video
+tokens, 500 audio tokens); layers and vocabulary are cut in the same proportion in every part except the projectors,
+which stay whole. `_cached` leaves the towers out: features come from the cache. The optimiser's step, the same in all
+three, is left out. Memory is measured separately, each way in a process of its own.
 
 Source of (a): HumanMLLM/R1-Omni, src/r1-v/src/open_r1/trainer/humanOmni_grpo_trainer.py; sampled without its top-k.
 """
 
 import gc
-import multiprocessing
+import json as jsonlib
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import torch
-from cost import Cost, bytes_in_use, matmul_rate, measure, read_peak, start_peak
+import typer
 from torch import Tensor
 
+from alone import run_alone, say
+from cost import Cost, bytes_in_use, matmul_rate, measure, read_peak, start_peak
+from options import Device, Json, Layers, Preset, device_name, new_app, read_counts
+from r1omni.cli import boundary
 from r1omni.infer.cache import Features
 from r1omni.infer.decode import sample_groups
 from r1omni.infer.engine import embed_prompts
@@ -42,9 +44,70 @@ WORTH_MORE = 0.98
 """More prompts at once are tried as long as the last try took less than this share of the time before it."""
 
 
+app = new_app()
+
+
+@app.command(epilog="Example: python benchmarks/grpo.py --layers 3 --json")
+def main(
+    preset: Preset = "0.5b",
+    layers: Layers = 2,
+    num_generations: Annotated[int, typer.Option(min=2, help="Answers per prompt.")] = 8,
+    answer_tokens: Annotated[int, typer.Option(min=2, help="Tokens per answer.")] = 128,
+    prompts: Annotated[
+        str,
+        typer.Option(
+            help="Prompts encoded and sampled together, separated by commas: tried in turn until they get slower."
+        ),
+    ] = "1,2,4,8",
+    learn_prompts: Annotated[str, typer.Option(help="Prompts scored together, likewise.")] = "1",
+    dtype: Annotated[Literal["float32", "bfloat16"], typer.Option(help="Number format.")] = "float32",
+    device: Device = "auto",
+    repeats: Annotated[int, typer.Option(min=1, help="Runs per measurement; the fastest counts.")] = 1,
+    json: Json = False,
+) -> None:
+    """Time a GRPO step the plain way, with the towers once, and in this engine."""
+    results = measure_grpo(
+        preset=preset,
+        layers=layers or None,
+        num_generations=num_generations,
+        answer_tokens=answer_tokens,
+        prompts=read_counts("--prompts", prompts),
+        learn_prompts=read_counts("--learn-prompts", learn_prompts),
+        dtype=dtype,
+        device=device_name(device),
+        repeats=repeats,
+    )
+    if json:
+        typer.echo(jsonlib.dumps(results, indent=2))
+    else:
+        _show(results)
+
+
+def _show(results: dict[str, Any]) -> None:
+    sizes = results["sizes"]
+    typer.echo(
+        f"{results['device']}, {results['dtype']}; layers: language {sizes['language_layers']}, audio "
+        f"{sizes['audio_layers']}, vision {sizes['vision_layers']}; {sizes['prompt_tokens']} prompt tokens, "
+        f"{sizes['num_generations']} answers of {sizes['answer_tokens']} tokens, vocabulary {sizes['vocab_size']}"
+    )
+    for name, way in results["ways"].items():
+        peak = "" if way["peak_bytes"] is None else f"{way['peak_bytes'] / 2**30:8.2f} GiB"
+        parts = ", ".join(
+            f"{phase} {row['seconds'] / row['prompts']:.2f} s ({row['prompts']} at once)"
+            for phase, row in way["phases"].items()
+        )
+        typer.echo(
+            f"{name:<20}{way['seconds_per_prompt']:9.2f} s/prompt{way['operations_per_prompt'] / 1e12:9.3f} Tflop{peak}"
+            f"  {parts}"
+        )
+    for name, value in results.items():
+        if isinstance(value, float) and name != "matmul_operations_per_s":
+            typer.echo(f"{name:<36}{value:9.3g}")
+
+
 @dataclass(frozen=True)
 class _Work:
-    """What every way is given."""
+    """What each way is measured on."""
 
     model: Any
     reference: Any
@@ -82,7 +145,7 @@ class _Batch(dict[str, Tensor]):
         return _Batch({name: value.to(device) for name, value in self.items()})
 
 
-def bench_grpo(
+def measure_grpo(
     *,
     preset: str = "0.5b",
     layers: int | None = 2,
@@ -93,38 +156,33 @@ def bench_grpo(
     dtype: str = "float32",
     device: str | None = None,
     repeats: int = 1,
-    on_progress: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """Time one GRPO step per prompt in each way.
 
     Args:
         preset: sizes of the model.
-        layers: of the language model; the towers, the router and the vocabulary are cut to the same share. None takes
-            all.
+        layers: of the language model; towers, router and vocabulary are cut in the same proportion. None keeps all.
         num_generations: G.
-        answer_tokens: tokens of every answer.
-        prompts: numbers of prompts encoded and sampled together that (b) and (c) try, rising.
-        learn_prompts: numbers of prompts scored together that they try, rising.
+        answer_tokens: tokens per answer.
+        prompts: numbers of prompts encoded and sampled together that (b) and (c) try, in rising order.
+        learn_prompts: numbers of prompts scored together that they try, in rising order.
         dtype: of weights and arithmetic.
-        device: None takes CUDA where there is one.
-        repeats: times each measurement is taken; the fastest counts.
-        on_progress: told what is measured next.
+        device: None uses CUDA if it is available.
+        repeats: runs per measurement; the fastest counts.
 
     Returns:
         `speedup_vs_plain` in the first epoch and `speedup_vs_plain_cached` in later ones; `speedup_vs_encode_once` with
-        the features at hand in both, and with the towers in both as `speedup_vs_encode_once_first_epoch`;
-        `peak_memory_ratio`, engine over plain at one prompt each, weights included, and without them
-        `peak_memory_ratio_above_weights`; `matmul_fraction` of the learning phase; and per way the seconds, operations
-        and peak memory of each phase.
+        cached features in both, `speedup_vs_encode_once_first_epoch` with the towers in both; `peak_memory_ratio`,
+        engine over plain at one prompt each, weights included, and `peak_memory_ratio_above_weights` without them;
+        `matmul_fraction`, the share of this machine's own rate of matrix products that the learning phase reaches; and
+        for each way the seconds, operations and peak memory of each phase.
     """
     on = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    say = on_progress or (lambda _: None)
     sizes_of = (preset, layers, (1, num_generations, answer_tokens), getattr(torch, dtype), on)
     memory: dict[str, dict[str, int | None]] = {}
     for way in _STEPS:
         say(f"{way}: memory")
-        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as apart:
-            memory[way] = apart.submit(_watch, way, torch.get_num_threads(), *sizes_of).result()
+        memory[way] = run_alone(_watch, way, torch.get_num_threads(), *sizes_of)
     say("building the models")
     answers = (max(*prompts, *learn_prompts), num_generations, answer_tokens)
     work, sizes = _build(preset, layers, answers, getattr(torch, dtype), on)
@@ -405,3 +463,7 @@ def _largest_difference(work: _Work) -> float:
     """Between (b) and (c) on the first two answers: the ways compute the same."""
     small = _Work(**{**work.__dict__, "answer_ids": work.answer_ids[:1, :2]})
     return float((_logprobs_alone(small, small.model, 1) - _logprobs_engine(small, small.model, 1)).abs().max())
+
+
+if __name__ == "__main__":
+    boundary.run(app)

@@ -1,53 +1,76 @@
-"""Measures how fast clips are read, beside the readers people use otherwise.
+"""How fast clips are read, compared with the readers that others use.
 
-Every reader runs alone in its own process, so that its peak memory is its own. The clip is made on the spot: moving
-texture at 25 frames a second with 44.1 kHz stereo sound. A reader that is not installed is left out.
+Each reader runs in a process of its own, so that its peak memory is its own. The clip is generated: moving texture at
+25 frames a second with 44.1 kHz stereo sound. Readers that are not installed are left out.
 """
 
 import importlib.util
-import json
-import subprocess
-import sys
+import json as jsonlib
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import av
 import numpy as np
+import typer
 
+from alone import run_alone
+from options import Json, new_app
+from r1omni.cli import boundary
 from r1omni.media.decode import load_media
 from r1omni.media.sample import sample_frame_indices
 
+HEARD_S = 30.0
+"""How much of a clip's sound the published models use: Whisper's window."""
+
 _FPS, _SOUND_RATE_HZ, _NUM_FRAMES = 25, 44100, 8
 
-
-HEARD_S = 30.0
-"""What the published models hear of a clip: Whisper's window."""
+app = new_app()
 
 
-def bench_media(
+@app.command(epilog="Example: python benchmarks/media.py --repeats 10")
+def main(
+    clip_seconds: Annotated[float, typer.Option(min=0.5, help="Length of the generated clip, in seconds.")] = 5.0,
+    repeats: Annotated[int, typer.Option(min=1, help="Timed readings per reader.")] = 20,
+    json: Json = False,
+) -> None:
+    """Read a generated clip with every reader that is installed."""
+    results = measure_readers(clip_seconds=clip_seconds, repeats=repeats)
+    if json:
+        typer.echo(jsonlib.dumps(results, indent=2))
+        return
+    for name, row in results["readers"].items():
+        memory = "" if row["peak_memory_mib"] is None else f"{row['peak_memory_mib']:8.0f} MiB"
+        sound = "" if row["reads_sound"] else "  pictures only"
+        typer.echo(f"{name:<12}{row['clips_per_s']:8.1f} clips/s{1000 * row['median_s']:9.1f} ms{memory}{sound}")
+    for mine, shares in results["time_share"].items():
+        listed = ", ".join(f"{share:.0%} of {name}" for name, share in shares.items())
+        typer.echo(f"CPU time of {mine}: {listed}")
+
+
+def measure_readers(
     clip_seconds: float = 5, size: tuple[int, int] = (640, 360), repeats: int = 20
 ) -> dict[str, dict[str, Any]]:
-    """Read one made clip again and again with every reader that is installed.
+    """Time each installed reader on one generated clip.
 
     Args:
         clip_seconds: length of the clip.
         size: width and height in pixels, even.
-        repeats: readings to time; one more comes first, untimed.
+        repeats: timed readings; an untimed one comes first.
 
     Returns:
         `readers`: reader -> `clips_per_s`, `median_s`, `median_cpu_s`, `peak_memory_mib` (of the whole process; None
-        off Linux) and `reads_sound`. `ours` takes 8 frames and all sound at 16 kHz mono, `ours-heard` no more sound
-        than the published models hear; `full-decode` decodes every frame and all sound with the same library and
-        keeps nothing. `time_share`: how much of each other reader's CPU time `ours` and `ours-heard` take.
+        off Linux) and `reads_sound`. `ours` reads 8 frames and all sound at 16 kHz mono, `ours-heard` only as much
+        sound as the published models use; `full-decode` decodes every frame and all sound with the same library and
+        keeps nothing. `time_share`: CPU time of `ours` and `ours-heard` over that of each other reader.
     """
     installed = [name for name in READERS if name in _BUILT_IN or importlib.util.find_spec(name)]
     with tempfile.TemporaryDirectory() as folder:
         clip = Path(folder) / "clip.mp4"
         _make_clip(clip, clip_seconds, size)
-        readers = {name: _measure_alone(name, clip, repeats) for name in installed}
+        readers = {name: run_alone(_measure, name, str(clip), repeats) for name in installed}
     others = [name for name in installed if not name.startswith("ours")]
     shares = {
         mine: {name: readers[mine]["median_cpu_s"] / readers[name]["median_cpu_s"] for name in others}
@@ -56,12 +79,7 @@ def bench_media(
     return {"readers": readers, "time_share": shares}
 
 
-def _measure_alone(name: str, clip: Path, repeats: int) -> dict[str, Any]:
-    command = [sys.executable, __file__, name, str(clip), str(repeats)]
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-
-
-def _measure_here(name: str, clip: str, repeats: int) -> dict[str, Any]:
+def _measure(name: str, clip: str, repeats: int) -> dict[str, Any]:
     read, reads_sound = READERS[name]
     read(clip)
     times_s, cpu_s = [], []
@@ -80,7 +98,7 @@ def _measure_here(name: str, clip: str, repeats: int) -> dict[str, Any]:
 
 
 def _peak_memory_mib() -> float | None:
-    """Read this process's own peak from Linux; getrusage would count the parent's as well."""
+    """Read this process's own peak from /proc; getrusage would include the parent's."""
     try:
         status = Path("/proc/self/status").read_text()
     except OSError:
@@ -113,7 +131,7 @@ def _read_ours(clip: str) -> None:
     load_media(clip, num_frames=_NUM_FRAMES)
 
 
-def _read_what_is_heard(clip: str) -> None:
+def _read_as_heard(clip: str) -> None:
     load_media(clip, num_frames=_NUM_FRAMES, max_sound_s=HEARD_S)
 
 
@@ -146,13 +164,13 @@ def _read_with_cv2(clip: str) -> None:
 
 READERS: dict[str, tuple[Callable[[str], None], bool]] = {
     "ours": (_read_ours, True),
-    "ours-heard": (_read_what_is_heard, True),
+    "ours-heard": (_read_as_heard, True),
     "full-decode": (_read_fully, True),
     "decord": (_read_with_decord, True),
     "cv2": (_read_with_cv2, False),
 }
-"""Reader -> function, whether it reads the sound too."""
+"""Reader -> its function, and whether it reads sound as well."""
 _BUILT_IN = ("ours", "ours-heard", "full-decode")
 
 if __name__ == "__main__":
-    print(json.dumps(_measure_here(sys.argv[1], sys.argv[2], int(sys.argv[3]))))
+    boundary.run(app)

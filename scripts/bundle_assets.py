@@ -1,19 +1,33 @@
 """The bundled model and sample clips, taken from a finished run (`make assets`).
 
-What is bundled is what the recipe made, unchanged, with the run's scale, seed and the weights' hash beside it.
+The recipe's files are bundled unchanged, together with the run's scale and seed and a hash of the weights.
 """
 
 import json
 import shutil
-import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Annotated
 
+import typer
+
+from r1omni.cli import boundary
+from r1omni.core.errors import ConfigError
 from r1omni.datasets.manifest import read_manifest, write_manifest
 from r1omni.infer.predict_files import ASSETS, BUNDLED_MODEL
 from r1omni.reproduce.recipe import weights_sha256
 
-SAMPLES = 3
+NUM_SAMPLES = 3
+"""Bundled clips, each of another emotion."""
+
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+@app.command(epilog="Example: python scripts/bundle_assets.py runs/reproduce")
+def main(run: Annotated[Path, typer.Argument(help="The folder of a finished `r1omni reproduce`.")]) -> None:
+    """Copy the model and sample clips of a finished run into the package."""
+    bundle(run)
 
 
 def bundle(run: Path) -> None:
@@ -21,8 +35,13 @@ def bundle(run: Path) -> None:
 
     Args:
         run: the folder of `r1omni reproduce`.
+
+    Raises:
+        ConfigError: the folder holds no finished run.
     """
     model = run / "stages" / "r1-omni" / "model"
+    if not model.is_dir():
+        raise ConfigError(f"{model} does not exist; name the folder of a finished `r1omni reproduce`.")
     shutil.rmtree(BUNDLED_MODEL, ignore_errors=True)
     shutil.copytree(model, BUNDLED_MODEL)
     settings = json.loads((run / "settings.json").read_text())
@@ -37,7 +56,7 @@ def bundle(run: Path) -> None:
     folder.mkdir(parents=True)
     chosen = {}
     for clip in read_manifest(run / "corpora" / "dfew-like" / "manifest.jsonl"):
-        if clip.split == "test" and clip.label not in chosen and len(chosen) < SAMPLES:
+        if clip.split == "test" and clip.label not in chosen and len(chosen) < NUM_SAMPLES:
             chosen[clip.label] = clip
             shutil.copyfile(clip.path, folder / f"{clip.label}.mp4")
     write_manifest(
@@ -46,4 +65,4 @@ def bundle(run: Path) -> None:
 
 
 if __name__ == "__main__":
-    bundle(Path(sys.argv[1]))
+    boundary.run(app)

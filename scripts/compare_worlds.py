@@ -1,47 +1,69 @@
-"""Several worlds in one table: `python scripts/compare_worlds.py RUN RUN RUN` (run folders of other seeds).
+"""One table over several worlds: the run folders of `r1omni reproduce` with different seeds.
 
-A world is a draw of everything: people, voices, clips, labels, weights. So the spread over worlds, not over the clips
-of one, says what another world would give.
+A world is one draw of everything: people, voices, clips, labels, weights. The spread over worlds, not over the clips of
+one, tells what another world would give.
 """
 
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+import typer
 
+from r1omni.cli import boundary
 from r1omni.core.errors import ConfigError
 
 _T_975 = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365}
-"""Two-sided 95 % quantiles of Student's t by the number of worlds."""
+"""Number of worlds -> two-sided 95 % quantile of Student's t."""
+
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+@app.command(epilog="Example: python scripts/compare_worlds.py runs/reproduce runs/world-1 runs/world-2")
+def main(runs: Annotated[list[Path], typer.Argument(help="Run folders of one scale and different seeds.")]) -> None:
+    """Print one Markdown table over several runs of `r1omni reproduce`."""
+    typer.echo(summarise([read_table(run) for run in runs]))
+
+
+def read_table(run: Path) -> dict[str, Any]:
+    """Read table.json of a run.
+
+    Raises:
+        ConfigError: the folder holds no finished run.
+    """
+    path = run / "table.json"
+    if not path.is_file():
+        raise ConfigError(f"{path} does not exist; name the folder of a finished `r1omni reproduce`.")
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def mean_and_reach(values: Sequence[float]) -> tuple[float, float]:
     """Mean over worlds and half the width of its 95 % interval (Student's t).
 
     Args:
-        values: one figure a world, two to eight of them.
+        values: one figure per world, two to eight of them.
     """
     count = len(values)
     return float(np.mean(values)), float(_T_975[count] * np.std(values, ddof=1) / np.sqrt(count))
 
 
 def summarise(tables: Sequence[dict[str, Any]]) -> str:
-    """Lay out, in Markdown, every model's means and what r1-omni has over the others, world by world.
+    """Format in Markdown each model's means and the lead of r1-omni over the others, world by world.
 
     Args:
         tables: table.json of runs of one scale and different seeds.
 
     Raises:
-        ConfigError: fewer than two worlds or more than eight, one seed twice, or different scales.
+        ConfigError: fewer than two worlds or more than eight, repeated seeds, or different scales.
     """
     seeds = [table["seed"] for table in tables]
     if len(tables) not in _T_975 or len(set(seeds)) != len(seeds) or len({t["scale"] for t in tables}) != 1:
         raise ConfigError(
-            f"Expected two to eight runs of one scale and different seeds, found seeds {seeds} and scales "
-            f"{sorted({t['scale'] for t in tables})}; name the folders of such runs."
+            f"Found seeds {seeds} and scales {sorted({t['scale'] for t in tables})}, expected two to eight runs of one "
+            f"scale and different seeds; name the folders of such runs."
         )
     figures = {
         (row["model"], row["corpus"], metric): [
@@ -59,8 +81,8 @@ def summarise(tables: Sequence[dict[str, Any]]) -> str:
         cells = [mean_and_reach(figures[model, *column]) for column in columns]
         lines.append(_line([model, *(f"{mean:.1f} ± {reach:.1f}" for mean, reach in cells)]))
     for model in models[:-1]:
-        gains = [np.subtract(figures[models[-1], *column], figures[model, *column]) for column in columns]
-        cells = [f"{np.mean(gain):+.1f} ({', '.join(f'{x:+.1f}' for x in gain)})" for gain in gains]
+        leads = [np.subtract(figures[models[-1], *column], figures[model, *column]) for column in columns]
+        cells = [f"{np.mean(lead):+.1f} ({', '.join(f'{x:+.1f}' for x in lead)})" for lead in leads]
         lines.append(_line([f"{models[-1]} - {model}", *cells]))
     return "\n".join(lines)
 
@@ -70,4 +92,4 @@ def _line(cells: Sequence[str]) -> str:
 
 
 if __name__ == "__main__":
-    print(summarise([json.loads((Path(run) / "table.json").read_text()) for run in sys.argv[1:]]))
+    boundary.run(app)

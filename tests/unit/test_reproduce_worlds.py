@@ -1,8 +1,8 @@
 """The table over several worlds, worked by hand."""
 
 import pytest
-from compare_worlds import mean_and_reach, summarise
 
+from compare_worlds import mean_and_reach, summarise
 from r1omni.core.errors import ConfigError
 
 

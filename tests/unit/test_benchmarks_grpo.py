@@ -1,13 +1,12 @@
-"""The benchmark at toy size: its figures depend on the machine, what they are made of does not."""
+"""The benchmark of GRPO at toy size: seconds depend on the machine, operations and shares do not."""
 
 import pytest
 import torch
-from cost import OperationCounter
-from grpo import bench_grpo
 from torch.nn import functional
 from typer.testing import CliRunner
 
-from r1omni.cli.app import app
+from cost import OperationCounter
+from grpo import app, measure_grpo
 from r1omni.core.errors import ConfigError
 
 RATIOS = (
@@ -20,8 +19,8 @@ RATIOS = (
 )
 
 
-def test_bench_measures_every_way():
-    results = bench_grpo(preset="tiny", layers=1, num_generations=2, answer_tokens=4, prompts=(1,))
+def test_every_way_is_measured():
+    results = measure_grpo(preset="tiny", layers=1, num_generations=2, answer_tokens=4, prompts=(1,))
     # The prompt is computed once instead of twice, the towers not at all: fewer operations, whatever the clock says.
     operations = {name: way["operations_per_prompt"] for name, way in results["ways"].items()}
     assert operations["engine_cached"] < operations["engine"] < operations["encode_once"] < operations["plain"]
@@ -50,7 +49,7 @@ def test_operations_of_products_and_of_causal_attention_are_counted():
 
 
 @pytest.mark.parametrize("text", ["", "0,1", "1,x"])
-def test_numbers_of_prompts_that_are_none_are_refused(text):
-    result = CliRunner().invoke(app, ["bench", "grpo", "--prompts", text])
+def test_counts_that_are_not_positive_integers_are_refused(text):
+    result = CliRunner().invoke(app, ["--prompts", text])
     assert isinstance(result.exception, ConfigError)
-    assert f"--prompts: found {text!r}, expected numbers from 1" in str(result.exception)
+    assert f"--prompts: found {text!r}, expected positive integers" in str(result.exception)

@@ -1,6 +1,7 @@
-"""The benchmark of answering at toy size: figures are not asserted, what they are of is."""
+"""The benchmark of answering at toy size: what is timed and how the ratios are formed, not the figures themselves."""
 
 import pytest
+
 from answering import PHASES, Work, measure_here
 
 

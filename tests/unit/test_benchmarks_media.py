@@ -1,8 +1,10 @@
-from media import bench_media
+"""The benchmark of decoding at toy size."""
+
+from media import measure_readers
 
 
-def test_bench_times_every_reader_in_its_own_process():
-    results = bench_media(clip_seconds=0.4, size=(64, 48), repeats=2)
+def test_every_installed_reader_is_timed():
+    results = measure_readers(clip_seconds=0.4, size=(64, 48), repeats=2)
     assert {"ours", "ours-heard", "full-decode"} <= results["readers"].keys()
     full = results["readers"]["full-decode"]["median_cpu_s"]
     share = results["readers"]["ours"]["median_cpu_s"] / full
