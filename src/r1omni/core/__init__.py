@@ -1,1 +1,1 @@
-"""What every room speaks of: labels, clips, answers, the instruction and the errors. No torch, no input or output."""
+"""What every room uses: labels, clips, answers, the instruction and the errors. No torch, no input or output."""

@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Clip:
-    """One input: a file with pictures, sound or both, and what is known of it. One manifest line."""
+    """One input: a file with pictures, sound or both, and what is known about it. One manifest line."""
 
     id: str
     """Unique within its manifest."""
@@ -18,11 +18,11 @@ class Clip:
     stop_s: float | None = None
     """End (exclusive) of the part to read, seconds; None reads to the end."""
     label: str | None = None
-    """The gold emotion by name; None where there is none."""
+    """The gold emotion by name; None for an unlabelled clip."""
     labels: tuple[str, ...] = ()
     """All gold emotions, for compound and open-vocabulary sets."""
     reasoning: str | None = None
-    """What stands between the think tags in a reasoned example."""
+    """The text between the think tags of a reasoned example."""
     subtitle: str | None = None
     """The words spoken, where the corpus gives them."""
     split: str | None = None
@@ -32,7 +32,7 @@ class Clip:
     corpus: str | None = None
     """Name of the corpus, for reports."""
     meta: dict[str, Any] = field(default_factory=dict)
-    """Free fields: actor, sex, intensity, true cues of a made clip."""
+    """Free fields: actor, sex, intensity, true cues of a synthetic clip."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,10 @@ class Answer:
     text: str
     """The whole output, unchanged."""
     reasoning: str | None
-    """What stands in the think part, stripped; None without one."""
+    """The think part, stripped; None without one."""
     answer: str | None
-    """What stands in the answer part, stripped and lower-cased; the whole output, likewise, where there are no tags at
-    all (a label-only model); None where tags are broken or the part is empty."""
+    """The answer part, stripped and lower-cased; of an output without any tags (a label-only model) the whole text,
+    likewise; None where the tags are broken or the part is empty."""
     well_formed: bool
     """Exactly one non-empty think part followed by exactly one non-empty answer part and nothing else."""
 

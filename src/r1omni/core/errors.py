@@ -9,7 +9,7 @@
     ├── NotReadyError      (RuntimeError)  a stage whose precondition does not hold
     └── DivergedError      (RuntimeError)  training that went wrong and was stopped
 
-A message says what was found, what was expected and how to mend it. The command line prints it as one line and exits
+A message says what was found, what was expected and how to fix it. The command line prints it as one line and exits
 with 1 (2 for `ConfigError`: wrong use).
 """
 
@@ -41,7 +41,7 @@ class MediaError(R1OmniError, ValueError):
 
     Args:
         kind: what is wrong, as one word that predictions.jsonl and reports can count.
-        message: one sentence with the path, what was found and how to mend it.
+        message: one sentence with the path, what was found and how to fix it.
     """
 
     def __init__(self, kind: MediaErrorKind, message: str) -> None:
@@ -49,7 +49,7 @@ class MediaError(R1OmniError, ValueError):
         self.kind: MediaErrorKind = kind
 
     def __reduce__(self) -> tuple[type["MediaError"], tuple[MediaErrorKind, str]]:
-        """Pickle with both arguments, so that the error crosses a process pool."""
+        """Pickle with both arguments, so that the error survives a process pool."""
         return type(self), (self.kind, str(self))
 
 
@@ -58,7 +58,7 @@ class CheckpointError(R1OmniError, ValueError):
 
 
 class NotReadyError(R1OmniError, RuntimeError):
-    """A stage that refuses to start because what it builds on is not good enough."""
+    """A stage that refuses to start because its precondition does not hold."""
 
 
 class DivergedError(R1OmniError, RuntimeError):

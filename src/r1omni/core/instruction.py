@@ -27,10 +27,10 @@ _THINK = re.compile(r"<think>((?:(?!</?(?:think|answer)>).)*)</think>", re.DOTAL
 
 
 def format_answer(reasoning: str, answer: str) -> str:
-    """Write a reasoned answer the way the cold start teaches it.
+    """Format a reasoned answer as the cold start teaches it.
 
     Args:
-        reasoning: what stands between the think tags.
+        reasoning: the text between the think tags.
         answer: the emotion.
 
     Source:
@@ -42,8 +42,8 @@ def format_answer(reasoning: str, answer: str) -> str:
 def parse_answer(text: str) -> Answer:
     """Read a model's output.
 
-    An output without any tag is taken whole as the answer, so that label-only models are graded by the same code. With
-    tags, exactly one non-empty answer part must be there; repeated or nested parts leave no answer.
+    An output without any tag is the answer as a whole, so that label-only models are graded by the same code. With
+    tags, exactly one non-empty answer part is required; repeated or nested parts leave no answer.
 
     Args:
         text: the generated text, without special tokens.

@@ -18,15 +18,15 @@ def grade(answer: Answer, gold: str, labels: Sequence[str], normaliser: Normalis
         answer: the parsed output.
         gold: the true label, one of `labels`.
         labels: the label set of the corpus.
-        normaliser: what is done to the answer before comparing; see `scoring.normalise`.
+        normaliser: how the answer is normalised before it is compared; see `scoring.normalise`.
 
     Raises:
-        ConfigError: the gold label is not in the label set, so that no answer could be right.
+        ConfigError: the gold label is not in the label set, so that no answer could be correct.
     """
     if gold not in labels:
         raise ConfigError(
             f"Gold label {gold!r} is not in the label set ({', '.join(labels)}); "
-            "evaluate with the corpus's own labels or mend the manifest."
+            "evaluate with the corpus's own labels or fix the manifest."
         )
     normalised = normalise(answer.answer, normaliser, labels)
     return Score(

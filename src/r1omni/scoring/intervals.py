@@ -1,8 +1,8 @@
-"""How sure a figure is: bootstrap intervals, paired comparison of two models, mean and spread over folds or worlds.
+"""How certain figures are: bootstrap intervals, paired comparison of two models, mean and spread over folds or worlds.
 
 Resampling clips with replacement only changes how many clips fall into each cell (class, right or wrong). The counts of
-the cells follow a multinomial, so that is what is drawn: the same distribution, at a cost that does not grow with the
-number of clips. Clips are taken as independent; where one actor speaks many clips the true interval is wider.
+the cells follow a multinomial, so the counts are drawn from it: the same distribution, at a cost independent of the
+number of clips. Clips are taken as independent; where one actor speaks many of them, the true interval is wider.
 """
 
 import math
@@ -49,7 +49,7 @@ class Spread:
 
     mean: float | None
     standard_deviation: float | None
-    """Of the sample (n - 1); None below two values."""
+    """Sample standard deviation (n - 1); None below two values."""
     num_values: int
 
 
@@ -98,12 +98,12 @@ def bootstrap(
     Args:
         golds: true labels.
         predictions: normalised answers in the same order.
-        num_resamples: how many resamples are drawn.
+        num_resamples: number of resamples.
         confidence: share of the resamples inside the interval.
-        seed: of the resampling.
+        seed: seeds the resampling.
 
     Returns:
-        `{"war": Interval, "uar": Interval}`. UAR is taken over the classes present in each resample.
+        `{"war": Interval, "uar": Interval}`. UAR is over the classes present in each resample.
     """
     if not golds:
         return None
@@ -127,9 +127,9 @@ def paired_bootstrap(
         golds: true labels.
         predictions_a: normalised answers of the first model.
         predictions_b: normalised answers of the second model, same clips in the same order.
-        num_resamples: how many resamples are drawn.
+        num_resamples: number of resamples.
         confidence: share of the resamples inside the interval.
-        seed: of the resampling.
+        seed: seeds the resampling.
     """
     if not golds:
         return None
@@ -167,7 +167,7 @@ def mcnemar(golds: Golds, predictions_a: Predictions, predictions_b: Predictions
 
 
 def spread(values: Sequence[float | None]) -> Spread:
-    """Mean and standard deviation over folds, seeds or worlds; folds without a figure are left out and not counted.
+    """Mean and standard deviation over folds, seeds or worlds; folds without a figure are left out of mean and count.
 
     Args:
         values: one figure per fold.

@@ -3,7 +3,7 @@
     WAR      = correct / all                          (accuracy; recall weighted by support)
     UAR      = mean over classes present in the gold of correct_c / support_c
     macro F1 = mean over the same classes of 2 TP / (2 TP + FP + FN)
-    OOV rate = answers outside the label set / all    (an answer that is missing is outside it)
+    OOV rate = answers outside the label set / all    (a missing answer counts as outside)
 
 An answer outside the label set is a miss in all of them: nothing is dropped, so nothing is inflated.
 Source: MAE-DFER `run_class_finetuning.py`; R1-Omni `eval_mafw_dfew.py` (recall over the classes present in the gold).
@@ -31,7 +31,7 @@ def _mean(values: Sequence[float]) -> float | None:
 
 
 def war(golds: Golds, predictions: Predictions) -> float | None:
-    """Weighted average recall: the share of clips answered right.
+    """Weighted average recall: the share of clips answered correctly.
 
     Args:
         golds: true labels.
@@ -46,7 +46,7 @@ def recall_per_class(golds: Golds, predictions: Predictions, labels: Sequence[st
     Args:
         golds: true labels.
         predictions: normalised answers in the same order.
-        labels: the label set, in the order wanted.
+        labels: the label set, in the desired order.
     """
     support = Counter(golds)
     hits = Counter(gold for gold, prediction in _paired(golds, predictions) if gold == prediction)

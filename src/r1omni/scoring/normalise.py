@@ -1,11 +1,11 @@
-"""Normalisers: what happens to an answer before it is compared with the gold label.
+"""Normalisers: what is done to an answer before it is compared with the gold label.
 
 `exact` is the paper's: strip and lower-case. `synonym` also drops the punctuation around the answer and maps
 inflections and plain synonyms to the class names through the wheel. Neither looks for a word inside a sentence: an
-answer that names every emotion would always be right. The name of the normaliser stands beside every figure.
+answer that names every emotion would always be correct. Every figure is reported with the name of its normaliser.
 
 Where the label set holds compound classes (`angry_disgust`), `synonym` reads an answer's words as a set: "disgust and
-anger" is `angry_disgust`, and a part of it alone is not.
+anger" is `angry_disgust`, one of the two alone is not.
 """
 
 import re
@@ -23,7 +23,7 @@ _AROUND = " \t\n\r.,;:!?\"'`*_()[]{}<>“”‘’。，！？"
 _BETWEEN = re.compile(r"[,;/|+&_、，；\n]+|\band\b")
 
 SYNONYMS: dict[str, str] = {word: family for word, family in FAMILY_OF.items() if family in EMOTIONS}
-"""Word -> class name: the families of the wheel that carry a class name. Each class name maps to itself."""
+"""Word -> class name, for the families of the wheel that are named after a class. Each class name maps to itself."""
 
 
 def exact(answer: str) -> str:
@@ -50,17 +50,15 @@ def normalise(
     """Apply a normaliser by name.
 
     Args:
-        answer: the answer part; None where there was none.
+        answer: the answer part; None for a missing answer.
         normaliser: a row of `NORMALISERS`.
-        labels: the label set; looked at for compound classes alone.
+        labels: the label set; used for compound classes only.
 
     Raises:
-        ConfigError: the name is not known.
+        ConfigError: the normaliser is unknown.
     """
     if normaliser not in NORMALISERS:
-        raise ConfigError(
-            f"Normaliser {normaliser!r} is not known; choose one of {', '.join(get_args(NormaliserName))}."
-        )
+        raise ConfigError(f"Unknown normaliser {normaliser!r}; choose one of {', '.join(get_args(NormaliserName))}.")
     if answer is None:
         return None
     if normaliser == "synonym" and labels is not None:

@@ -5,9 +5,9 @@
     F1        = 2 precision recall / (precision + recall), of the averages
     hit rate  = share of single-label clips whose gold group is among the predicted ones
 
-A word that the wheel does not hold is a group of its own, so a made-up word costs precision instead of being dropped.
+A word that the wheel lacks is a group of its own, so an invented word costs precision instead of being dropped.
 A clip without a predicted word scores 0; a clip without a gold word is left out and counted. The hit rate rises with
-the number of words given: `mean_num_predicted` stands beside it.
+the number of words given, so `mean_num_predicted` is reported with it.
 Source: the set measure of AffectGPT (`wheel.py`). Deviation: our own wheel and no dropped words, so its figures are not
 comparable.
 """
@@ -36,7 +36,7 @@ class SetScore:
     """Clips that were scored: those with at least one gold word."""
     num_without_gold: int
     num_outside_wheel: int
-    """Predicted words that the wheel does not hold, over all scored clips."""
+    """Predicted words that the wheel lacks, over all scored clips."""
 
 
 @dataclass(frozen=True)
@@ -52,18 +52,18 @@ def split_words(answer: str | None) -> tuple[str, ...]:
     """Split an answer such as "happy, surprised and moved" into its words, lower-cased, without repeats.
 
     Args:
-        answer: the answer part; None where there was none.
+        answer: the answer part; None for a missing answer.
     """
     words = (part.strip(" \t.!?\"'()[]").lower() for part in _SEPARATORS.split((answer or "").lower()))
     return tuple(dict.fromkeys(word for word in words if word))
 
 
 def group_of(word: str, level: WheelLevel = "sector") -> str:
-    """The group of a word: its family or its sector on the wheel, or the word itself where the wheel lacks it.
+    """Return the group of a word: its family or sector on the wheel, or the word itself if the wheel lacks it.
 
     Args:
         word: an emotion word.
-        level: how coarse the groups are.
+        level: families, or the coarser sectors.
     """
     bare = synonym(word)
     family = FAMILY_OF.get(bare)
@@ -84,7 +84,7 @@ def set_scores(
     Args:
         golds: the gold words of each clip.
         predictions: the predicted words of each clip, same order.
-        level: how coarse the groups are.
+        level: families, or the coarser sectors.
     """
     precisions, recalls, outside, without_gold = [], [], 0, 0
     for gold_words, predicted_words in zip(golds, predictions, strict=True):
@@ -110,7 +110,7 @@ def hit_rate(golds: Sequence[str], predictions: Sequence[Iterable[str]], level: 
     Args:
         golds: one gold word per clip.
         predictions: the predicted words of each clip, same order.
-        level: how coarse the groups are.
+        level: families, or the coarser sectors.
     """
     if not golds:
         return HitRate(None, None, 0)

@@ -14,7 +14,7 @@ Reward = Callable[[Answer, str, Sequence[str]], float]
 
 
 def accuracy_reward(answer: Answer, gold: str, labels: Sequence[str]) -> float:
-    """Give 1 where the answer, stripped and lower-cased, is the gold label.
+    """Return 1 if the answer, stripped and lower-cased, is the gold label, else 0.
 
     Args:
         answer: the parsed output.
@@ -23,18 +23,18 @@ def accuracy_reward(answer: Answer, gold: str, labels: Sequence[str]) -> float:
 
     Source:
         arXiv 2503.05379, section 3.2. Deviation: the published code falls back to the whole output when tags are broken
-        and compares case by case; here the one parser decides, in training as in evaluation.
+        and is case-sensitive; here the one parser decides, in training as in evaluation.
     """
     return float(grade(answer, gold, labels).correct)
 
 
 def format_reward(answer: Answer, gold: str, labels: Sequence[str]) -> float:
-    """Give 1 for exactly one non-empty think part followed by exactly one non-empty answer part and nothing else.
+    """Return 1 for exactly one non-empty think part followed by exactly one non-empty answer part and nothing else.
 
     Args:
         answer: the parsed output.
-        gold: not looked at.
-        labels: not looked at.
+        gold: unused.
+        labels: unused.
 
     Source:
         arXiv 2503.05379, section 3.2. Deviation: the published pattern accepts empty, repeated and nested parts, which

@@ -1,8 +1,8 @@
 """The one table of emotion words: word -> family -> sector -> valence, written for this package and reviewed by hand.
 
 A family holds one emotion with its inflections and its plain synonyms; a sector holds neighbouring families. Thirteen
-families carry the class names of the corpora: they are what the `synonym` normaliser credits. Shades that are no plain
-synonym (annoyed, excited, lonely) have families of their own: near in open-vocabulary scoring, no hit in a closed set.
+families carry the class names of the corpora: they are what the `synonym` normaliser credits. Shades that are not plain
+synonyms (annoyed, excited, lonely) have families of their own: near in open-vocabulary scoring, a miss in a closed set.
 Words whose sense depends on the sentence (touched, upset, moved, shocking) are left out.
 
 Left out on purpose: any mapping computed from string distance or an embedding. `fearless` is near `fear` in both.
@@ -166,6 +166,6 @@ SECTOR_OF: dict[str, str] = {family: sector for sector, families in WHEEL.items(
 
 
 def valence_of(word: str) -> Valence | None:
-    """Say whether a word of the wheel is pleasant, unpleasant or neither; None for a word the wheel does not hold."""
+    """Return whether a word of the wheel is pleasant, unpleasant or neither; None for a word that the wheel lacks."""
     family = FAMILY_OF.get(word)
     return None if family is None else SECTOR_VALENCE[SECTOR_OF[family]]

@@ -1,4 +1,4 @@
-"""Cues -> what the renderer draws and speaks: each cue has its own intensity, every other muscle is a little noisy."""
+"""Cues -> what the renderer draws and speaks: each cue has its own intensity; all other muscles get some noise."""
 
 from dataclasses import fields, replace
 
@@ -60,8 +60,8 @@ def face_pose(cues: Cues, rng: np.random.Generator) -> FacePose:
 
     Args:
         cues: the clip's cues.
-        rng: the clip's own generator; each cue's intensity is 0.7 to 1, each muscle's rest noise has a deviation of
-            0.05.
+        rng: the clip's own generator; each cue's intensity is 0.7 to 1, the noise of each resting muscle has a
+            standard deviation of 0.05.
     """
     values = {field.name: float(rng.normal(0, 0.05)) for field in fields(FacePose)}
     for channel, table in _FACE.items():

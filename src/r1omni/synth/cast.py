@@ -1,8 +1,8 @@
-"""Who appears and where, and what of it goes with an emotion by accident: the cast and the shortcuts of one world.
+"""Who appears and where, and what of it correlates with an emotion by accident: the cast and shortcuts of one world.
 
-In the two training corpora some emotions are more often filmed in certain rooms, in certain clothes, with certain
-speakers: a shortcut that a reader of labels may take. The third corpus has other people, other voices and a bare
-studio, where the shortcut leads nowhere.
+In the two training corpora some emotions are filmed more often in certain rooms, in certain clothes, with certain
+speakers: shortcuts that a model trained on labels may learn. The third corpus has other people, other voices and a bare
+studio, where they do not help.
 """
 
 import colorsys
@@ -41,14 +41,14 @@ NUM_CLOTHINGS = 8
 
 @dataclass(frozen=True)
 class Cast:
-    """Everything of a world that clips share."""
+    """What the clips of one world share."""
 
     people: tuple[Person, ...]
     rooms: tuple[Room, ...]
     clothings: tuple[tuple[Colour, str], ...]
     speakers: tuple[Speaker, ...]
     habits: dict[Emotion, tuple[int, int, int]]
-    """Emotion -> the room, clothing and speaker it is filmed with by accident."""
+    """Emotion -> the room, clothing and speaker that it correlates with by accident."""
 
 
 def _hue(value: float, saturation: float, brightness: float) -> Colour:
@@ -61,7 +61,7 @@ def make_cast(rng: np.random.Generator, *, num_people: int, voices: tuple[str, .
 
     Args:
         rng: the world's generator.
-        num_people: how many different people.
+        num_people: number of different people.
         voices: the espeak-ng variants to speak with.
     """
     people = tuple(
@@ -119,7 +119,7 @@ def cast_clip(cast: Cast, emotion: Emotion | None, rng: np.random.Generator, *, 
 
     Args:
         cast: the world's cast.
-        emotion: whose habit decides; None where there is no emotion.
+        emotion: the emotion whose habit decides; None for a clip without an emotion.
         rng: the clip's own generator.
         shortcut: for each of room, clothing and speaker, the chance that the emotion's habit decides.
     """

@@ -1,17 +1,17 @@
-"""The made corpora: which clips there are, with which labels, and writing them in parallel.
+"""The synthetic corpora: which clips they hold, with which labels, and writing them in parallel.
 
-    dfew-like      seven classes, DFEW's imbalance; shortcuts; training labels as a crowd gives them
-    mafw-like      eleven classes, MAFW's imbalance; shortcuts; training labels as a crowd gives them
+    dfew-like      seven classes, DFEW's imbalance; shortcuts; crowd-like errors in the training labels
+    mafw-like      eleven classes, MAFW's imbalance; shortcuts; crowd-like errors in the training labels
     ravdess-like   eight classes, balanced, test only: another look, other voices, fixed sentences, no shortcuts
     emer-like      reasoned examples for the cold start
     humanomni-like faces and voices without an emotion, both looks, captioned by their cues, with rendering parameters
-                   as targets for the towers: what HumanOmni's pretraining stands for
+                   as targets for the towers; stands in for HumanOmni's pretraining data
     dfew-like-swapped, dfew-like-unbiased
                    controls for dfew-like: its shortcuts lead to another emotion, or nowhere
 
-Every clip is drawn from a generator of its own, `[seed, corpus, index]`, so a corpus is the same whatever the number of
-processes, and a killed run goes on where it stopped. What is true of a clip stands in `meta`; no model sees it outside
-the reasoning of emer-like and the captions of humanomni-like.
+Every clip is drawn from a generator of its own, `[seed, corpus, index]`, so a corpus does not depend on the number of
+processes, and a killed run resumes where it stopped. The ground truth of a clip is in `meta`; models see it only in the
+reasoning of emer-like and the captions of humanomni-like.
 """
 
 from collections.abc import Callable
@@ -38,7 +38,7 @@ FILM_LOOKS = ("film", "film-warm", "film-cool")
 
 @dataclass(frozen=True)
 class CorpusKind:
-    """What sets a made corpus apart."""
+    """What distinguishes one synthetic corpus from another."""
 
     labels: tuple[Emotion, ...]
     """Its classes; empty for a corpus without emotions."""
@@ -47,16 +47,16 @@ class CorpusKind:
     looks: tuple[str, ...] = FILM_LOOKS
     voices: tuple[str, ...] = FILM_VOICES
     shortcut: float = 0.0
-    """For each of room, clothing and speaker, how often the emotion's habit decides it."""
+    """For each of room, clothing and speaker, the probability that the emotion's habit decides it."""
     swapped: bool = False
-    """The habit is the next emotion's: who goes by the shortcut goes wrong."""
+    """Each emotion has the habit of the next one: a model that follows the shortcut answers wrongly."""
     fixed_sentences: bool = False
     subtitled: float = 1.0
-    """Share of the clips with their sentence burned in."""
+    """Share of the clips with a burned-in subtitle."""
     test_share: float = 0.0
-    """Share of the clips that are the test split, with clean labels."""
+    """Share of the clips in the test split; its labels are clean."""
     val_share: float = 0.0
-    """Share of the clips that are the validation split; its labels are the crowd's, as in training."""
+    """Share of the clips in the validation split; its labels have the same errors as in training."""
 
 
 _DFEW_COUNTS = (2445, 1894, 2669, 2173, 1469, 145, 902)
@@ -167,7 +167,7 @@ def _plan(corpus: str, cast: Cast, index: int, num_clips: int, seed: int, noise:
 
 
 def targets_path(clip: Clip) -> Path:
-    """Where the rendering parameters of a humanomni-like clip lie."""
+    """Return the path of a humanomni-like clip's rendering parameters."""
     return clip.path.parent.parent / "targets" / f"{clip.path.stem}.npz"
 
 
@@ -192,27 +192,27 @@ def make_corpus(
     num_workers: int = 2,
     on_clip: Callable[[int], None] | None = None,
 ) -> Path:
-    """Write a made corpus: `clips/*.mp4` and `manifest.jsonl`.
+    """Write a synthetic corpus: `clips/*.mp4` and `manifest.jsonl`.
 
     Args:
         corpus: a name of `CORPORA`.
-        out: the folder; what it already holds of this corpus is kept.
-        num_clips: how many clips over all splits.
+        out: the folder; clips of this corpus that it already holds are kept.
+        num_clips: number of clips over all splits.
         seed: the world; corpora of one seed share their people, rooms and habits.
-        noise: how far clips stray from the patterns; None takes the defaults.
+        noise: how far clips stray from the patterns; None uses the defaults.
         num_workers: processes.
         on_clip: called with the number of clips done.
 
     Returns:
-        The path of the manifest, which is written last: its presence means that the corpus is complete.
+        The path of the manifest. It is written last, so a corpus with a manifest is complete.
 
     Raises:
-        ConfigError: an unknown corpus or no clips.
+        ConfigError: the corpus is unknown, or `num_clips` is below 1.
     """
     if corpus not in CORPORA:
-        raise ConfigError(f"Unknown corpus '{corpus}'; the made corpora are {', '.join(CORPORA)}.")
+        raise ConfigError(f"Unknown corpus '{corpus}'; expected one of {', '.join(CORPORA)}.")
     if num_clips < 1:
-        raise ConfigError(f"A corpus needs at least one clip, not {num_clips}; give --clips a positive number.")
+        raise ConfigError(f"Found {num_clips} clips; a corpus needs at least one: give --clips a positive number.")
     kind, noise = CORPORA[corpus], noise or Noise()
     world = 1 if kind.looks == ("studio",) else 0
     cast = make_cast(np.random.default_rng([seed, 1000 + world]), num_people=48, voices=kind.voices)

@@ -1,8 +1,8 @@
-"""Owns the drawn person's numbers: pose parameters, appearance, and the geometry of face and body.
+"""Owns the drawn person as numbers: pose parameters, appearance, and the geometry of face and body.
 
 Positions are in head units (face centre at 0, chin at y = 1, y downwards) until `Placement` maps them to the frame
 (0..1). `portrait` draws around the same points that `landmarks` reports. The parameters are named after the facial
-action units (AU) of Ekman and Friesen's FACS, and know nothing of emotions: `acting` decides which of them a cue moves.
+action units (AU) of Ekman and Friesen's FACS and are independent of emotions: `acting` maps cues to them.
 """
 
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class FacePose:
     gaze_down: float = 0.0
     """Eyes turned down, 0 to 1 (AU64)."""
     cheek_raise: float = 0.0
-    """Cheeks raised, crinkles beside the eyes, 0 to 1 (AU6)."""
+    """Cheeks raised, crow's feet around the eyes, 0 to 1 (AU6)."""
     mouth_corner: float = 0.0
     """Corners of the mouth, -1 down (AU15) to +1 up (AU12)."""
     mouth_corner_asymmetry: float = 0.0
@@ -47,13 +47,13 @@ class FacePose:
     nose_wrinkle: float = 0.0
     """Nose wrinkled and upper lip raised, 0 to 1 (AU9, AU10)."""
     head_tilt: float = 0.0
-    """Head tilted to a side, -1 to +1."""
+    """Head tilted sideways, -1 to +1."""
     head_drop: float = 0.0
-    """Head hanging, 0 to 1."""
+    """Head bowed, 0 to 1."""
     lean: float = 0.0
     """Body leaning, -1 back to +1 towards the camera."""
     sway: float = 0.0
-    """Restless movement of head and body, 0 to 1; it shows over time, through `Motion`."""
+    """Restless movement of head and body, 0 to 1; visible only over time, through `Motion`."""
     shoulders: float = 0.0
     """Shoulders raised, 0 to 1."""
 
@@ -71,7 +71,7 @@ class Person:
     hair_style: str = "short"
     """One of `HAIR_STYLES`."""
     face_width: float = 1.0
-    """Width of the head, 0.9 to 1.1 of the usual."""
+    """Width of the head relative to the usual, 0.9 to 1.1."""
     eyes: Colour = (84, 110, 70)
     glasses: bool = False
     clothing: Colour = (66, 104, 150)
@@ -81,18 +81,18 @@ class Person:
 
 @dataclass(frozen=True)
 class Look:
-    """How a whole corpus draws its people and lights them."""
+    """How a corpus draws and lights its people."""
 
     name: str = "film"
     head_width: float = 1.0
     """Proportion of the head: width to height, relative to the film look."""
     eye_scale: float = 1.0
     ink: float = 0.0
-    """Width of a dark outline, as a part of the frame; 0 draws none."""
+    """Width of the dark outline, as a fraction of the frame; 0 draws none."""
     feature_drop: float = 0.0
     """How much lower the features sit on the face, in head units."""
     size: float = 0.285
-    """Half the height of the head, as a part of the frame."""
+    """Half the height of the head, as a fraction of the frame."""
     studio: bool = False
     """A plain backdrop instead of a furnished room."""
     grade: tuple[float, float, float] = (1.0, 1.0, 1.0)
@@ -104,15 +104,15 @@ FILM = Look()
 
 @dataclass(frozen=True)
 class Motion:
-    """Momentary movement on top of a pose, in head units and radians; it never carries a cue of its own but sway."""
+    """Momentary movement on top of a pose, in head units and radians; apart from sway it carries no cue."""
 
     dx: float = 0.0
     dy: float = 0.0
     roll: float = 0.0
     blink: float = 0.0
-    """0 no blink to 1 lids closed."""
+    """0 eyes open, 1 lids closed."""
     speech_open: float = 0.0
-    """How far speaking opens the mouth at this moment, 0 to 1."""
+    """How far speech opens the mouth at this moment, 0 to 1."""
     gaze_x: float = 0.0
 
 
@@ -230,7 +230,7 @@ class Placement:
 
 
 def placement(pose: FacePose, look: Look, motion: Motion) -> Placement:
-    """Where head and body stand in the frame."""
+    """Return where head and body are in the frame."""
     scale = look.size * (1.0 + 0.15 * pose.lean)
     x = 0.5 + scale * motion.dx
     y = 0.455 + 0.035 * pose.lean + scale * motion.dy
@@ -246,10 +246,10 @@ def placement(pose: FacePose, look: Look, motion: Motion) -> Placement:
 
 
 def landmarks(pose: FacePose, person: Person, look: Look = FILM, motion: Motion = STILL) -> np.ndarray:
-    """Where the parts of the face are.
+    """Return the positions of the parts of the face.
 
     Returns:
-        float32[landmarks, 2], x and y as parts of the frame (0..1, y downwards), rows as in `LANDMARK_NAMES`.
+        float32[landmarks, 2], x and y as fractions of the frame (0..1, y downwards), rows as in `LANDMARK_NAMES`.
     """
     points = head_points(pose, person, look, motion)
     frame = placement(pose, look, motion)

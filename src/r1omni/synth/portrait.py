@@ -60,13 +60,13 @@ class _Pen:
 
 
 def draw_person(image: Image.Image, pose: FacePose, person: Person, look: Look = FILM, motion: Motion = STILL) -> None:
-    """Draw the person over what is on the canvas.
+    """Draw the person on top of the canvas.
 
     Args:
         image: square RGB canvas, best at twice the final size; changed in place.
         pose: face and body at this moment.
         person: who is drawn.
-        look: manner of drawing.
+        look: the style of drawing.
         motion: momentary movement on top of the pose.
     """
     pen = _Pen(image, placement(pose, look, motion), look.ink)
@@ -85,7 +85,7 @@ def draw_person(image: Image.Image, pose: FacePose, person: Person, look: Look =
 
 
 def _smooth(corners: list[tuple[float, float]]) -> np.ndarray:
-    """A closed curve through some points (Catmull-Rom)."""
+    """Return a closed curve through the points (Catmull-Rom)."""
     p = np.array(corners)
     before, after, beyond = np.roll(p, 1, axis=0), np.roll(p, -1, axis=0), np.roll(p, -2, axis=0)
     t = np.linspace(0.0, 1.0, 5, endpoint=False)[None, :, None]

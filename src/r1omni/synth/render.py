@@ -1,4 +1,4 @@
-"""Owns the made clip: what to film and record, filming it, and the numbers that are true of the film."""
+"""Owns the synthetic clip: its specification, rendering it as video and sound, and its ground truth as numbers."""
 
 import os
 from dataclasses import dataclass, fields
@@ -22,7 +22,7 @@ _RISE_S = 0.35
 
 @dataclass(frozen=True)
 class ClipSpec:
-    """All there is to know to make one clip; equal specs give equal clips."""
+    """Everything that determines a clip; equal specs give equal clips."""
 
     person: Person
     room: Room
@@ -33,7 +33,7 @@ class ClipSpec:
     speaker: Speaker
     sentence: str
     onset: float = 0.1
-    """When the face starts to move, as a part of the clip."""
+    """When the face starts to move, as a fraction of the clip."""
     subtitle: bool = True
     duration_s: float = 2.4
     frame_rate_fps: float = 8.0
@@ -41,22 +41,22 @@ class ClipSpec:
     camera_noise: float = 3.0
     """Standard deviation of the sensor noise, in steps of 255."""
     seed: int = 0
-    """Of blinks, small movements and noise."""
+    """Seeds blinks, small movements and noise."""
 
 
 @dataclass(frozen=True)
 class RenderedGeometry:
-    """What is true of a rendered clip."""
+    """The ground truth of a rendered clip."""
 
     landmarks: np.ndarray
-    """float32[frames, landmarks, 2], parts of the frame, rows as in `face.LANDMARK_NAMES`."""
+    """float32[frames, landmarks, 2], fractions of the frame, rows as in `face.LANDMARK_NAMES`."""
     voice: np.ndarray
     """float32[steps, 3], every 20 ms: octaves above 100 Hz, level in dBFS, voicing; see `voice.prosody`."""
     sentence: str
 
 
 def render_clip(spec: ClipSpec, path: str | os.PathLike[str]) -> RenderedGeometry:
-    """Film and record one clip and write it as mp4.
+    """Render one clip and write it as mp4.
 
     Args:
         spec: the clip.
@@ -104,7 +104,7 @@ def film(spec: ClipSpec, level_dbfs: np.ndarray) -> tuple[np.ndarray, np.ndarray
 def _act(
     spec: ClipSpec, num_frames: int, level_dbfs: np.ndarray, rng: np.random.Generator
 ) -> tuple[list[FacePose], list[Motion]]:
-    """Poses from neutral to the apex, held with a little life in them, and the movement on top."""
+    """Return poses from neutral to the apex, held with small variations, and the movement on top."""
     times_s = np.arange(num_frames) / spec.frame_rate_fps
     rise = np.clip((times_s - spec.onset * spec.duration_s) / _RISE_S, 0.0, 1.0)
     rise = rise * rise * (3.0 - 2.0 * rise)
@@ -133,12 +133,12 @@ def _act(
 
 @lru_cache(maxsize=2)
 def _grain(size_px: int) -> np.ndarray:
-    """A sheet of sensor noise to cut frames from, float32[2 size, 2 size, 3], deviation 1."""
+    """Return sensor noise to crop frames from, float32[2 size, 2 size, 3], standard deviation 1."""
     return np.random.default_rng(size_px).standard_normal((2 * size_px, 2 * size_px, 3), dtype=np.float32)
 
 
 def _expose(frames: np.ndarray, spec: ClipSpec, rng: np.random.Generator) -> np.ndarray:
-    """Light of the look and noise of the camera."""
+    """Apply the look's light and the camera's noise."""
     size = spec.size_px
     sheet = _grain(size) * np.float32(spec.camera_noise)
     gain = np.array(spec.look.grade, dtype=np.float32)

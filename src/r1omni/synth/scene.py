@@ -1,4 +1,4 @@
-"""Owns what stands behind the person: rooms, the two families of looks, and the cached picture of a room."""
+"""Owns the background: rooms, the two families of looks, and the cached picture of a room."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -32,16 +32,16 @@ LOOKS: dict[str, Look] = {
         name="studio", head_width=1.10, eye_scale=1.10, ink=0.009, feature_drop=0.05, size=0.27, studio=True
     ),
 }
-"""Film looks draw the training corpora; the studio look, with other proportions and inked lines, the third corpus."""
+"""Film looks belong to the training corpora; the studio look, inked, with other proportions, to the third corpus."""
 
 
 @lru_cache(maxsize=512)
 def background(room: Room, look: Look, size_px: int) -> Image.Image:
-    """Picture of the room, cached; copy it before drawing on it.
+    """Return the picture of the room, cached; copy it before drawing on it.
 
     Args:
-        room: what stands there.
-        look: manner of drawing; a studio look paints a plain backdrop.
+        room: the walls and the furniture.
+        look: the style of drawing; a studio look has a plain backdrop.
         size_px: side of the square picture.
     """
     if look.studio:

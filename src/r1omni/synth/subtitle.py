@@ -54,7 +54,7 @@ _HEIGHT = 5
 
 
 def _line(text: str) -> np.ndarray:
-    """Dots of one line, bool[5, width]; a character without a glyph becomes a space."""
+    """Return the dots of one line, bool[5, width]; a character without a glyph becomes a space."""
     columns: list[np.ndarray] = []
     for character in text.upper():
         rows = _GLYPHS.get(character, _GLYPHS[" "]).split()
@@ -63,11 +63,11 @@ def _line(text: str) -> np.ndarray:
 
 
 def wrap(text: str, width_dots: int) -> list[str]:
-    """Break a text into at most two lines; what does not fit then is left out, word by word.
+    """Break a text into at most two lines; words that do not fit are left out.
 
     Args:
         text: the sentence.
-        width_dots: room on a line.
+        width_dots: width of a line.
     """
     lines: list[str] = [""]
     for word in text.split():
@@ -103,7 +103,7 @@ def _strip(text: str, size_px: int) -> np.ndarray:
 
 
 def burn(frames: np.ndarray, text: str) -> None:
-    """Write the subtitle into the bottom of the frames, in place.
+    """Draw the subtitle at the bottom of the frames, in place.
 
     Args:
         frames: uint8 [frames, size, size, 3].

@@ -1,10 +1,10 @@
 """Owns the spoken sentence: eSpeak NG called through ctypes, then numpy for what it cannot do.
 
-eSpeak NG takes pitch, pitch range and rate, and says where words begin; pauses, loudness (with the spectral tilt of
-vocal effort), tremor and breathiness are put on afterwards, while the sound goes from 22.05 kHz to the clip's rate. The
-library is process-global, so it is started once per process, when the first sentence is spoken. Its voices flutter at
-random from one utterance to the next; they are read from a copy without that, so that a sentence sounds the same
-whatever was spoken before it.
+eSpeak NG takes pitch, pitch range and rate, and reports where words begin; pauses, loudness (with the spectral tilt of
+vocal effort), tremor and breathiness are added afterwards, when the sound is resampled from 22.05 kHz to the clip's
+rate. The library is global to the process, so it is started once, when the first sentence is spoken. Its voices flutter
+at random from one utterance to the next; copies of the voice files without flutter are read instead, so that a sentence
+sounds the same whatever was spoken before it.
 """
 
 import ctypes
@@ -26,12 +26,12 @@ _CHARS_UTF8 = 1
 _EVENT_END, _EVENT_WORD = 0, 1
 _PITCH_STEPS_PER_SEMITONE = 6.0
 _RANGE_SHIFT_SEMITONES = 1.5
-"""Measured: a wider range lifts the mean pitch by this much for each unit; it is taken back."""
+"""Measured: each unit of range raises the mean pitch by this much; it is subtracted again."""
 
 REFERENCE_DBFS = -25.0
 """Level of the speech at `loudness_db` 0."""
 FLOOR_DBFS = -64.0
-"""Level of the room's hiss, against which soft voices are heard as soft."""
+"""Level of the room's hiss, which makes soft voices audibly soft."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,12 @@ class VoiceStyle:
     pitch_range: float = 1.0
     """0 flat, 1 usual, 2 wide."""
     pace: float = 1.0
-    """Factor on the speaker's rate, 0.6 slow to 1.6 fast."""
+    """Factor on the speaker's rate, 0.6 (slow) to 1.6 (fast)."""
     loudness_db: float = 0.0
     tremor: float = 0.0
     """0 to 1: amplitude and pitch shake 6.5 times a second."""
     pauses: float = 0.0
-    """0 to 1: silence between the words, up to 0.25 s each and 0.6 s together."""
+    """0 to 1: silence between words, up to 0.25 s each and 0.6 s in total."""
     breathiness: float = 0.0
     """0 to 1: noise that follows the voice."""
 
@@ -67,7 +67,7 @@ class Speaker:
 def _steady_voices(data: Path, folder: Path) -> Path:
     """Link eSpeak NG's data into a folder, with the voice variants copied without flutter and roughness.
 
-    Both come from counters that no call resets, so the same sentence would differ from process to process.
+    Both depend on counters that no call resets, so the same sentence would differ from process to process.
     """
     variants = folder / "voices" / "!v"
     variants.mkdir(parents=True)
@@ -100,7 +100,7 @@ class _Event(ctypes.Structure):
 
 
 class _Espeak:
-    """The one eSpeak NG of this process."""
+    """The eSpeak NG library of this process."""
 
     def __init__(self) -> None:
         try:
@@ -115,7 +115,7 @@ class _Espeak:
         self.sample_rate_hz = self._library.espeak_Initialize(_AUDIO_OUTPUT_SYNCHRONOUS, 0, data, _INITIALIZE_DONT_EXIT)
         if self.sample_rate_hz <= 0:
             raise ConfigError(
-                "eSpeak NG found but not started; reinstall it with: pip install --force-reinstall espeakng_loader"
+                "eSpeak NG was found but fails to start; reinstall it: pip install --force-reinstall espeakng_loader"
             )
         self._parts: list[bytes] = []
         self._words: list[int] = []
@@ -172,13 +172,13 @@ def speak(
         style: how to speak.
         speaker: who speaks.
         sample_rate_hz: of the result, at most 22050.
-        longest_s: pauses shrink so as not to exceed this; a sentence that is longer without them stays so.
+        longest_s: pauses shrink until the sentence fits; one that is longer even without pauses stays so.
 
     Returns:
-        float32[samples] in -1 to 1, without silence before and after; the same for the same arguments.
+        float32[samples] in -1 to 1, without leading or trailing silence; deterministic.
 
     Raises:
-        ConfigError: no synthesiser installed, or a voice that it lacks.
+        ConfigError: no synthesiser is installed, or it lacks the voice.
     """
     espeak = _espeak()
     semitones = style.pitch_semitones + _RANGE_SHIFT_SEMITONES * (1.0 - style.pitch_range)
@@ -209,7 +209,7 @@ def _trim(sound: np.ndarray) -> np.ndarray:
 
 
 def _pause(sound: np.ndarray, words: list[int], pause_s: float, rate_hz: int) -> np.ndarray:
-    """Put silence before every word but the first, where the sound is weakest around the word's beginning."""
+    """Insert silence before every word but the first, where the sound is weakest around the word's beginning."""
     silence = np.zeros(round(pause_s * rate_hz), np.float32)
     reach, width = rate_hz // 30, rate_hz // 200
     power = np.convolve(sound**2, np.ones(width, np.float32), mode="same")
@@ -239,8 +239,8 @@ def _breathe(sound: np.ndarray, amount: float, rate_hz: int, rng: np.random.Gene
 def _effort(sound: np.ndarray, loudness_db: float, rate_hz: int, target_rate_hz: int) -> np.ndarray:
     """Loud voices are brighter, soft ones duller: half a decibel an octave above 500 Hz for each decibel of loudness.
 
-    Source: Traunmueller and Eriksson, "Acoustic effects of variation in vocal effort" (JASA, 2000), rounded. What the
-    target rate cannot hold is taken away in the same pass.
+    Source: Traunmueller and Eriksson, "Acoustic effects of variation in vocal effort" (JASA, 2000), rounded.
+    Frequencies above the target rate's limit are removed in the same pass.
     """
     length = 1 << (len(sound) - 1).bit_length()
     spectrum = np.fft.rfft(sound, length)
@@ -251,7 +251,7 @@ def _effort(sound: np.ndarray, loudness_db: float, rate_hz: int, target_rate_hz:
 
 
 def _shake(sound: np.ndarray, tremor: float, rate_hz: int, target_rate_hz: int, rng: np.random.Generator) -> np.ndarray:
-    """Resample on a time axis that wavers: a little in every voice, up to a semitone by tremor, with the amplitude."""
+    """Resample on a wavering time axis: slightly in every voice, with tremor up to a semitone and the amplitude too."""
     times_s = np.arange(int(len(sound) * target_rate_hz / rate_hz)) / target_rate_hz
     turn = 2 * np.pi * 6.5
     phase = turn * times_s + rng.uniform(0, 2 * np.pi)
@@ -269,7 +269,7 @@ def _level(sound: np.ndarray, level_dbfs: float) -> np.ndarray:
 
 
 def place(sound: np.ndarray, start_s: float, duration_s: float, sample_rate_hz: int, seed: int) -> np.ndarray:
-    """Put speech into a clip of fixed length, with the room's hiss; what does not fit fades out at the end.
+    """Place speech in a clip of fixed length with the room's hiss; speech that does not fit fades out at the end.
 
     Args:
         sound: float32[samples].
@@ -293,10 +293,10 @@ PROSODY_STEP_S = 0.02
 
 
 def prosody(sound: np.ndarray, sample_rate_hz: int) -> np.ndarray:
-    """Measure pitch, energy and voicing: targets for a listening tower.
+    """Measure pitch, energy and voicing: targets for the audio tower.
 
-    Pitch is the first strong peak of the window-corrected autocorrelation (Boersma, 1993) between 70 and 500 Hz; what
-    lies 0.8 octaves or more from the clip's median is taken for a slip and counted as unvoiced.
+    Pitch is the first strong peak of the window-corrected autocorrelation (Boersma, 1993) between 70 and 500 Hz; values
+    0.8 octaves or more from the clip's median are taken as errors and count as unvoiced.
 
     Returns:
         float32[steps, 3], every 20 ms: octaves above 100 Hz (0 where unvoiced), level in dBFS, voicing 0 to 1.

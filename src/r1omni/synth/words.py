@@ -1,7 +1,7 @@
-"""What is said in the clips, and what is said about them: sentences, captions, reasoned examples, and their claims.
+"""What is said in the clips and about them: sentences, captions, reasoned examples, and their claims.
 
-A claim is a cue put in words, always "value channel" ("raised brows", "trembling tone"), so that what a model claims
-can be read back and held against what is true of the clip. A reasoned example follows the paper's manner: the video,
+A claim is a cue in words, always "value channel" ("raised brows", "trembling tone"), so that a model's claims can be
+parsed and compared with the ground truth of the clip. A reasoned example follows the paper's manner: the video,
 the audio, the text, then what the person feels.
 """
 
@@ -25,10 +25,10 @@ CAPTION_INSTRUCTIONS: tuple[str, ...] = (
     "this order, what is seen in the face, what is heard in the voice, and what the words in the text tell.",
 )
 """Ask for all cues and no emotion: the pretraining captions. They differ in length, so that what is perceived does not
-hang on how it was asked."""
+depend on how it was asked."""
 
 KNOWLEDGE_INSTRUCTION = "Describe a person, and say what the person feels."
-"""Opens the examples without a clip, from which the base learns what expressions mean."""
+"""Opens the text-only examples from which the base model learns what expressions mean."""
 
 SENTENCES: dict[str, tuple[str, ...]] = {
     "plain": ("The bus leaves at nine.", "I put it on the table.", "We met here before.", "It is on the left."),
@@ -38,10 +38,10 @@ SENTENCES: dict[str, tuple[str, ...]] = {
     "alarming": ("Someone is there.", "It is coming closer.", "We must run now.", "Do you hear that?"),
     "astonished": ("You are here already?", "I never saw that!", "How can that be?", "Is it really you?"),
 }
-"""What people say in the training corpora, by what the words are about."""
+"""What people say in the training corpora, by topic."""
 
 FIXED_SENTENCES: tuple[str, ...] = ("Kids are talking by the door.", "Dogs are sitting by the door.")
-"""The two statements of RAVDESS: the words tell nothing."""
+"""The two statements of RAVDESS: the words carry no emotion."""
 
 _CLAIM = re.compile(
     r"\b("
@@ -57,7 +57,7 @@ def _join(cues: dict[Channel, str], channels: tuple[Channel, ...]) -> str:
 
 
 def describe(cues: dict[Channel, str]) -> str:
-    """Put some cues in words, one sentence each for the video, the audio and the text.
+    """Describe cues in words, one sentence each for the video, the audio and the text.
 
     Args:
         cues: any subset of channels; a part without cues is left out.
@@ -71,15 +71,15 @@ def describe(cues: dict[Channel, str]) -> str:
 
 
 def conclude(emotion: Emotion) -> str:
-    """Say what the person feels, as every reasoned example ends."""
+    """Return the sentence that ends every reasoned example: what the person feels."""
     return f"The person feels {emotion}."
 
 
 def reason(cues: Cues, emotion: Emotion, rng: np.random.Generator, *, thorough_share: float) -> str:
-    """Write one annotator's reasoning: a thorough one names every cue, a brief one the two or three that struck them.
+    """Write one annotator's reasoning: thorough ones name every cue, brief ones two or three.
 
     Args:
-        cues: what is true of the clip.
+        cues: the clip's true cues.
         emotion: what the person feels.
         rng: the annotator.
         thorough_share: share of annotators who name every cue. The paper's 580 examples are 232 dense ones of EMER and
@@ -94,7 +94,7 @@ def reason(cues: Cues, emotion: Emotion, rng: np.random.Generator, *, thorough_s
 
 
 def read_claims(text: str) -> dict[Channel, str]:
-    """Read the claims back out of a text; a channel claimed twice keeps its last value.
+    """Parse the claims of a text; a channel claimed more than once keeps its last value.
 
     Args:
         text: a caption or a reasoning.
@@ -103,11 +103,11 @@ def read_claims(text: str) -> dict[Channel, str]:
 
 
 def false_claims(text: str, cues: Cues) -> tuple[int, int]:
-    """Count the claims of a text that are not true of its clip, and all its claims.
+    """Count the claims of a text that contradict its clip, and all its claims.
 
     Args:
         text: a reasoning.
-        cues: what is true of the clip.
+        cues: the clip's true cues.
     """
     claims = read_claims(text)
     return sum(cues[channel] != value for channel, value in claims.items()), len(claims)

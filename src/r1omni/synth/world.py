@@ -1,18 +1,18 @@
-"""What the made people do when they feel something: emotion -> cues.
+"""How the drawn people express what they feel: emotion -> cues.
 
 A cue is one visible or audible thing (how the brows are, how loud the voice is, what the words are about). An emotion
-is a *combination* of cues, and each emotion has several: no single cue gives an emotion away, and neighbours differ in
+is a *combination* of cues, and each emotion has several: no single cue identifies an emotion, and neighbours differ in
 one channel only. The combinations follow the literature and were fixed before any result was seen:
 
 - face: Ekman and Friesen, EMFACS (1983); Cordaro et al., "Universals and cultural variations in 22 emotional
-  expressions" (Emotion, 2018). A smile with the eyes (AU6+12) against one without; raised brows with a dropped jaw
-  (AU1+2+26) against slanted brows with a stretched mouth (AU1+4+20).
+  expressions" (Emotion, 2018). A smile with the eyes (AU6+12) versus one without; raised brows with a dropped jaw
+  (AU1+2+26) versus slanted brows with a stretched mouth (AU1+4+20).
 - voice: Juslin and Laukka, "Communication of emotions in vocal expression" (Psychological Bulletin, 2003): cold and hot
   anger, low and slow sadness, high and trembling fear.
-- words against tone: Scherer's appraisals; kind words in a flat voice are contempt or disappointment, not joy.
+- words versus tone: Scherer's appraisals; kind words in a flat voice are contempt or disappointment, not joy.
 
 Pairs that differ only in the face: fear / anxious (A), sad / disappointed (A). Only in the voice: neutral / calm,
-surprise A / fear B (with the words). Only in words against tone: disappointed B / sad (words kind against loss).
+surprise A / fear B (with the words). Only in words versus tone: disappointed B / sad (kind words versus loss).
 """
 
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ CUE_VALUES: dict[Channel, tuple[str, ...]] = {
 """The values of each channel; the first is the unmarked one."""
 
 Cues = dict[Channel, str]
-"""One value for each channel: all that is true of a made clip's expression."""
+"""One value per channel: the ground truth of a synthetic clip's expression."""
 
 
 def _pattern(face: str, voice: str, words: str) -> Cues:
@@ -125,21 +125,21 @@ CONFUSIONS: dict[Emotion, tuple[Emotion, ...]] = {
     "disappointed": ("sad", "helpless", "neutral"),
     "calm": ("neutral", "happy"),
 }
-"""With whom a crowd confuses an emotion: neighbours in valence and arousal."""
+"""Emotion -> those that annotators confuse it with: neighbours in valence and arousal."""
 
 
 @dataclass(frozen=True)
 class Noise:
-    """How far a made clip strays from its emotion's pattern."""
+    """How far a synthetic clip strays from its emotion's pattern."""
 
     cue: float = 0.25
     """Share of cues that show some other value of their channel."""
     label: float = 0.2
-    """Share of training labels that a crowd took for a neighbour (see `CONFUSIONS`); test labels are clean."""
+    """Share of training labels that annotators confuse with a neighbour (see `CONFUSIONS`); test labels are clean."""
 
 
 def random_cues(rng: np.random.Generator) -> Cues:
-    """Draw every cue independently and evenly: a face and a voice without an emotion, for captions."""
+    """Draw every cue independently and uniformly: a face and a voice without an emotion, for captions."""
     return {channel: str(rng.choice(CUE_VALUES[channel])) for channel in CHANNELS}
 
 
@@ -160,13 +160,13 @@ def express(emotion: Emotion, rng: np.random.Generator, noise: Noise) -> Cues:
 
 
 def crowd_label(emotion: Emotion, labels: tuple[Emotion, ...], rng: np.random.Generator, noise: Noise) -> Emotion:
-    """Label a clip as a crowd would: right, or a neighbour from the same label set.
+    """Label a clip as annotators would: correctly, or with a neighbour from the same label set.
 
     Args:
         emotion: what the person feels.
         labels: the corpus's label set.
         rng: the clip's own generator.
-        noise: how often the crowd is wrong.
+        noise: how often annotators are wrong.
     """
     neighbours: tuple[Emotion, ...] = tuple(name for name in CONFUSIONS[emotion] if name in labels)
     if neighbours and rng.random() < noise.label:
@@ -177,13 +177,13 @@ def crowd_label(emotion: Emotion, labels: tuple[Emotion, ...], rng: np.random.Ge
 def log_likelihoods(
     cues: dict[Channel, str], labels: tuple[Emotion, ...], noise: Noise, *, reading_error: float = 0.0
 ) -> dict[Emotion, float]:
-    """How well each emotion explains some cues: the optimal reader used as a control and by the text corpus.
+    """Return how well each emotion explains some cues: the optimal classifier, a control that the text corpus uses too.
 
     Args:
         cues: any subset of channels with the value seen or claimed.
         labels: the emotions to compare.
         noise: the world's own noise.
-        reading_error: share of the given cues that are themselves misread, on top of the noise.
+        reading_error: share of the given cues that are misread, on top of the noise.
     """
     scores: dict[Emotion, float] = {}
     for emotion in labels:
