@@ -30,13 +30,14 @@ from alone import run_alone, say
 from cost import Cost, bytes_in_use, matmul_rate, measure, read_peak, start_peak
 from options import Device, Json, Layers, Preset, device_name, new_app, read_counts
 from r1omni.cli import boundary
+from r1omni.config.sections import TRAINED_PARTS
 from r1omni.infer.cache import Features
 from r1omni.infer.decode import sample_groups
 from r1omni.infer.engine import embed_prompts
 from r1omni.model.presets import build_model, cut_config, preset_config
 from r1omni.train.logprobs import AnswerScorer, release_towers
 from r1omni.train.loss import group_advantages, policy_loss
-from r1omni.train.optimise import DEFAULT_PARTS, set_trainable
+from r1omni.train.optimise import set_trainable
 
 TEXT_TOKENS = 78
 """Words of the prompt: with 392 video and 500 audio tokens, 970 in all."""
@@ -256,7 +257,7 @@ def _build(
     both: list[Any] = [build_model(config, seed=seed) for seed in (0, 1)]
     model, reference = (built.to(device=device, dtype=dtype).eval() for built in both)
     reference.requires_grad_(False)
-    set_trainable(model, DEFAULT_PARTS)
+    set_trainable(model, TRAINED_PARTS)
     generator = torch.Generator().manual_seed(0)
     frames = torch.randn(1, config.num_frames, 3, vision.image_size, vision.image_size, generator=generator)
     mels = torch.randn(1, audio.num_mel_bins, 2 * audio.max_source_positions, generator=generator)

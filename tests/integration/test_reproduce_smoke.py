@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from r1omni.config.scale import load_recipe
+from r1omni.config.scale import load_scale
 from r1omni.core.errors import ConfigError
 from r1omni.reproduce.recipe import reproduce
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.timeout(900)
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of the smoke scale."""
     out = tmp_path_factory.mktemp("smoke")
-    reproduce(out, load_recipe("smoke"), seed=3)
+    reproduce(out, load_scale("smoke"), seed=3)
     return out
 
 
@@ -68,11 +68,11 @@ def test_stages_that_are_done_are_not_repeated(run: Path) -> None:
     models = sorted((run / "stages").glob("*/model/model.safetensors"))
     before = {path: path.stat().st_mtime_ns for path in models}
     (run / "table.json").unlink()
-    reproduce(run, load_recipe("smoke"), seed=3)
+    reproduce(run, load_scale("smoke"), seed=3)
     assert {path: path.stat().st_mtime_ns for path in models} == before
     assert (run / "table.json").exists()
 
 
 def test_another_seed_is_refused_in_the_same_folder(run: Path) -> None:
     with pytest.raises(ConfigError, match="another seed"):
-        reproduce(run, load_recipe("smoke"), seed=4)
+        reproduce(run, load_scale("smoke"), seed=4)

@@ -1,6 +1,5 @@
 """Defaults < files left to right < flags, and errors that name the key."""
 
-import inspect
 import re
 from pathlib import Path
 from typing import get_args
@@ -9,13 +8,13 @@ import pytest
 from accelerate.commands.config.config_args import load_config_from_file
 from pydantic import ValidationError
 
-from r1omni.config.grpo_run import GrpoConfig, GrpoRecipe
+from r1omni.config.grpo_run import GrpoConfig, GrpoSettings
 from r1omni.config.load import list_settings, load_run, parse_flags, to_toml
-from r1omni.config.scale import RecipeSettings, ScaleName, load_recipe
-from r1omni.config.sft_run import SftConfig, SftRecipe
+from r1omni.config.scale import ScaleName, ScaleSettings, load_scale
+from r1omni.config.sections import TRAINED_PARTS, Part
+from r1omni.config.sft_run import SftConfig, SftSettings
 from r1omni.core.errors import ConfigError
-from r1omni.train.grpo import train_grpo
-from r1omni.train.sft import train_sft
+from r1omni.train.optimise import PARTS
 
 REPOSITORY = Path(__file__).parents[2]
 NEEDED = ["--model", "m", "--output_dir", "runs/a", "--data.train", '["a.jsonl"]']
@@ -56,10 +55,11 @@ def test_a_word_that_is_no_flag_is_wrong_use():
         (["--training.num_generations", "1"], "training.num_generations: Input should be greater than or equal to 2"),
         (["--training.loss_type", "ppo"], "training.loss_type: Input should be 'grpo', 'bnpo', 'dr_grpo' or 'dapo'"),
         (["--rewards.accuracy", "0", "--rewards.format", "0"], "no reward has a weight"),
+        (["--training.learning_rate", "-1e-4"], "training.learning_rate: Input should be greater than 0"),
         (["--lora.lora_dropout", "0.1"], "lora.lora_dropout must be 0 in RLVR"),
         (["--training", "3"], "training: "),
     ],
-    ids=["unknown", "range", "choice", "rewards", "dropout", "section"],
+    ids=["unknown", "range", "choice", "rewards", "rate", "dropout", "section"],
 )
 def test_a_wrong_setting_is_named_with_its_mending(flags: list[str], sentence: str):
     with pytest.raises(ConfigError, match=re.escape(sentence)):
@@ -100,22 +100,34 @@ def test_a_run_is_frozen():
 
 def test_steps_cover_the_epochs():
     # 100 clips x 2 epochs = 200 prompts; 1 prompt x 2 accumulated x 8 processes = 16 a step; 200 / 16 = 12.5 -> 13
-    recipe = GrpoRecipe(num_epochs=2, prompts_per_device=1, gradient_accumulation_steps=2)
-    assert recipe.steps(100, num_processes=8) == 13
-    assert GrpoRecipe(max_steps=7).steps(100) == 7
+    settings = GrpoSettings(num_epochs=2, prompts_per_device=1, gradient_accumulation_steps=2)
+    assert settings.steps(100, num_processes=8) == 13
+    assert GrpoSettings(max_steps=7).steps(100) == 7
 
 
 @pytest.mark.parametrize(
-    ("recipe", "function", "left_to_the_caller"),
-    [(SftRecipe, train_sft, set()), (GrpoRecipe, train_grpo, {"num_epochs"})],
-    ids=["sft", "grpo"],
+    ("key", "sentence"),
+    [
+        ("prompts_per_step", "training.prompts_per_step was renamed: write prompts_per_device, times gradient_acc"),
+        ("prompts_per_micro_batch", "training.prompts_per_micro_batch was renamed: write prompts_per_device"),
+    ],
 )
-def test_a_recipe_holds_keyword_arguments_of_its_stage(recipe: type, function: object, left_to_the_caller: set[str]):
-    parameters = inspect.signature(function).parameters
-    own = set(recipe.model_fields)
-    assert own - set(parameters) == left_to_the_caller
-    for name in own - left_to_the_caller - {"max_steps"}:
-        assert recipe.model_fields[name].default == parameters[name].default, name
+def test_a_renamed_key_is_refused_with_its_new_name(key: str, sentence: str):
+    with pytest.raises(ConfigError, match=re.escape(sentence)):
+        load_run(GrpoConfig, flags=[*NEEDED, f"--training.{key}", "8"])
+
+
+def test_a_scale_fills_the_schemas_of_the_training_commands():
+    scale = load_scale("tiny")
+    assert type(scale.grpo) is GrpoSettings and type(scale.label_sft) is SftSettings
+    assert isinstance(scale.base, SftSettings) and scale.base.trainable == ("language_model",)
+    # 24 prompts a step, scored 8 at a time.
+    assert (scale.grpo.prompts_per_device, scale.grpo.gradient_accumulation_steps) == (8, 3)
+
+
+def test_each_choice_is_defined_once():
+    """The parts that can train are those that the model's modules are known for."""
+    assert set(PARTS) == set(get_args(Part)) and set(TRAINED_PARTS) < set(PARTS)
 
 
 @pytest.mark.parametrize("schema", [SftConfig, GrpoConfig])
@@ -149,7 +161,7 @@ def test_every_shipped_file_is_named_in_the_docs():
 @pytest.mark.parametrize("path", sorted((REPOSITORY / "src/r1omni/config/scales").glob("*.toml")), ids=lambda p: p.stem)
 def test_every_shipped_scale_loads(path: Path):
     assert path.stem in get_args(ScaleName)
-    assert isinstance(load_recipe(path.stem), RecipeSettings)
+    assert isinstance(load_scale(path.stem), ScaleSettings)
 
 
 def test_the_papers_run_is_the_papers():

@@ -3,11 +3,12 @@
 import pytest
 import torch
 
+from r1omni.config.sections import TRAINED_PARTS
 from r1omni.infer.engine import embed_prompts
 from r1omni.infer.shared_prefix import answer_logprobs
 from r1omni.train.logprobs import AnswerScorer, pad_answers
 from r1omni.train.loss import policy_loss
-from r1omni.train.optimise import DEFAULT_PARTS, recompute_activations, set_trainable
+from r1omni.train.optimise import recompute_activations, set_trainable
 from small_model import MadeUpFeatures, small_clips, small_model
 
 # peft 0.21 asks transformers by a name that 5.23 deprecates: https://github.com/huggingface/peft
@@ -24,13 +25,13 @@ def answers():
 
 def prepared(adapters: bool):
     model, processor = small_model()
-    set_trainable(model, DEFAULT_PARTS)
+    set_trainable(model, TRAINED_PARTS)
     if adapters:
         peft = pytest.importorskip("peft", reason="adapters need peft")
         torch.manual_seed(1)
         config = peft.LoraConfig(r=4, target_modules=r"language_model\.layers.*_proj", init_lora_weights=False)
         model = peft.get_peft_model(model, config)
-        set_trainable(model, DEFAULT_PARTS)
+        set_trainable(model, TRAINED_PARTS)
     return model.eval(), processor
 
 

@@ -149,7 +149,7 @@ def load_for_training(
     names = "|".join(lora.target_modules)
     adapters = LoraConfig(
         r=lora.r,
-        lora_alpha=int(lora.lora_alpha),
+        lora_alpha=lora.lora_alpha,
         lora_dropout=lora.lora_dropout,
         target_modules=rf"language_model\..*\.({names})",
     )

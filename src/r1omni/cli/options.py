@@ -4,12 +4,12 @@ from typing import Annotated, Literal
 
 import typer
 
+from r1omni.core.clip import Modality
+
 Answers = Annotated[
     Literal["reasoning", "label"], typer.Option(help="What the model is asked for: reasons and an answer, or a label.")
 ]
-ModalityOption = Annotated[
-    Literal["auto", "video+audio", "video", "audio"], typer.Option(help="What is read; auto takes what is there.")
-]
+ModalityOption = Annotated[Modality, typer.Option(help="What is read; auto reads the modalities the file has.")]
 VisionOption = Annotated[
     str | None, typer.Option(help="SigLIP folder or hub id, where a published checkpoint lacks its tower.")
 ]

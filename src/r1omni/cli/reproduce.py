@@ -24,12 +24,12 @@ def reproduce(
 
     Stages that are done are not repeated; a run that was killed goes on where it stopped.
     """
-    from r1omni.config.scale import load_recipe
+    from r1omni.config.scale import load_scale
     from r1omni.reproduce.recipe import reproduce as run_recipe
 
     hide_loading_bars()
     with show_progress() as report:
-        run_recipe(out, load_recipe(scale), seed, report)
+        run_recipe(out, load_scale(scale), seed, report)
     table = jsonlib.loads((out / "table.json").read_text(encoding="utf-8"))
     if json:
         typer.echo(jsonlib.dumps(table, indent=2))

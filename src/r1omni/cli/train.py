@@ -24,7 +24,6 @@ from r1omni.config.grpo_run import GrpoConfig
 from r1omni.config.load import list_settings, load_run, to_toml
 from r1omni.config.schema import Schema
 from r1omni.config.sft_run import SftConfig
-from r1omni.core.instruction import REASONING_INSTRUCTION
 
 app = typer.Typer(help="Train a model.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -118,14 +117,13 @@ def grpo(context: typer.Context, dry_run: DryRun = False) -> None:
         return
     from r1omni.train.grpo import train_grpo
 
-    clips = training_clips(run.data)
+    clips, settings = training_clips(run.data), run.training
     rewards = named_rewards(run.rewards, label_set(clips))
     model, processor = load_for_training(run.model, run.lora, run.engine.video_pooling)
     reference = (
         None if run.lora or not run.training.beta else load_for_training(run.model, None, run.engine.video_pooling)[0]
     )
     engine = build_engine(model, processor, run.engine)
-    recipe = run.training.model_dump(exclude={"num_epochs", "max_steps"})
     with recorded(run) as on_step:
         summary = train_grpo(
             model,
@@ -135,14 +133,13 @@ def grpo(context: typer.Context, dry_run: DryRun = False) -> None:
             clips,
             rewards,
             output_dir=run.output_dir,
-            max_steps=run.training.steps(len(clips), NUM_PROCESSES),
-            instruction=REASONING_INSTRUCTION,
+            max_steps=settings.steps(len(clips), NUM_PROCESSES),
             seed=run.seed,
             resume=run.resume,
             trackers=run.trackers,
-            validate=validator(engine, run.data, REASONING_INSTRUCTION, run.training.max_completion_length, run.seed),
+            validate=validator(engine, run.data, settings.instruction, settings.max_completion_length, run.seed),
             on_step=on_step,
-            **recipe,
+            **settings.model_dump(exclude={"num_epochs", "max_steps"}),
         )
     finish(run, summary)
 

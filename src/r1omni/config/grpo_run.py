@@ -1,19 +1,30 @@
 """RLVR by GRPO on labels alone. Field names follow TRL's GRPOConfig where it has the field."""
 
 from math import ceil
-from pathlib import Path
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from r1omni.config.schema import Schema
-from r1omni.config.sections import DataSection, EngineSection, LoraSection, Share, StageSection, Tracker
+from r1omni.config.sections import Share, StageSettings, TrainingRun
+from r1omni.core.instruction import REASONING_INSTRUCTION
+
+LossType = Literal["grpo", "bnpo", "dr_grpo", "dapo"]
+SamplingLevel = Literal["token", "sequence"]
+ScaleRewards = Literal["group", "batch", "none"]
+ZeroVariance = Literal["keep", "skip", "resample"]
 
 
-class GrpoRecipe(StageSection):
-    """How RLVR learns: the keyword arguments of `r1omni.train.grpo.train_grpo`, save num_epochs and rewards."""
+class GrpoSettings(StageSettings):
+    """How RLVR learns; read by `r1omni.train.grpo.train_grpo`."""
 
-    learning_rate: float = 1e-6
+    renamed: ClassVar[dict[str, str]] = {
+        "prompts_per_micro_batch": "prompts_per_device",
+        "prompts_per_step": "prompts_per_device, times gradient_accumulation_steps",
+    }
+
+    instruction: str = REASONING_INSTRUCTION
+    """What is asked about each clip."""
+    learning_rate: PositiveFloat = 1e-6
     """Peak learning rate."""
     num_epochs: PositiveFloat = 2.0
     """Passes over the clips; sets the number of steps where max_steps does not."""
@@ -33,28 +44,26 @@ class GrpoRecipe(StageSection):
     """Clip range of the probability ratio above 1."""
     temperature: PositiveFloat = 1.0
     """Temperature of the sampling, and of the log-probabilities that are differentiated."""
-    loss_type: Literal["grpo", "bnpo", "dr_grpo", "dapo"] = "grpo"
+    loss_type: LossType = "grpo"
     """How token losses are averaged."""
-    importance_sampling_level: Literal["token", "sequence"] = "token"
+    importance_sampling_level: SamplingLevel = "token"
     """Ratio per token (GRPO) or per answer (GSPO)."""
-    scale_rewards: Literal["group", "batch", "none"] = "group"
+    scale_rewards: ScaleRewards = "group"
     """What the advantages are divided by: the group's spread, the batch's, or nothing."""
     mask_truncated_completions: bool = False
-    """Leave answers that hit max_completion_length out of the loss."""
+    """Leave answers that reach max_completion_length out of the loss."""
     max_completion_length: PositiveInt = 512
     """Tokens an answer may have."""
-    zero_variance: Literal["keep", "skip", "resample"] = "keep"
-    """What happens to a group whose rewards are all equal."""
+    zero_variance: ZeroVariance = "keep"
+    """A group whose rewards are all equal is kept (only its KL acts), skipped, or replaced by another clip's."""
     max_resample_rounds: PositiveInt = 2
-    """Rounds of new prompts drawn in place of such groups."""
+    """Rounds in which other clips replace such groups; those that stay without variance are then left out."""
     min_format: Share = 0.85
     """Share of well-formed sampled answers below which RLVR refuses to start."""
     min_accuracy: Share = 0.25
     """Share of right sampled answers below which RLVR refuses to start."""
     readiness_prompts: NonNegativeInt = 64
-    """Prompts that decide whether the cold start is ready; 0 starts unasked."""
-    validation_metric: str = "war"
-    """The best weights are those with the highest value of this."""
+    """Prompts that decide whether the cold start is ready; 0 starts without this check."""
     validate_every_steps: PositiveInt | None = None
     """Steps between validations; None validates only at the end."""
     log_samples_every_steps: PositiveInt = 10
@@ -73,25 +82,12 @@ class GrpoRecipe(StageSection):
         return self.max_steps or ceil(num_clips * self.num_epochs * self.num_iterations / prompts)
 
 
-class GrpoConfig(Schema):
+class GrpoConfig(TrainingRun):
     """`r1omni train grpo`."""
 
-    model: str
-    """The cold start: a folder or a hub id. Also the reference of the KL."""
-    output_dir: Path
-    """Run folder: configuration, metrics, samples, checkpoints and the final model."""
     rewards: dict[str, float] = {"accuracy": 1.0, "format": 1.0}
     """Name and weight of each reward in the sum (equation 5)."""
-    seed: NonNegativeInt = 0
-    """Seed of the order of clips and of every sampled token."""
-    resume: bool = True
-    """Go on from the newest checkpoint in output_dir."""
-    trackers: tuple[Tracker, ...] = ()
-    """Told the metrics too: tensorboard and trackio write on this machine, wandb sends."""
-    data: DataSection
-    engine: EngineSection = EngineSection()
-    lora: LoraSection | None = None
-    training: GrpoRecipe = GrpoRecipe()
+    training: GrpoSettings = GrpoSettings()
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from r1omni.config.schema import Schema
 from r1omni.core.errors import ConfigError
@@ -113,11 +113,22 @@ def _merge(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _describe(schema: type[BaseModel], fault: Any) -> str:
+def _section_at(schema: type[Schema], path: Sequence[str | int]) -> type[Schema]:
+    """The section that lies at the path of a fault; where the path leaves the sections, the last one."""
+    for part in path:
+        field = schema.model_fields.get(str(part))
+        schema = (section_of(field.annotation) if field else None) or schema
+    return schema
+
+
+def _describe(schema: type[Schema], fault: Any) -> str:
     key = ".".join(map(str, fault["loc"])) or "the run"
     if fault["type"] == "missing":
         return f"{key} is missing: set it in a file or with --{key} VALUE"
     if fault["type"] == "extra_forbidden":
+        new_name = _section_at(schema, fault["loc"][:-1]).renamed.get(str(fault["loc"][-1]))
+        if new_name is not None:
+            return f"{key} was renamed: write {new_name}"
         near = difflib.get_close_matches(key, [setting.key for setting in list_settings(schema)], n=1, cutoff=0.5)
         return f"unknown key {key}" + (f", did you mean {near[0]}?" if near else "")
     return f"{key}: {fault['msg']}, found {fault['input']!r}"
@@ -133,7 +144,7 @@ class Setting(NamedTuple):
     meaning: str
 
 
-def list_settings(schema: type[BaseModel], prefix: str = "") -> Iterator[Setting]:
+def list_settings(schema: type[Schema], prefix: str = "") -> Iterator[Setting]:
     """List every setting of a schema, sections included.
 
     Args:

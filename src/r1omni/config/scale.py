@@ -1,24 +1,24 @@
 """The settings of `r1omni reproduce`: one frozen schema, filled by one TOML file per scale.
 
-The files lie in `configs/recipe/`; every number that shapes a run stands there and nowhere else.
+Every number that shapes a run is in `scales/NAME.toml` (also reached as `configs/scales/`), in the words of the
+training commands: a supervised stage is an `SftSettings`, RLVR a `GrpoSettings`.
 """
 
-import tomllib
-from importlib.resources import files
+from importlib.resources import as_file, files
 from typing import Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import PositiveFloat, PositiveInt
 
+from r1omni.config.grpo_run import GrpoSettings
+from r1omni.config.load import load_run
+from r1omni.config.schema import Schema
+from r1omni.config.sft_run import SftSettings
 from r1omni.core.errors import ConfigError
 
 ScaleName = Literal["smoke", "tiny", "small"]
 
 
-class _Settings(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class CorporaSettings(_Settings):
+class CorporaSettings(Schema):
     """How many clips each made corpus has, over all its splits."""
 
     humanomni_like: PositiveInt
@@ -34,24 +34,12 @@ class CorporaSettings(_Settings):
         return {name.replace("_", "-"): size for name, size in self.model_dump().items()}
 
 
-class TowerSettings(_Settings):
-    """Training of a tower from scratch; see `train/tower_pretraining.py`."""
+class TowerSettings(Schema):
+    """Training of a tower from scratch; read by `r1omni.train.tower_pretraining.train_tower`."""
 
     num_epochs: PositiveInt
     batch_size: PositiveInt
     learning_rate: PositiveFloat
-
-
-class SftSettings(_Settings):
-    """One supervised stage; see `train/sft.py`."""
-
-    num_epochs: PositiveInt
-    batch_size: PositiveInt
-    learning_rate: PositiveFloat
-    warmup_ratio: float = Field(default=0.03, ge=0, lt=1)
-    weight_decay: float = Field(default=0.0, ge=0)
-    patience: PositiveInt | None = None
-    """Epochs without a better validation WAR before the stage ends; None runs all epochs and validates none."""
 
 
 class BaseSettings(SftSettings):
@@ -63,29 +51,7 @@ class BaseSettings(SftSettings):
     """Clips whose label the base has seen."""
 
 
-class GrpoSettings(_Settings):
-    """RLVR; see `train/grpo.py`."""
-
-    max_steps: PositiveInt
-    prompts_per_step: PositiveInt
-    """A multiple of `prompts_per_micro_batch`."""
-    prompts_per_micro_batch: PositiveInt = 8
-    """Prompts scored at a time: small parts stay in a processor's cache."""
-    num_generations: PositiveInt = 8
-    beta: float = Field(default=0.04, ge=0)
-    temperature: PositiveFloat = 1.0
-    learning_rate: PositiveFloat
-    lr_scheduler_type: Literal["cosine", "constant", "linear"] = "cosine"
-    warmup_ratio: float = Field(default=0.05, ge=0, lt=1)
-    max_completion_length: PositiveInt
-    num_iterations: PositiveInt = 1
-    zero_variance: Literal["keep", "skip", "resample"] = "skip"
-    validate_every_steps: PositiveInt | None = None
-    min_format: float = Field(default=0.85, ge=0, le=1)
-    min_accuracy: float = Field(default=0.25, ge=0, le=1)
-
-
-class RecipeSettings(_Settings):
+class ScaleSettings(Schema):
     """Everything that shapes a run of the recipe, the seed apart."""
 
     scale: ScaleName
@@ -100,12 +66,13 @@ class RecipeSettings(_Settings):
     base: BaseSettings
     cold_start: SftSettings
     label_sft: SftSettings
+    """Also of the control that tunes the cold start on labels."""
     grpo: GrpoSettings
     eval_batch_size: PositiveInt = 64
     gallery_clips: PositiveInt = 12
 
 
-def load_recipe(scale: str) -> RecipeSettings:
+def load_scale(scale: str) -> ScaleSettings:
     """Read the shipped settings of a scale.
 
     Args:
@@ -116,5 +83,5 @@ def load_recipe(scale: str) -> RecipeSettings:
     """
     if scale not in get_args(ScaleName):
         raise ConfigError(f"Unknown scale '{scale}'; choose one of {', '.join(get_args(ScaleName))}.")
-    text = files("r1omni.config").joinpath("scales", f"{scale}.toml").read_text(encoding="utf-8")
-    return RecipeSettings.model_validate(tomllib.loads(text))
+    with as_file(files("r1omni.config").joinpath("scales", f"{scale}.toml")) as path:
+        return load_run(ScaleSettings, [path])

@@ -1,5 +1,7 @@
 """What every schema shares: frozen, unknown keys rejected, each field documented by the string under it."""
 
+from typing import ClassVar
+
 from pydantic import BaseModel, ConfigDict
 
 
@@ -14,3 +16,6 @@ class Schema(BaseModel):
         allow_inf_nan=False,
         protected_namespaces=(),
     )
+
+    renamed: ClassVar[dict[str, str]] = {}
+    """Earlier name of a key -> what it is called now, for the error that refuses it."""

@@ -1,4 +1,4 @@
-"""The sections that both kinds of training share: what is read, how clips become features, and what is trained."""
+"""What both kinds of training share, each choice defined once: clips, engine, adapters, optimiser, and the run."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -6,12 +6,17 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
 
 from r1omni.config.schema import Schema
+from r1omni.core.clip import Modality
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Part = Literal["language_model", "projector", "audio_projector", "router_gate", "router"]
 Schedule = Literal["cosine", "linear", "constant"]
 VideoPooling = Literal["none", "slow_fast"]
 Tracker = Literal["tensorboard", "trackio", "wandb"]
+Precision = Literal["no", "bf16"]
+
+TRAINED_PARTS: tuple[Part, ...] = ("language_model", "projector", "audio_projector", "router_gate")
+"""What the official scripts train."""
 
 
 class DataSection(Schema):
@@ -39,8 +44,8 @@ class EngineSection(Schema):
 
     num_frames: PositiveInt | None = None
     """Frames sampled evenly from a clip; None takes the checkpoint's own number."""
-    modality: Literal["auto", "video+audio", "video", "audio"] = "auto"
-    """What is read of a clip; auto takes what is there."""
+    modality: Modality = "auto"
+    """What is read of a clip; auto reads the modalities the file has."""
     video_pooling: VideoPooling | None = None
     """none: the language model reads every video token; slow_fast: all frames pooled 2x2, then every fourth in full, as
     in HumanOmni's own 7B model; None takes the checkpoint's own."""
@@ -59,7 +64,7 @@ class LoraSection(Schema):
 
     r: PositiveInt = 16
     """Rank of each adapter."""
-    lora_alpha: PositiveFloat = 32.0
+    lora_alpha: PositiveInt = 32
     """Scale: the adapter's output is multiplied by lora_alpha / r."""
     lora_dropout: Share = 0.0
     """Dropout before each adapter; RLVR needs 0, so that policy and ratio agree."""
@@ -67,7 +72,7 @@ class LoraSection(Schema):
     """Names of the linear layers that get an adapter."""
 
 
-class StageSection(Schema):
+class StageSettings(Schema):
     """What every stage of training has: AdamW, its schedule, what it may change, and what it keeps."""
 
     learning_rate: PositiveFloat
@@ -75,22 +80,42 @@ class StageSection(Schema):
     lr_scheduler_type: Schedule = "cosine"
     """Course of the learning rate after the warm-up."""
     warmup_ratio: Share = 0.0
-    """Share of all steps in which the learning rate rises from 0."""
+    """Share of all steps in which the learning rate rises from 0 to its peak."""
     weight_decay: NonNegativeFloat = 0.0
-    """Decoupled weight decay."""
+    """Decoupled weight decay; norms and biases do not decay."""
     max_grad_norm: PositiveFloat = 1.0
-    """Gradients are scaled down to this norm."""
+    """Gradients whose norm is larger are scaled down to it."""
     gradient_accumulation_steps: PositiveInt = 1
     """Micro-batches per optimiser step."""
-    mixed_precision: Literal["no", "bf16"] = "no"
-    """Arithmetic of the training step; weights and optimiser stay fp32."""
+    mixed_precision: Precision = "no"
+    """Arithmetic of sampling and of the training step; weights and optimiser stay fp32."""
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass: a third more time, much less memory."""
-    trainable: tuple[Part, ...] = ("language_model", "projector", "audio_projector", "router_gate")
-    """Parts that are trained, as the official scripts do it; the towers are always frozen."""
+    trainable: tuple[Part, ...] = TRAINED_PARTS
+    """Parts that are trained; the towers are always frozen."""
     keep_checkpoints: PositiveInt = 2
     """Newest checkpoints kept, besides the best by validation."""
     save_every_steps: PositiveInt | None = None
     """Steps between checkpoints; None saves only at validations and at the end."""
+    validation_metric: str = "war"
+    """The best weights are those with the highest value of this."""
     max_error_share: Share = 0.05
-    """Stop when more than this share of the clips cannot be read."""
+    """Stop when more than this share of the clips cannot be read, or of the rewards fail."""
+
+
+class TrainingRun(Schema):
+    """What every command that trains has besides the settings of its stage."""
+
+    model: str
+    """Checkpoint to start from: a folder or a hub id. In RLVR the cold start, and also the reference of the KL."""
+    output_dir: Path
+    """Run folder: configuration, metrics, samples, checkpoints and the final model."""
+    seed: NonNegativeInt = 0
+    """Seed of the order of clips and of everything that is drawn."""
+    resume: bool = True
+    """Go on from the newest checkpoint in output_dir."""
+    trackers: tuple[Tracker, ...] = ()
+    """Also receive the metrics: tensorboard and trackio write on this machine, wandb sends."""
+    data: DataSection
+    engine: EngineSection = EngineSection()
+    lora: LoraSection | None = None

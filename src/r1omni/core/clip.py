@@ -2,7 +2,10 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+Modality = Literal["auto", "video+audio", "video", "audio"]
+"""What is read of a clip; `auto` reads the modalities the file has."""
 
 
 @dataclass(frozen=True)

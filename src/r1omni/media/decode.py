@@ -13,7 +13,7 @@ import math
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import av
 import numpy as np
@@ -23,7 +23,7 @@ from av.error import FFmpegError, InvalidDataError
 from av.stream import Discard, Disposition
 from av.video.stream import VideoStream
 
-from r1omni.core.clip import Clip
+from r1omni.core.clip import Clip, Modality
 from r1omni.core.errors import ConfigError, MediaError
 from r1omni.media.folder import FRAME_RATE_FPS, picture_files, sound_file
 from r1omni.media.pictures import PacketList, fit_picture, read_pictures
@@ -31,8 +31,6 @@ from r1omni.media.sample import sample_frame_indices
 from r1omni.media.sound import SoundReader
 from r1omni.media.whole import is_cut_short
 from r1omni.media.window import Window, open_file
-
-Modality = Literal["auto", "video+audio", "video", "audio"]
 
 _MARGIN_S = 0.5
 """Sound decoders need some packets before the first sample to be right."""

@@ -25,7 +25,8 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from r1omni.config.scale import RecipeSettings, SftSettings
+from r1omni.config.scale import ScaleSettings
+from r1omni.config.sft_run import SftSettings
 from r1omni.core.clip import Answer, Clip
 from r1omni.core.errors import ConfigError, MediaError
 from r1omni.core.instruction import LABEL_INSTRUCTION, REASONING_INSTRUCTION, parse_answer
@@ -77,7 +78,6 @@ SHORTCUT_FIGURES = {
 without any."""
 SENSES = {"vision": ("vision_tower", "projector"), "audio": ("audio_tower", "audio_projector")}
 """Stage -> the parts of the model that it trains."""
-SFT_TRAINABLE = ("language_model", "projector", "audio_projector", "router_gate")
 
 
 @dataclass
@@ -85,7 +85,7 @@ class Recipe:
     """One run of the recipe: where it lies, what shapes it, and how long its stages took."""
 
     out: Path
-    settings: RecipeSettings
+    settings: ScaleSettings
     seed: int
     noise: Noise = field(default_factory=Noise)
 
@@ -212,9 +212,7 @@ def make_engine(recipe: Recipe, model: Model, processor: HumanOmniProcessor) -> 
     return Engine(model, processor, cache=cache, batch_size=batch_size, num_frames=processor.num_frames)
 
 
-def validation_scores(
-    engine: Engine, clips: list[Clip], instruction: str, settings: RecipeSettings
-) -> dict[str, float]:
+def validation_scores(engine: Engine, clips: list[Clip], instruction: str, settings: ScaleSettings) -> dict[str, float]:
     """WAR and UAR of greedy answers on held-out clips with the crowd's labels, as fractions."""
     length = settings.grpo.max_completion_length
     generated = engine.generate(clips, instruction, max_new_tokens=length)
@@ -235,7 +233,6 @@ def run_sft(
     settings: SftSettings,
     *,
     validated: bool = False,
-    trainable: tuple[str, ...] = SFT_TRAINABLE,
 ) -> None:
     """One supervised stage from the model of an earlier one.
 
@@ -247,7 +244,6 @@ def run_sft(
         examples: what it learns.
         settings: its numbers.
         validated: keep the epoch with the best WAR on the validation split (labels of the crowd), else the last.
-        trainable: the parts that train.
     """
     if (recipe.stage(name) / "model").exists():
         return
@@ -258,23 +254,16 @@ def run_sft(
     def validate(_: Model) -> dict[str, float]:
         return validation_scores(engine, held_out, INSTRUCTIONS[name], recipe.settings)
 
-    num_steps = settings.num_epochs * -(-len(examples) // settings.batch_size)
     train_sft(
         model,
         processor,
         examples,
         engine.features,
         output_dir=recipe.stage(name),
-        num_epochs=settings.num_epochs,
-        batch_size=settings.batch_size,
-        learning_rate=settings.learning_rate,
-        warmup_ratio=settings.warmup_ratio,
-        weight_decay=settings.weight_decay,
-        patience=settings.patience,
         validate=validate if validated else None,
         seed=recipe.seed,
-        trainable=trainable,
-        on_step=lambda row: report(name, row["step"] / num_steps),
+        on_step=lambda row: report(name, row["step"] / row["num_steps"]),
+        **settings.model_dump(include=set(SftSettings.model_fields)),
     )
 
 
@@ -286,7 +275,7 @@ def run_rlvr(recipe: Recipe, report: Report) -> None:
     model, processor = load_model(recipe, "cold-start")
     reference, _ = load_model(recipe, "cold-start")
     engine = make_engine(recipe, model, processor)
-    held_out = labelled_clips(recipe, "val")
+    clips, held_out = labelled_clips(recipe, "train"), labelled_clips(recipe, "val")
 
     def validate(_: Model) -> dict[str, float]:
         return validation_scores(engine, held_out, REASONING_INSTRUCTION, recipe.settings)
@@ -296,27 +285,14 @@ def run_rlvr(recipe: Recipe, report: Report) -> None:
         reference,
         processor,
         engine,
-        labelled_clips(recipe, "train"),
+        clips,
         [Reward("accuracy", reward_of("accuracy")), Reward("format", reward_of("format"))],
         output_dir=recipe.stage("r1-omni"),
-        max_steps=settings.max_steps,
-        num_generations=settings.num_generations,
-        prompts_per_device=settings.prompts_per_micro_batch,
-        gradient_accumulation_steps=settings.prompts_per_step // settings.prompts_per_micro_batch,
-        num_iterations=settings.num_iterations,
-        beta=settings.beta,
-        temperature=settings.temperature,
-        learning_rate=settings.learning_rate,
-        lr_scheduler_type=settings.lr_scheduler_type,
-        warmup_ratio=settings.warmup_ratio,
-        max_completion_length=settings.max_completion_length,
-        zero_variance=settings.zero_variance,
-        min_format=settings.min_format,
-        min_accuracy=settings.min_accuracy,
+        max_steps=settings.steps(len(clips)),
         validate=validate,
-        validate_every_steps=settings.validate_every_steps,
         seed=recipe.seed,
-        on_step=lambda row: report("r1-omni", row["step"] / settings.max_steps),
+        on_step=lambda row: report("r1-omni", row["step"] / row["num_steps"]),
+        **settings.model_dump(exclude={"num_epochs", "max_steps"}),
     )
 
 
@@ -355,7 +331,7 @@ def pretrain_base(recipe: Recipe, report: Report) -> None:
     examples += knowledge_examples(settings.knowledge_examples, recipe.seed, recipe.noise)
     labelled = labelled_clips(recipe, "train")
     examples += label_examples(labelled[:: max(1, len(labelled) // settings.labelled_clips)])
-    run_sft(recipe, report, "base", "towers", examples, settings, trainable=("language_model",))
+    run_sft(recipe, report, "base", "towers", examples, settings)
 
 
 def start_cold(recipe: Recipe, report: Report) -> None:
@@ -465,7 +441,7 @@ STAGES: dict[str, Stage] = {
 
 def reproduce(
     out: Path,
-    settings: RecipeSettings,
+    settings: ScaleSettings,
     seed: int,
     report: Report = lambda stage, share: None,
     num_lanes: int | None = None,

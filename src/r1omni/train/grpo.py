@@ -24,23 +24,16 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
+from r1omni.config.grpo_run import LossType, SamplingLevel, ScaleRewards
+from r1omni.config.sections import TRAINED_PARTS, Part, Schedule, Tracker
 from r1omni.core.clip import Clip
 from r1omni.core.errors import ConfigError, DivergedError, R1OmniError
 from r1omni.core.instruction import REASONING_INSTRUCTION
 from r1omni.infer.engine import Engine
 from r1omni.train.checkpoints import Checkpoints, generator_state, restore_generators
 from r1omni.train.logprobs import AnswerScorer, pad_answers, release_towers
-from r1omni.train.loss import (
-    BatchCounts,
-    LossType,
-    SamplingLevel,
-    ScaleRewards,
-    group_advantages,
-    policy_loss,
-)
+from r1omni.train.loss import BatchCounts, group_advantages, policy_loss
 from r1omni.train.optimise import (
-    DEFAULT_PARTS,
-    Schedule,
     build_optimizer,
     learning_rate_at,
     recompute_activations,
@@ -52,7 +45,7 @@ from r1omni.train.processes import gather_rows, start_processes, sum_over
 from r1omni.train.rollout import ClipOrder, Group, Reward, Sampler, check_ready, rollout_metrics, sample_lines
 from r1omni.train.run_folder import RunFolder, StopRequest, readable_clips
 from r1omni.train.sharding import Validate, accumulate, distribute, validate_on_first, whole_weights
-from r1omni.train.trackers import TrackerName, start_trackers
+from r1omni.train.trackers import start_trackers
 
 __all__ = ["GRPOSummary", "Reward", "train_grpo"]
 
@@ -127,7 +120,7 @@ def train_grpo(
     warmup_ratio: float = 0.0,
     weight_decay: float = 0.0,
     max_grad_norm: float = 1.0,
-    trainable: Sequence[str] | None = DEFAULT_PARTS,
+    trainable: Sequence[Part] | None = TRAINED_PARTS,
     zero_variance: Literal["keep", "skip", "resample"] = "keep",
     max_resample_rounds: int = 2,
     min_format: float = 0.85,
@@ -145,7 +138,7 @@ def train_grpo(
     log_samples_every_steps: int = 10,
     max_error_share: float = 0.05,
     max_kl: float = 10.0,
-    trackers: Sequence[TrackerName] = (),
+    trackers: Sequence[Tracker] = (),
     on_step: Callable[[dict[str, Any]], None] | None = None,
 ) -> GRPOSummary:
     """Train a policy on labels alone; on return it holds the best weights by validation, or the last.

@@ -13,15 +13,12 @@ Source: arXiv 2503.05379, equations 1 to 6; options and their names from TRL 1.1
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-LossType = Literal["grpo", "bnpo", "dr_grpo", "dapo"]
-ScaleRewards = Literal["group", "batch", "none"]
-SamplingLevel = Literal["token", "sequence"]
+from r1omni.config.grpo_run import LossType, SamplingLevel, ScaleRewards
 
 STD_FLOOR = 1e-4
 """Added to the standard deviation of rewards."""

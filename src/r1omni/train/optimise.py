@@ -2,17 +2,16 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
 
+from r1omni.config.sections import Part, Schedule
 from r1omni.core.errors import ConfigError, DivergedError
 from r1omni.train.sharding import clip_gradients
 
-Schedule = Literal["cosine", "linear", "constant"]
-
-PARTS: dict[str, tuple[str, ...]] = {
+PARTS: dict[Part, tuple[str, ...]] = {
     "language_model": ("language_model", "lm_head"),
     "projector": ("projector",),
     "audio_projector": ("audio_projector",),
@@ -21,11 +20,8 @@ PARTS: dict[str, tuple[str, ...]] = {
 }
 """Name of a part -> the model's modules."""
 
-DEFAULT_PARTS = ("language_model", "projector", "audio_projector", "router_gate")
-"""What the official scripts train."""
 
-
-def set_trainable(model: nn.Module, parts: Sequence[str]) -> None:
+def set_trainable(model: nn.Module, parts: Sequence[Part]) -> None:
     """Let the named parts train and freeze everything else.
 
     Where the language model carries adapters, they train in its place.

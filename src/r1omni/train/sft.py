@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import torch
 
+from r1omni.config.sections import TRAINED_PARTS, Part, Schedule, Tracker
 from r1omni.core.clip import Clip
 from r1omni.core.errors import ConfigError
 from r1omni.infer.cache import Features
@@ -23,8 +24,6 @@ from r1omni.infer.engine import NO_FEATURES, stop_ids
 from r1omni.train.checkpoints import Checkpoints, generator_state, restore_generators
 from r1omni.train.logprobs import AnswerScorer, pad_answers
 from r1omni.train.optimise import (
-    DEFAULT_PARTS,
-    Schedule,
     build_optimizer,
     learning_rate_at,
     recompute_activations,
@@ -35,7 +34,7 @@ from r1omni.train.optimise import (
 from r1omni.train.processes import gather_rows, start_processes, sum_over
 from r1omni.train.run_folder import FeaturesOf, RunFolder, StopRequest, readable_clips
 from r1omni.train.sharding import Validate, accumulate, distribute, validate_on_first
-from r1omni.train.trackers import TrackerName, start_trackers
+from r1omni.train.trackers import start_trackers
 
 _POOL_BATCHES = 16
 """Batches that are shuffled together before examples are sorted by length."""
@@ -96,7 +95,7 @@ def train_sft(
     warmup_ratio: float = 0.03,
     weight_decay: float = 0.0,
     max_grad_norm: float = 1.0,
-    trainable: Sequence[str] | None = DEFAULT_PARTS,
+    trainable: Sequence[Part] | None = TRAINED_PARTS,
     max_length: int = 2048,
     seed: int = 0,
     mixed_precision: Literal["no", "bf16"] = "no",
@@ -110,7 +109,7 @@ def train_sft(
     resume: bool = True,
     log_every_steps: int = 10,
     max_error_share: float = 0.05,
-    trackers: Sequence[TrackerName] = (),
+    trackers: Sequence[Tracker] = (),
     on_step: Callable[[dict[str, Any]], None] | None = None,
 ) -> SFTSummary:
     """Train a model on examples; on return it holds the best weights by validation, or the last.

@@ -6,18 +6,17 @@ TensorBoard writes into the run folder and trackio into its own on this machine,
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from accelerate.tracking import GeneralTracker, TensorBoardTracker, TrackioTracker, WandBTracker
 
+from r1omni.config.sections import Tracker
 from r1omni.core.errors import ConfigError
-
-TrackerName = Literal["tensorboard", "trackio", "wandb"]
 
 PROJECT = "r1omni"
 
 
-def start_trackers(names: Sequence[TrackerName], folder: Path) -> list[GeneralTracker]:
+def start_trackers(names: Sequence[Tracker], folder: Path) -> list[GeneralTracker]:
     """Start trackers; only the first process's write.
 
     Args:
