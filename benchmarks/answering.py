@@ -38,7 +38,9 @@ from r1omni.cli.options import DtypeOption
 from r1omni.core.clip import Clip
 from r1omni.core.instruction import REASONING_INSTRUCTION
 from r1omni.infer.decode import continue_groups, prefill
-from r1omni.infer.engine import Engine, embed_prompts, repetition_penalty, stop_ids
+from r1omni.infer.embedding import embed_prompts, repetition_penalty, stop_ids
+from r1omni.infer.engine import Engine
+from r1omni.infer.prompt import Prompt
 from r1omni.media.decode import load_media
 from r1omni.media.encode import write_video
 from r1omni.model.precision import best_dtype
@@ -276,8 +278,9 @@ def _answer(engine: Engine, clips: Sequence[Clip], new_tokens: int) -> tuple[dic
         clock.lap("preprocess")
     features: list[Any] = engine.encode(inputs)
     clock.lap("towers")
+    asked = [Prompt.ask(REASONING_INSTRUCTION, entry) for entry in features]
     with torch.no_grad():
-        embeds, mask = embed_prompts(model, processor, [REASONING_INSTRUCTION] * len(clips), features)
+        embeds, mask = embed_prompts(model, processor, asked)
     prompts = prefill(model.language_model, model.lm_head, embeds, mask)
     clock.lap("prefill")
     samples = continue_groups(

@@ -31,9 +31,10 @@ from cost import Cost, bytes_in_use, matmul_rate, measure, read_peak, start_peak
 from options import Device, Json, Layers, Preset, device_name, new_app, read_counts
 from r1omni.cli import boundary
 from r1omni.config.sections import TRAINED_PARTS
-from r1omni.infer.cache import Features
 from r1omni.infer.decode import sample_groups
-from r1omni.infer.engine import embed_prompts
+from r1omni.infer.embedding import embed_prompts
+from r1omni.infer.features import Features
+from r1omni.infer.prompt import Prompt
 from r1omni.model.presets import build_model, cut_config, preset_config
 from r1omni.train.logprobs import AnswerScorer, release_towers
 from r1omni.train.loss import group_advantages, policy_loss
@@ -133,8 +134,8 @@ class _FixedPrompts:
         audio = [config.audio_token_id] * config.audio_tokens
         self.row = [*range(8, 8 + TEXT_TOKENS // 2), *video, *audio, *range(8, 8 + TEXT_TOKENS - TEXT_TOKENS // 2)]
 
-    def process_text(self, instructions: list[str], *_: object) -> Any:
-        count = len(instructions)
+    def process_text(self, prompts: Sequence[object], *_: object, prefixes: Sequence[str] = ()) -> Any:
+        count = len(prompts)
         ids = torch.tensor([self.row] * count)
         words = torch.arange(5, 25).expand(count, -1)
         text = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
@@ -350,7 +351,7 @@ def _encode(work: _Work, count: int, model: Any = None) -> list[Features]:
 
 
 def _embed(work: _Work, model: Any, features: list[Features]) -> Tensor:
-    return embed_prompts(model, work.processor, [""] * len(features), features)[0]
+    return embed_prompts(model, work.processor, [Prompt.ask("", entry) for entry in features])[0]
 
 
 def _sample_plain(work: _Work, count: int) -> None:

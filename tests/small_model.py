@@ -10,8 +10,8 @@ from transformers import BertTokenizer
 from r1omni.core.clip import Clip
 from r1omni.core.errors import MediaError
 from r1omni.core.instruction import REASONING_INSTRUCTION, format_answer
-from r1omni.infer.cache import Features
 from r1omni.infer.engine import Engine
+from r1omni.infer.features import Features
 from r1omni.model.modeling import HumanOmniForConditionalGeneration
 from r1omni.model.presets import build_model, preset_config
 from r1omni.model.processing import HumanOmniProcessor

@@ -9,8 +9,10 @@ import torch
 
 from r1omni.core.clip import Clip
 from r1omni.core.errors import MediaError
-from r1omni.infer.cache import FeatureCache, Features
-from r1omni.infer.engine import Engine, stop_ids
+from r1omni.infer.cache import FeatureCache
+from r1omni.infer.embedding import stop_ids
+from r1omni.infer.engine import Engine
+from r1omni.infer.features import Features
 from r1omni.media.encode import write_video
 from small_model import MadeUpFeatures, small_clips, small_model
 

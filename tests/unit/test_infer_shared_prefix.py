@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from r1omni.config.sections import TRAINED_PARTS
-from r1omni.infer.engine import embed_prompts
+from r1omni.infer.embedding import embed_prompts
+from r1omni.infer.prompt import Prompt
 from r1omni.infer.shared_prefix import answer_logprobs
 from r1omni.train.logprobs import AnswerScorer, pad_answers
 from r1omni.train.loss import policy_loss
@@ -40,7 +41,7 @@ def plain(model, processor, features):
     rows = []
     for instruction, entry, group in zip(INSTRUCTIONS, features, answers(), strict=True):
         for answer in group:
-            embeds, _ = embed_prompts(model, processor, [instruction], [entry])
+            embeds, _ = embed_prompts(model, processor, [Prompt.ask(instruction, entry)])
             ids = torch.tensor([answer])
             row = torch.cat([embeds, model.language_model.embed_tokens(ids)], dim=1)
             hidden = model.language_model(inputs_embeds=row, use_cache=False).last_hidden_state
@@ -85,7 +86,8 @@ def test_logits_in_chunks_give_the_same_gradient():
     ids, mask = pad_answers(answers())
     results = []
     for max_logits in (2**26, 400 * 7):
-        embeds, prompt_mask = embed_prompts(model, processor, INSTRUCTIONS, features)
+        prompts = [Prompt.ask(*asked) for asked in zip(INSTRUCTIONS, features, strict=True)]
+        embeds, prompt_mask = embed_prompts(model, processor, prompts)
         logprobs = answer_logprobs(
             model.language_model, model.lm_head, embeds, prompt_mask, ids, mask, 0.8, max_logits=max_logits
         )

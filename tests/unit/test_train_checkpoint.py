@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from r1omni.core.errors import CheckpointError
-from r1omni.infer.cache import FeatureCache, Features
+from r1omni.infer.cache import FeatureCache
+from r1omni.infer.features import Features
 from r1omni.train.checkpoints import Checkpoints, generator_state, restore_generators, trained_state
 from small_disk import small_files_only
 

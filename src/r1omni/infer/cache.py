@@ -11,30 +11,14 @@ import hashlib
 import os
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
 
 from r1omni.core.clip import Clip
+from r1omni.infer.features import Features
 from r1omni.media.folder import content_files
-
-
-@dataclass(frozen=True)
-class Features:
-    """What the towers made of a clip, on the CPU."""
-
-    video: Tensor | None
-    """[frames, patches, width]; None without pictures."""
-    audio: Tensor | None
-    """[tokens, width]; None without sound."""
-
-    @property
-    def num_bytes(self) -> int:
-        """Size in memory."""
-        return sum(part.nbytes for part in (self.video, self.audio) if part is not None)
 
 
 def feature_key(clip: Clip, fingerprint: str) -> str:

@@ -15,17 +15,16 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from r1omni.core.clip import Clip
 from r1omni.core.errors import MediaError
-from r1omni.infer.cache import FeatureCache, Features, feature_key
+from r1omni.infer.cache import FeatureCache, feature_key
 from r1omni.infer.decode import sample_groups
+from r1omni.infer.embedding import embed_prompts, evaluating, left_pad, repetition_penalty, stop_ids
+from r1omni.infer.features import Features
+from r1omni.infer.prompt import Prompt, clip_seed
 from r1omni.infer.shared_prefix import answer_logprobs
 from r1omni.media.decode import Modality, load_clip
-
-NO_FEATURES = Features(None, None)
-"""What a prompt of words alone brings."""
 
 
 @dataclass(frozen=True)
@@ -119,19 +118,17 @@ class Engine:
         results: list[Any] = list(self.features(clips))
         uniforms = _uniforms(clips, num_samples, max_new_tokens, seed)
         readable = [index for index, features in enumerate(results) if isinstance(features, Features)]
-        was_training = self.model.training
-        self.model.eval()
-        for start in range(0, len(readable), self.batch_size):
-            part = readable[start : start + self.batch_size]
-            written = self._write(
-                [instructions[index] for index in part],
-                [results[index] for index in part],
-                uniforms[part],
-                temperature,
-            )
-            for index, generations in zip(part, written, strict=True):
-                results[index] = generations
-        self.model.train(was_training)
+        with evaluating(self.model):
+            for start in range(0, len(readable), self.batch_size):
+                part = readable[start : start + self.batch_size]
+                written = self._write(
+                    [instructions[index] for index in part],
+                    [results[index] for index in part],
+                    uniforms[part],
+                    temperature,
+                )
+                for index, generations in zip(part, written, strict=True):
+                    results[index] = generations
         return results
 
     @torch.no_grad()
@@ -153,19 +150,17 @@ class Engine:
         instructions = [instruction] * len(clips) if isinstance(instruction, str) else list(instruction)
         results: list[Any] = list(self.features(clips))
         readable = [index for index, features in enumerate(results) if isinstance(features, Features)]
-        was_training = self.model.training
-        self.model.eval()
-        for start in range(0, len(readable), self.batch_size):
-            part = readable[start : start + self.batch_size]
-            scored = self._score_labels(
-                [instructions[index] for index in part],
-                [results[index] for index in part],
-                [texts[index] for index in part],
-                labels,
-            )
-            for index, probabilities in zip(part, scored, strict=True):
-                results[index] = dict(zip(labels, probabilities, strict=True))
-        self.model.train(was_training)
+        with evaluating(self.model):
+            for start in range(0, len(readable), self.batch_size):
+                part = readable[start : start + self.batch_size]
+                scored = self._score_labels(
+                    [instructions[index] for index in part],
+                    [results[index] for index in part],
+                    [texts[index] for index in part],
+                    labels,
+                )
+                for index, probabilities in zip(part, scored, strict=True):
+                    results[index] = dict(zip(labels, probabilities, strict=True))
         return results
 
     def _read(self, clip: Clip) -> tuple[str, Features | MediaError | dict[str, Tensor]]:
@@ -249,8 +244,9 @@ class Engine:
     def _write(
         self, instructions: list[str], features: list[Features], uniforms: Tensor, temperature: float
     ) -> list[list[Generation]]:
+        prompts = [Prompt.ask(*asked) for asked in zip(instructions, features, strict=True)]
         with torch.no_grad():
-            embeds, mask = embed_prompts(self.model, self.processor, instructions, features)
+            embeds, mask = embed_prompts(self.model, self.processor, prompts)
         samples = sample_groups(
             self.model.language_model,
             self.model.lm_head,
@@ -278,7 +274,8 @@ class Engine:
     def _score_labels(
         self, instructions: list[str], features: list[Features], texts: list[str], labels: Sequence[str]
     ) -> list[list[float]]:
-        embeds, mask = embed_prompts(self.model, self.processor, instructions, features)
+        prompts = [Prompt.ask(*asked) for asked in zip(instructions, features, strict=True)]
+        embeds, mask = embed_prompts(self.model, self.processor, prompts)
         end = self.processor.tokenizer.decode(stop_ids(self.model, self.processor)[:1])
         before, after = [], []
         for text in texts:
@@ -292,7 +289,7 @@ class Engine:
         embed = self.model.language_model.get_input_embeddings()
         rows = [
             torch.cat([row[kept], embed(torch.tensor(ids, dtype=torch.long, device=row.device))])
-            for row, kept, ids in zip(embeds, mask.bool(), before, strict=True)
+            for row, kept, ids in zip(embeds, mask, before, strict=True)
         ]
         prefix, prefix_mask = left_pad(rows)
         longest = max(len(ids) for group in after for ids in group)
@@ -313,61 +310,6 @@ class Engine:
         return logprobs.sum(-1).softmax(-1).tolist()
 
 
-def embed_prompts(
-    model: Any, processor: Any, instructions: Sequence[str], features: Sequence[Features]
-) -> tuple[Tensor, Tensor]:
-    """Embed prompts with their features; gradients reach the projectors.
-
-    Args:
-        model: HumanOmni.
-        processor: its processor.
-        instructions: one per prompt.
-        features: one per prompt; `NO_FEATURES` for words alone.
-
-    Returns:
-        Embeddings [batch, prompt, hidden] padded on the left, and their mask.
-    """
-    inputs = prompt_inputs(model, processor, instructions, features)
-    return model.embed_prompt(**inputs), inputs["attention_mask"]
-
-
-def prompt_inputs(
-    model: Any, processor: Any, instructions: Sequence[str], features: Sequence[Features]
-) -> dict[str, Any]:
-    """Return what the model's `embed_prompt` takes, on its device; arguments as for `embed_prompts`."""
-    text = processor.process_text(
-        list(instructions),
-        [entry.video is not None for entry in features],
-        [entry.audio is not None for entry in features],
-        [0 if entry.video is None else len(entry.video) for entry in features],
-    ).to(model.device)
-    return {
-        **text,
-        "video_features": [None if entry.video is None else entry.video.to(model.device) for entry in features],
-        "audio_features": [None if entry.audio is None else entry.audio.to(model.device) for entry in features],
-    }
-
-
-def left_pad(rows: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Stack rows [tokens, hidden] of different lengths, padding on the left; returns them and their mask."""
-    padded = pad_sequence(list(rows), batch_first=True, padding_side="left")
-    lengths = torch.tensor([len(row) for row in rows], device=padded.device)
-    return padded, torch.arange(padded.shape[1], device=padded.device) >= padded.shape[1] - lengths[:, None]
-
-
-def stop_ids(model: Any, processor: Any) -> list[int]:
-    """End-of-turn tokens; the first is the one that training teaches."""
-    first = processor.tokenizer.eos_token_id
-    configured = getattr(model.generation_config, "eos_token_id", None)
-    others = configured if isinstance(configured, list) else [configured]
-    return [first, *(other for other in others if other is not None and other != first)]
-
-
-def repetition_penalty(model: Any) -> float:
-    """What the checkpoint's generation settings ask of greedy answers; 1 where they say nothing."""
-    return getattr(model.generation_config, "repetition_penalty", None) or 1.0
-
-
 def _identity(clip: Clip) -> tuple[Any, ...]:
     try:
         status = clip.path.stat()
@@ -382,9 +324,8 @@ def _uniforms(clips: Sequence[Clip], num_samples: int, num_tokens: int, seed: in
     drawn = torch.empty(len(clips), num_samples, num_tokens)
     generator = torch.Generator()
     for row, clip in zip(drawn, clips, strict=True):
-        name = hashlib.sha256(f"{seed}/{seen[clip.id]}/{clip.id}".encode()).digest()
+        row.uniform_(generator=generator.manual_seed(clip_seed(seed, clip.id, seen[clip.id])))
         seen[clip.id] += 1
-        row.uniform_(generator=generator.manual_seed(int.from_bytes(name[:7], "big")))
     return drawn
 
 

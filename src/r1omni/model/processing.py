@@ -1,20 +1,27 @@
-"""From decoded clips and instructions to what the model reads.
+"""From decoded clips and conversations to what the model reads.
 
 Pictures are resized by SigLIP's own image processor (the Pillow one, by name, so that pixels do not depend on what
 else is installed), sound becomes Whisper's log-mel features, and the prompt is the chat template with the media inside:
 
     <vi_start> VIDEO <vi_end> newline <au_start> AUDIO <au_end> newline instruction
 
-The wrappers are ordinary text. A clip without sound has no audio part and the other way round. A tag written in an
-instruction stays text: only the placeholders put here become media.
+The media stand at the head of the first user message; the router reads the last user message alone. The wrappers are
+ordinary text. A clip without sound has no audio part and the other way round.
+
+Only the template writes control tokens. Whatever the text of a message or a prefix holds (`<|im_end|>`, `<tool_call>`,
+a media tag) stays text: control tokens are looked for in the template's own parts only, so that
+
+    ids(text) = ids of the text under the tokenizer without its added tokens
 """
 
 import copy
+import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
+from tokenizers import Tokenizer
 from torch import Tensor
 from transformers import (
     AutoProcessor,
@@ -25,6 +32,7 @@ from transformers import (
     WhisperFeatureExtractor,
 )
 
+from r1omni.core.message import Message
 from r1omni.model.configuration import HumanOmniConfig, num_video_tokens
 
 if TYPE_CHECKING:
@@ -33,8 +41,17 @@ if TYPE_CHECKING:
 PAD_GREY = 127
 """Value of the square a frame is centred on."""
 
-_MARK = "\ue000media\ue001"
-"""Stands for the media part while the chat template is rendered; private-use characters no instruction holds."""
+_MARK = "\ue000{}\ue001"
+"""Stands for the text of one message while the chat template is rendered; the text itself is put in afterwards."""
+_MARKS = re.compile("\ue000([0-9]+)\ue001")
+
+
+class _Part(NamedTuple):
+    """A stretch of a prompt's text."""
+
+    text: str
+    may_control: bool
+    """Whether a control token in it is one; only in what the template and this module write."""
 
 
 class HumanOmniProcessor(ProcessorMixin):
@@ -141,14 +158,19 @@ class HumanOmniProcessor(ProcessorMixin):
         return [SiglipImageProcessorPil(**image), WhisperFeatureExtractor(**sound), *tokenizers]
 
     def __call__(  # pyright: ignore[reportIncompatibleMethodOverride]
-        self, media: "Sequence[Media]", instructions: Sequence[str], add_generation_prompt: bool = True
+        self,
+        media: "Sequence[Media]",
+        instructions: Sequence[str | Sequence[Message]],
+        add_generation_prompt: bool = True,
+        prefixes: Sequence[str] | None = None,
     ) -> BatchFeature:
-        """Build one batch from clips and their instructions.
+        """Build one batch from clips and what is asked about them.
 
         Args:
             media: decoded clips; one without frames and waveform is text alone.
-            instructions: one per clip.
+            instructions: one question or conversation per clip.
             add_generation_prompt: end with the opening of the assistant's turn.
+            prefixes: openings of the assistant's answers, one per clip; None for none.
 
         Returns:
             `process_text`'s fields, `pixel_values` [clips with video, frames, 3, rows, cols] (a list of clips where
@@ -163,6 +185,7 @@ class HumanOmniProcessor(ProcessorMixin):
             ["input_features" in part for part in parts],
             [len(part["pixel_values"]) if "pixel_values" in part else 0 for part in parts],
             add_generation_prompt=add_generation_prompt,
+            prefixes=prefixes,
         )
         if videos:
             batch["pixel_values"] = torch.stack(videos) if len({len(v) for v in videos}) == 1 else videos
@@ -206,34 +229,48 @@ class HumanOmniProcessor(ProcessorMixin):
 
     def process_text(
         self,
-        instructions: Sequence[str],
+        prompts: Sequence[str | Sequence[Message]],
         has_video: Sequence[bool],
         has_audio: Sequence[bool],
         num_frames: Sequence[int],
         add_generation_prompt: bool = True,
+        prefixes: Sequence[str] | None = None,
     ) -> BatchFeature:
         """Return prompts, left padded, with every media token a placeholder, and the bare questions for the router.
 
         Args:
-            instructions: one per clip.
+            prompts: one conversation per clip; a string is a conversation of one user message.
             has_video: whether the clip has pictures.
             has_audio: whether it has sound.
             num_frames: frames per clip; 1 is a still image, 0 where there are none.
             add_generation_prompt: end with the opening of the assistant's turn.
+            prefixes: openings of the assistant's answers, one per prompt; None for none.
 
         Returns:
             `input_ids`, `attention_mask`, `router_input_ids`, `router_attention_mask`.
+
+        Raises:
+            ValueError: see `prompt_ids`.
         """
-        prompts = [
-            (instruction, frames if video else 0, audio)
-            for instruction, video, audio, frames in zip(instructions, has_video, has_audio, num_frames, strict=True)
+        talks = [_conversation(prompt) for prompt in prompts]
+        openings = [""] * len(talks) if prefixes is None else prefixes
+        wanted = [
+            (talk, frames if video else 0, audio, add_generation_prompt, prefix)
+            for talk, video, audio, frames, prefix in zip(
+                talks, has_video, has_audio, num_frames, openings, strict=True
+            )
         ]
-        ids_of = {prompt: self.prompt_ids(*prompt, add_generation_prompt) for prompt in set(prompts)}
-        rows = [ids_of[prompt] for prompt in prompts]
+        ids_of = {prompt: self.prompt_ids(*prompt) for prompt in set(wanted)}
+        rows = [ids_of[prompt] for prompt in wanted]
         length = max(len(row) for row in rows)
         pad_id = self.tokenizer.pad_token_id
         router = self.router_tokenizer(
-            list(instructions), padding=True, truncation=True, max_length=512, return_tensors="pt"
+            [_question(talk) for talk in talks],
+            padding=True,
+            truncation=True,
+            max_length=512,
+            return_tensors="pt",
+            split_special_tokens=True,
         )
         return BatchFeature(
             {
@@ -245,44 +282,145 @@ class HumanOmniProcessor(ProcessorMixin):
         )
 
     def prompt_ids(
-        self, instruction: str, num_frames: int, has_audio: bool, add_generation_prompt: bool = True
+        self,
+        messages: str | Sequence[Message],
+        num_frames: int,
+        has_audio: bool,
+        add_generation_prompt: bool = True,
+        prefix: str = "",
     ) -> list[int]:
         """Return one prompt's ids, media tokens as placeholders.
 
         Args:
-            instruction: the question.
+            messages: the conversation; a string is one user message.
             num_frames: 0 for no pictures, 1 for a still image.
             has_audio: whether there is sound.
             add_generation_prompt: end with the opening of the assistant's turn.
+            prefix: opening of the assistant's answer. It is tokenised apart from the template, as answers are.
+
+        Raises:
+            ValueError: there is no message; media or a prefix have no place; or the chat template leaves a message out.
         """
-        pieces: list[str | list[int]] = []
+        talk = _conversation(messages)
+        if prefix and not add_generation_prompt:
+            raise ValueError("A prefix opens the assistant's turn, but add_generation_prompt is False; set it to True.")
+        media: list[_Part | list[int]] = []
         if num_frames:
             wrapper, token_id = ("im", self.image_token_id) if num_frames == 1 else ("vi", self.video_token_id)
             visual = [token_id] * num_video_tokens(num_frames, self.video_tokens_per_frame, self.video_pooling)
-            pieces += [f"<{wrapper}_start>", visual, f"<{wrapper}_end>\n"]
+            media += [_Part(f"<{wrapper}_start>", True), visual, _Part(f"<{wrapper}_end>\n", True)]
         if has_audio:
-            pieces += ["<au_start>", [self.audio_token_id] * self.audio_tokens, "<au_end>\n"]
-        rendered = self.tokenizer.apply_chat_template(
-            [{"role": "user", "content": _MARK + instruction}],
-            tokenize=False,
-            add_generation_prompt=add_generation_prompt,
-        )
-        before, _, after = str(rendered).partition(_MARK)
-        return self._encode([before, *pieces, after])
+            sound = [self.audio_token_id] * self.audio_tokens
+            media += [_Part("<au_start>", True), sound, _Part("<au_end>\n", True)]
+        first_user = next((place for place, message in enumerate(talk) if message.role == "user"), None)
+        if media and first_user is None:
+            raise ValueError("The conversation has pictures or sound but no user message to hold them; add one.")
+        pieces: list[_Part | list[int]] = []
+        for place, text in self._rendered(talk, add_generation_prompt):
+            pieces += [] if place is None or place != first_user else media
+            pieces.append(_Part(text, place is None))
+        return self._encode(pieces) + self.text_ids(prefix)
 
-    def _encode(self, pieces: Sequence[str | list[int]]) -> list[int]:
-        """Tokenize the text between placeholders, each stretch on its own."""
+    def text_ids(self, text: str) -> list[int]:
+        """Return the ids of text that a user, a client or the model wrote; nothing in it becomes a control token.
+
+        Args:
+            text: any text.
+        """
+        return self._encode([_Part(text, False)])
+
+    def _rendered(self, talk: Sequence[Message], add_generation_prompt: bool) -> list[tuple[int | None, str]]:
+        """The chat template's output in parts: template text (None), and the text of messages by their place."""
+        marked = [{"role": message.role, "content": _MARK.format(place)} for place, message in enumerate(talk)]
+        rendered = str(
+            self.tokenizer.apply_chat_template(marked, tokenize=False, add_generation_prompt=add_generation_prompt)
+        )
+        pieces = _MARKS.split(rendered)
+        if pieces[1::2] != [str(place) for place in range(len(talk))]:
+            raise ValueError(
+                f"The tokenizer's chat template shows messages {pieces[1::2]} of {len(talk)}; expected each one once "
+                f"and in order. Check the roles ({', '.join(message.role for message in talk)}) and the template."
+            )
+        parts: list[tuple[int | None, str]] = [(None, pieces[0])]
+        for place, after in enumerate(pieces[2::2]):
+            parts += [(place, talk[place].content), (None, after)]
+        return parts
+
+    def _encode(self, pieces: Sequence[_Part | list[int]]) -> list[int]:
+        """Tokenise the text between placeholders, each stretch on its own."""
         ids: list[int] = []
-        text = ""
+        stretch: list[_Part] = []
         for piece in [*pieces, []]:
-            if isinstance(piece, str):
-                text += piece
+            if isinstance(piece, _Part):
+                stretch.append(piece)
                 continue
-            if text:
-                ids += self.tokenizer(text, add_special_tokens=False)["input_ids"]  # pyright: ignore
-                text = ""
+            ids += self._stretch_ids(stretch)
+            stretch = []
             ids += piece
         return ids
+
+    def _stretch_ids(self, parts: Sequence[_Part]) -> list[int]:
+        """Tokenise parts jointly; where that finds a control token in text of others, look for them elsewhere only."""
+        text = "".join(part.text for part in parts)
+        if not text:
+            return []
+        controls = {*self.tokenizer.get_added_vocab().values(), *self.tokenizer.all_special_ids}
+        encoded: Any = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        own: list[tuple[int, int]] = []
+        end = 0
+        for part in parts:
+            end += len(part.text)
+            if part.may_control:
+                own.append((end - len(part.text), end))
+        found = [
+            (start, stop, token_id)
+            for token_id, (start, stop) in zip(encoded["input_ids"], encoded["offset_mapping"], strict=True)
+            if token_id in controls
+        ]
+        if all(any(first <= start and stop <= last for first, last in own) for start, stop, _ in found):
+            return encoded["input_ids"]
+        return self._split_ids(parts, controls)
+
+    def _split_ids(self, parts: Sequence[_Part], controls: set[int]) -> list[int]:
+        """Take control tokens from where they may be; tokenise all between them as text, jointly."""
+        backend = self.tokenizer.backend_tokenizer  # pyright: ignore[reportAttributeAccessIssue]
+        plain = Tokenizer(backend.model)
+        plain.normalizer, plain.pre_tokenizer = backend.normalizer, backend.pre_tokenizer
+        ids: list[int] = []
+        text = ""
+
+        def flush() -> None:
+            nonlocal text
+            ids.extend(plain.encode(text, add_special_tokens=False).ids if text else [])
+            text = ""
+
+        for part in parts:
+            if not part.may_control:
+                text += part.text
+                continue
+            encoded: Any = self.tokenizer(part.text, add_special_tokens=False, return_offsets_mapping=True)
+            last = 0
+            for token_id, (start, stop) in zip(encoded["input_ids"], encoded["offset_mapping"], strict=True):
+                if token_id in controls:
+                    text += part.text[last:start]
+                    flush()
+                    ids.append(token_id)
+                    last = stop
+            text += part.text[last:]
+        flush()
+        return ids
+
+
+def _conversation(messages: str | Sequence[Message]) -> tuple[Message, ...]:
+    talk = (Message("user", messages),) if isinstance(messages, str) else tuple(messages)
+    if not talk:
+        raise ValueError("The conversation has no message; expected at least one.")
+    return talk
+
+
+def _question(talk: Sequence[Message]) -> str:
+    """The last user message, which the router reads; empty where there is none."""
+    return next((message.content for message in reversed(talk) if message.role == "user"), "")
 
 
 def pad_to_square(frame: np.ndarray) -> np.ndarray:

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from r1omni.infer.cache import Features
-from r1omni.infer.engine import prompt_inputs
+from r1omni.infer.embedding import prompt_inputs
+from r1omni.infer.features import Features
+from r1omni.infer.prompt import Prompt
 from r1omni.infer.shared_prefix import answer_logprobs
 
 _TOWERS = ("vision_tower", "audio_tower")
@@ -78,8 +79,10 @@ class AnswerScorer(nn.Module):
             answer_mask: true at the tokens to score.
             temperature: logits are divided by it.
         """
-        words = [*instructions, *[""] * len(self.blanks)]
-        inputs = prompt_inputs(self.model, self.processor, words, [*features, *self.blanks])
+        prompts = [Prompt.ask(*asked) for asked in zip(instructions, features, strict=True)]
+        inputs = prompt_inputs(
+            self.model, self.processor, [*prompts, *(Prompt.ask("", blank) for blank in self.blanks)]
+        )
         if torch.is_grad_enabled() and self.recomputes:
             embeds = checkpoint(self.model.embed_prompt, **inputs, use_reentrant=False, preserve_rng_state=False)
         else:

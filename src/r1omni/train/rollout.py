@@ -16,8 +16,8 @@ import torch
 from r1omni.core.clip import Answer, Clip
 from r1omni.core.errors import ConfigError, MediaError, NotReadyError
 from r1omni.core.instruction import parse_answer
-from r1omni.infer.cache import Features
 from r1omni.infer.engine import Engine, Generation
+from r1omni.infer.features import Features
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from torch import Tensor
 
 from r1omni.core.clip import Clip
 from r1omni.core.errors import CheckpointError, MediaError, R1OmniError
-from r1omni.infer.cache import Features
+from r1omni.infer.features import Features
 from r1omni.report.curves import curves_page
 from r1omni.train.processes import gather_rows, sum_over
 from r1omni.train.sharding import gather_whole

@@ -19,8 +19,8 @@ import torch
 from r1omni.config.sections import TRAINED_PARTS, Part, Schedule, Tracker
 from r1omni.core.clip import Clip
 from r1omni.core.errors import ConfigError
-from r1omni.infer.cache import Features
-from r1omni.infer.engine import NO_FEATURES, stop_ids
+from r1omni.infer.embedding import stop_ids
+from r1omni.infer.features import NO_FEATURES, Features
 from r1omni.train.checkpoints import Checkpoints, generator_state, restore_generators
 from r1omni.train.logprobs import AnswerScorer, pad_answers
 from r1omni.train.optimise import (

@@ -1,0 +1,36 @@
+"""What the towers made of a clip, and the same without its pictures or its sound."""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from jaxtyping import Float
+from torch import Tensor
+
+Side = Literal["pictures", "sound"]
+
+
+@dataclass(frozen=True)
+class Features:
+    """The output of the towers for one clip, on the CPU."""
+
+    video: Float[Tensor, "frames patches width"] | None
+    """None without pictures."""
+    audio: Float[Tensor, "tokens width"] | None
+    """None without sound."""
+
+    @property
+    def num_bytes(self) -> int:
+        """Size in memory."""
+        return sum(part.nbytes for part in (self.video, self.audio) if part is not None)
+
+    def without(self, side: Side) -> "Features":
+        """Return the features of the same clip as if it never had one side; no tower runs.
+
+        Args:
+            side: the side to take away; taking away what the clip does not have changes nothing.
+        """
+        return replace(self, video=None) if side == "pictures" else replace(self, audio=None)
+
+
+NO_FEATURES = Features(None, None)
+"""The features of a prompt of text alone."""
