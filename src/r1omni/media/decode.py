@@ -5,12 +5,16 @@ and pictures without sound are results, not errors, unless the missing side was 
 frame, no silence. A file that was cut short is an error (`truncated`) although its beginning could be read, because
 half a clip is another clip; `stop_s` within the intact part reads that part.
 
-Leaves out on purpose: resizing and log-mel features (the model's processor does them), picture tracks after the first,
-and decoder threads (work is spread over clips instead).
+Of several tracks the one that players take is read: the default one, then the best. What cannot be decoded is left out
+and counted, and the clock goes on.
+
+Leaves out on purpose: resizing and log-mel features (the model's processor does them) and decoder threads (work is
+spread over clips instead).
 """
 
 import math
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
@@ -26,9 +30,10 @@ from av.video.stream import VideoStream
 from r1omni.core.clip import Clip, Modality
 from r1omni.core.errors import ConfigError, MediaError
 from r1omni.media.folder import FRAME_RATE_FPS, picture_files, sound_file
-from r1omni.media.pictures import PacketList, fit_picture, read_pictures
+from r1omni.media.pictures import MAX_SIDE_PX, PacketList, fit_picture, read_pictures
 from r1omni.media.sample import sample_frame_indices
 from r1omni.media.sound import SoundReader
+from r1omni.media.still import is_heif, read_still
 from r1omni.media.whole import is_cut_short
 from r1omni.media.window import Window, open_file
 
@@ -36,6 +41,9 @@ _MARGIN_S = 0.5
 """Sound decoders need some packets before the first sample to be right."""
 _UNTRUSTED_FORMATS = frozenset({"tty", "hls", "dash", "concat", "sdp", "imf", "webvtt", "lrc"})
 """What FFmpeg makes of texts, and files that only point to others."""
+
+
+_LFS_POINTER = b"version https://git-lfs"
 
 
 @dataclass(frozen=True)
@@ -52,6 +60,21 @@ class Media:
     """Of `waveform`."""
     duration_s: float
     """Of the part that was read: the longer of pictures and of the sound that was decoded; 0 for a still image."""
+    pictures_s: float = 0.0
+    """Length of the pictures in the part, sampled or not; 0 for a still image and without pictures."""
+    sound_s: float = 0.0
+    """Length of the sound in the part, as the file states it where only its beginning was decoded; 0 without sound."""
+    sound_gaps_s: tuple[tuple[float, float], ...] = ()
+    """Spans for which the sound track has no samples, filled with silence; half-open, from the file's beginning."""
+    num_damaged_packets: int = 0
+    """Sound packets that could not be decoded."""
+    tracks: tuple[str, ...] = ()
+    """Which track was read where a file holds several of a kind, such as `sound track 2 of 2 (eng)`."""
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether there is sound and every sample of it is 0."""
+        return self.waveform is not None and not self.waveform.any()
 
 
 def load_media(
@@ -99,10 +122,15 @@ def load_media(
         request = _Request(str(file), False, window, num_frames, sample_rate_hz, modality, sound_s)
         return _read_folder(file, request, frame_rate_fps)
     is_cut = _check_file(file)
+    request = _Request(str(file), is_cut, Window(start, stop, 0.0), num_frames, sample_rate_hz, modality, sound_s)
     try:
+        if _is_heif_file(file) and (still := _read_still(file, request)) is not None:
+            return still
         with open_file(str(file)) as container:
-            window = Window(start, stop, (container.start_time or 0) / av.time_base)
-            return _read(container, _Request(str(file), is_cut, window, num_frames, sample_rate_hz, modality, sound_s))
+            if _is_still(container) and (still := _read_still(file, request)) is not None:
+                return still
+            origin_s = (container.start_time or 0) / av.time_base
+            return _read(container, replace(request, window=replace(request.window, origin_s=origin_s)))
     except MediaError:
         raise
     except (FFmpegError, UnicodeDecodeError, ValueError, OSError, OverflowError) as error:
@@ -144,13 +172,17 @@ class _Request:
         return replace(self.window, stop_s=min(self.window.stop_s, self.window.start_s + self.max_sound_s))
 
 
+def _is_still(container: InputContainer) -> bool:
+    return container.format.name == "image2" or container.format.name.endswith("_pipe")
+
+
 def _read(container: InputContainer, request: _Request) -> Media:
     if container.format.name in _UNTRUSTED_FORMATS:
         raise MediaError("not-media", f"{request.name}: is a text or a playlist; give the video or sound file itself")
     pictures_stream, sound_stream = _choose_streams(container, request)
-    is_still = container.format.name == "image2" or container.format.name.endswith("_pipe")
+    is_still = _is_still(container)
     packets = PacketList()
-    sound = None if sound_stream is None else SoundReader(sound_stream, request.sample_rate_hz)
+    reader = None if sound_stream is None else SoundReader(sound_stream, request.sample_rate_hz)
     for stream in (pictures_stream, sound_stream):
         if stream is not None and stream.codec_context is None:
             side = "pictures" if stream is pictures_stream else "sound"
@@ -160,25 +192,67 @@ def _read(container: InputContainer, request: _Request) -> Media:
         if stream is not None:
             stream.codec_context.thread_count = 1
     _discard_all_but(container, pictures_stream, sound_stream)
-    intact_s = _demux(container, pictures_stream, packets, sound_stream, sound, request)
+    intact_s = _demux(container, pictures_stream, packets, sound_stream, reader, request)
     if request.is_cut_short and intact_s < request.window.stop_s:
         raise _truncated(request.name, 0.0 if is_still else intact_s)
-    waveform = None if sound is None else sound.finish(request.sound_window, request.name)
+    sound = None if reader is None else reader.finish(request.sound_window, request.name)
     pictures = None
     if pictures_stream is not None:
         _discard_all_but(container, pictures_stream)
         num_frames = 1 if is_still else request.num_frames
         pictures = read_pictures(container, pictures_stream, packets, request.window, num_frames)
-    _require(request, pictures is not None, waveform is not None, bool(packets.pts))
-    sound_s = 0.0 if waveform is None else len(waveform) / request.sample_rate_hz
+    _require(request, pictures is not None, sound is not None, bool(packets.pts))
+    heard_s = 0.0 if sound is None else len(sound.waveform) / request.sample_rate_hz
     pictures_s = 0.0 if pictures is None or is_still else pictures.span_s
     return Media(
         frames=None if pictures is None else pictures.frames,
         frame_times_s=None if pictures is None else pictures.times_s,
-        waveform=waveform,
+        waveform=None if sound is None else sound.waveform,
         sample_rate_hz=request.sample_rate_hz,
-        duration_s=max(sound_s, pictures_s),
+        duration_s=max(heard_s, pictures_s),
+        pictures_s=pictures_s,
+        sound_s=0.0
+        if sound_stream is None or sound is None
+        else _sound_length_s(container, sound_stream, request, heard_s),
+        sound_gaps_s=() if sound is None else sound.gaps_s,
+        num_damaged_packets=0 if reader is None else reader.num_damaged,
+        tracks=tuple(
+            _name_track(container, stream)
+            for stream in (pictures_stream, sound_stream)
+            if stream is not None and len(_tracks_like(container, stream)) > 1
+        ),
     )
+
+
+def _sound_length_s(container: InputContainer, stream: AudioStream, request: _Request, heard_s: float) -> float:
+    """Length of the sound in the part: what was decoded, or what the file states where decoding stopped early."""
+    window = request.window
+    if heard_s < request.max_sound_s - _MARGIN_S:
+        return heard_s
+    if stream.duration is not None and stream.time_base is not None:
+        end_s = float(((stream.start_time or 0) + stream.duration) * stream.time_base) - window.origin_s
+    elif container.duration is not None:
+        end_s = container.duration / av.time_base
+    else:
+        return heard_s
+    return max(heard_s, min(window.stop_s, end_s) - window.start_s)
+
+
+def _read_still(file: Path, request: _Request) -> Media | None:
+    """Read a still image; None where only FFmpeg may know its format."""
+    if request.is_cut_short:
+        raise _truncated(request.name, 0.0)
+    picture = read_still(file, MAX_SIDE_PX)
+    if picture is None:
+        return None
+    shown = request.modality != "audio" and request.window.start_s == 0
+    _require(request, shown, False, False)
+    return Media(picture[None], np.zeros(1), None, request.sample_rate_hz, 0.0)
+
+
+def _is_heif_file(file: Path) -> bool:
+    with file.open("rb") as opened:
+        return is_heif(opened.read(16))
 
 
 def _read_folder(folder: Path, request: _Request, frame_rate_fps: float) -> Media:
@@ -209,14 +283,18 @@ def _read_folder(folder: Path, request: _Request, frame_rate_fps: float) -> Medi
             assert picture is not None
             pictures[index] = fit_picture(picture[0], next(iter(pictures.values()), picture[0]).shape)
         frames, times_s = np.stack([pictures[i] for i in chosen]), np.array(chosen) / frame_rate_fps
+    pictures_s = 0.0 if frames is None else len(shown) / frame_rate_fps
     return Media(
         frames=frames,
         frame_times_s=times_s,
         waveform=None if media is None else media.waveform,
         sample_rate_hz=request.sample_rate_hz,
-        duration_s=max(
-            0.0 if frames is None else len(shown) / frame_rate_fps, 0.0 if media is None else media.duration_s
-        ),
+        duration_s=max(pictures_s, 0.0 if media is None else media.duration_s),
+        pictures_s=pictures_s,
+        sound_s=0.0 if media is None else media.sound_s,
+        sound_gaps_s=() if media is None else media.sound_gaps_s,
+        num_damaged_packets=0 if media is None else media.num_damaged_packets,
+        tracks=() if media is None else media.tracks,
     )
 
 
@@ -229,7 +307,43 @@ def _choose_streams(container: InputContainer, request: _Request) -> tuple[Video
         )
     _require(request, bool(pictures), bool(sounds), False)
     wants_pictures, wants_sound = request.modality != "audio", request.modality != "video"
-    return pictures[0] if pictures and wants_pictures else None, sounds[0] if sounds and wants_sound else None
+    return (
+        max(pictures, key=_rank_pictures) if pictures and wants_pictures else None,
+        max(sounds, key=_rank_sound) if sounds and wants_sound else None,
+    )
+
+
+def _rank_pictures(stream: VideoStream) -> tuple[bool, bool, int]:
+    """The default track, else one for everybody, else the largest; the first of equals."""
+    size = 0 if stream.codec_context is None else stream.codec_context.width * stream.codec_context.height
+    return bool(stream.disposition & Disposition.default), _is_for_everybody(stream), size
+
+
+def _rank_sound(stream: AudioStream) -> tuple[bool, bool, int, int]:
+    """The default track, else one for everybody, else the one with most channels and bits; the first of equals."""
+    codec = stream.codec_context
+    channels, bits_per_s = (0, 0) if codec is None else (codec.channels, codec.bit_rate or 0)
+    return bool(stream.disposition & Disposition.default), _is_for_everybody(stream), channels, bits_per_s
+
+
+def _is_for_everybody(stream: VideoStream | AudioStream) -> bool:
+    """Whether a track is no commentary and made for no impairment."""
+    special = Disposition.comment | Disposition.hearing_impaired | Disposition.visual_impaired
+    return not stream.disposition & special
+
+
+def _tracks_like(container: InputContainer, stream: VideoStream | AudioStream) -> list[VideoStream | AudioStream]:
+    if isinstance(stream, AudioStream):
+        return list(container.streams.audio)
+    return [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+
+
+def _name_track(container: InputContainer, stream: VideoStream | AudioStream) -> str:
+    """Name the track that was read, such as `sound track 2 of 2 (eng)`."""
+    tracks = _tracks_like(container, stream)
+    number = next(i for i, track in enumerate(tracks, start=1) if track.index == stream.index)
+    language = f" ({stream.language})" if stream.language and stream.language != "und" else ""
+    return f"{'sound' if isinstance(stream, AudioStream) else 'picture'} track {number} of {len(tracks)}{language}"
 
 
 def _require(request: _Request, has_pictures: bool, has_sound: bool, has_packets: bool) -> None:
@@ -280,7 +394,7 @@ def _demux(
     sound_index = None if sound_stream is None else sound_stream.index
     watched = {index for index in ends_s if request.is_cut_short or stops_s[index] < math.inf}
     going_on = set(ends_s)
-    for packet in container.demux(streams):
+    for packet in _packets(container, streams):
         index = packet.stream_index
         if index not in going_on:
             continue
@@ -301,6 +415,18 @@ def _demux(
     return min(ends_s.values())
 
 
+def _packets(container: InputContainer, streams: list[VideoStream | AudioStream]) -> Iterator[av.Packet]:
+    """Yield the packets of some tracks; where the file breaks off in the middle, what came before counts."""
+    came = False
+    try:
+        for packet in container.demux(streams):
+            yield packet
+            came = came or packet.size > 0
+    except FFmpegError:
+        if not came:
+            raise
+
+
 def _check_file(file: Path) -> bool:
     """Refuse what is no file with content; tell whether its end is missing."""
     try:
@@ -309,6 +435,11 @@ def _check_file(file: Path) -> bool:
             raise MediaError("not-media", f"{file}: is not a file; name the video, sound file or image itself")
         if size_bytes == 0:
             raise MediaError("empty", f"{file}: has 0 bytes; copy or download it again")
+        with file.open("rb") as opened:
+            if opened.read(len(_LFS_POINTER)) == _LFS_POINTER:
+                raise MediaError(
+                    "not-media", f"{file}: is a Git LFS pointer, not the clip; fetch the clip with `git lfs pull`"
+                )
         return is_cut_short(file, size_bytes)
     except OSError as error:
         raise MediaError(

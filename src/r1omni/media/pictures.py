@@ -5,7 +5,8 @@ frame are decoded, and pictures that nothing refers to are skipped on the way. W
 presentation times, hidden frames, damage), every frame is decoded, twice: once to count, once to take.
 
 Frames are ordered by presentation time and sampled by index, as the published models do, so a variable frame rate
-weighs frames, not seconds. A rotation in the header is applied, a sample aspect ratio is not.
+weighs frames, not seconds. The header's display matrix is applied to the nearest quarter turn, mirroring included; a
+sample aspect ratio is not.
 """
 
 from collections.abc import Iterator
@@ -15,8 +16,8 @@ from fractions import Fraction
 import av
 import numpy as np
 from av.container import InputContainer
-from av.error import EOFError as DecoderEndError
-from av.error import InvalidDataError
+from av.error import FFmpegError
+from av.sidedata.sidedata import Type as SideDataType
 from av.video.reformatter import Interpolation
 
 from r1omni.media.sample import sample_frame_indices
@@ -154,7 +155,7 @@ def _empty(codec: av.VideoCodecContext) -> list[av.VideoFrame]:
     """Take what the decoder still holds; the next seek lets it start again."""
     try:
         return codec.decode(None)
-    except (InvalidDataError, DecoderEndError):
+    except FFmpegError:
         return []
 
 
@@ -191,9 +192,15 @@ def _decode_window(name: str, stream_index: int, window: Window) -> Iterator[tup
         stream.codec_context.thread_count = 1
         step_s = float(1 / (stream.average_rate or stream.guessed_rate or Fraction(25)))
         next_s = window.origin_s
+        shown: av.VideoFrame | None = None
         for packet in container.demux(stream):
-            for frame in _decode(packet):
-                time_s = next_s if frame.time is None else frame.time
+            if packet.size == 0 and packet.pts is not None and shown is not None:
+                # Theora's way to say that the picture stays; a decoder would take the empty packet for the end.
+                frames = [(shown, float(packet.pts * packet.time_base))]
+            else:
+                frames = [(frame, frame.time) for frame in _decode(packet)]
+            for frame, stated_s in frames:
+                shown, time_s = frame, next_s if stated_s is None else stated_s
                 next_s = time_s + step_s
                 if window.holds(time_s):
                     yield frame, time_s - window.origin_s
@@ -205,21 +212,69 @@ def _decode(packet: av.Packet) -> list[av.VideoFrame]:
     """Decode one packet; a damaged one gives nothing, as in a player."""
     try:
         return packet.decode()  # pyright: ignore[reportReturnType]
-    except (InvalidDataError, DecoderEndError):
+    except FFmpegError:  # a decoder may return any error code for damaged data
         return []
 
 
 def _convert(frame: av.VideoFrame, shape: tuple[int, int] | None) -> np.ndarray:
     """Turn a frame into upright RGB, scaled to `shape` (height, width) where the clip changes size on its way."""
-    quarter_turns = round(frame.rotation / 90) % 4
+    orientation = _orientation(frame)
     height, width = frame.height, frame.width
     if shape is not None:
-        height, width = shape[::-1] if quarter_turns % 2 else shape
+        height, width = shape[::-1] if orientation.swaps_axes else shape
     elif max(height, width) > MAX_SIDE_PX:
         scale = MAX_SIDE_PX / max(height, width)
         height, width = max(1, round(height * scale)), max(1, round(width * scale))
     picture = frame.to_ndarray(format="rgb24", width=width, height=height, interpolation=_interpolation(frame, width))
-    return np.rot90(picture, quarter_turns) if quarter_turns else picture
+    return orientation.apply(picture)
+
+
+@dataclass(frozen=True)
+class Orientation:
+    """How a stored picture is shown: rows and columns swapped or not, then mirrored along either axis."""
+
+    swaps_axes: bool
+    mirrors_columns: bool
+    mirrors_rows: bool
+
+    @classmethod
+    def from_matrix(cls, a: int, b: int, c: int, d: int) -> "Orientation":
+        """Read a display matrix, of any angle, as the nearest multiple of a quarter turn, with or without mirroring.
+
+        The matrix moves a stored point (x, y) to (a x + c y, b x + d y), up to an offset.
+
+        Args:
+            a: see above.
+            b: see above.
+            c: see above.
+            d: see above.
+        """
+        if abs(a) + abs(d) >= abs(b) + abs(c):
+            return cls(False, a < 0, d < 0)
+        return cls(True, c < 0, b < 0)
+
+    def apply(self, picture: np.ndarray) -> np.ndarray:
+        """Return the picture as it is shown.
+
+        Args:
+            picture: [height, width, 3].
+        """
+        shown = picture.swapaxes(0, 1) if self.swaps_axes else picture
+        return shown[:: -1 if self.mirrors_rows else 1, :: -1 if self.mirrors_columns else 1]
+
+
+def _orientation(frame: av.VideoFrame) -> Orientation:
+    """Read a frame's display matrix: nine 32-bit numbers, row by row."""
+    try:
+        side_data = frame.side_data.get(SideDataType.DISPLAYMATRIX)  # pyright: ignore[reportCallIssue, reportArgumentType]
+    except ValueError:
+        # PyAV names no side data of some kinds, such as EXIF, and then gives none at all; the rotation is left.
+        turns = round(frame.rotation / 90) % 4
+        return Orientation(turns % 2 == 1, turns in (2, 3), turns in (1, 2))
+    if side_data is None:
+        return Orientation(False, False, False)
+    a, b, _, c, d = np.frombuffer(bytes(side_data), dtype=np.int32)[:5].tolist()
+    return Orientation.from_matrix(a, b, c, d)
 
 
 def fit_picture(picture: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

@@ -1,20 +1,52 @@
-"""Turns the packets of a sound track into one mono waveform at the wanted rate.
+"""Turns the packets of a sound track into one mono waveform at the wanted rate, each sample at its own time.
 
 Decoded sound is gathered in a queue and resampled in long blocks: the same samples as frame by frame, at half the time.
-Any number of channels becomes one by FFmpeg's own mixing (stereo: 0.7071 of left plus right), which is also what the
-decoder of the published models' training does.
+One or two channels become mono by FFmpeg's own mixing (stereo: 0.7071 of left plus right), which is also what the
+decoder of the published models' training does. More channels become their mean: FFmpeg's mixing leaves out channels
+that it takes for a subwoofer, and a recorder's third microphone is often labelled as one.
+
+A track is a row of stretches. Within one, samples follow each other. Where a frame states another time than the samples
+so far lead to, because packets are missing or damaged, a new stretch begins at the stated time: the gap between the
+two is silence, and samples beyond the stated time are dropped.
 """
+
+import math
+from dataclasses import dataclass, field
 
 import av
 import numpy as np
-from av.error import EOFError as DecoderEndError
-from av.error import InvalidDataError, PatchWelcomeError
+from av.error import FFmpegError
 
 from r1omni.core.errors import MediaError
 from r1omni.media.window import Window
 
 _BLOCK_SAMPLES = 65536
 """Resampled at a time."""
+_JITTER_S = 0.05
+"""Containers round times and clocks wobble: a frame that is off by no more than this follows the one before."""
+_LOSS_S = 0.005
+"""The same behind a packet that could not be decoded, where a gap is expected."""
+_LONGEST_GAP_S = 3600.0
+"""A clock that jumps further is wrong, and the samples follow each other all the same."""
+
+
+@dataclass(frozen=True)
+class Sound:
+    """What was read of a sound track."""
+
+    waveform: np.ndarray
+    """float32 [samples], mono."""
+    gaps_s: tuple[tuple[float, float], ...]
+    """Spans for which the track has no samples, filled with silence; half-open, from the file's beginning."""
+
+
+@dataclass
+class _Stretch:
+    """Samples that follow each other without a gap."""
+
+    start_s: float | None
+    """On the file's own clock; None where no frame states a time."""
+    chunks: list[np.ndarray] = field(default_factory=list)
 
 
 class SoundReader:
@@ -28,13 +60,18 @@ class SoundReader:
     def __init__(self, stream: av.AudioStream, sample_rate_hz: int) -> None:
         self.num_packets = 0
         self.num_damaged = 0
+        """Packets that could not be decoded."""
         self._stream = stream
         self._sample_rate_hz = sample_rate_hz
         self._resampler = self._new_resampler()
         self._queue = av.AudioFifo()
         self._kind: tuple[str, str, int] | None = None
-        self._chunks: list[np.ndarray] = []
-        self._first_s: float | None = None
+        self._stretches: list[_Stretch] = []
+        self._next_s = math.nan
+        """Time at which the next frame is expected, by the samples so far; NaN where no frame stated a time."""
+        self._stated_s = -math.inf
+        """Time that the last frame stated."""
+        self._tolerance_s = _JITTER_S
 
     def feed(self, packet: av.Packet) -> None:
         """Decode one packet; a damaged one is counted and left out.
@@ -45,25 +82,18 @@ class SoundReader:
         self.num_packets += packet.size > 0
         try:
             frames = packet.decode()
-        except (InvalidDataError, DecoderEndError, PatchWelcomeError):
+        except FFmpegError:  # a decoder may return any error code for damaged data
             self.num_damaged += packet.size > 0
+            self._tolerance_s = _LOSS_S
             return
         for frame in frames:
             assert isinstance(frame, av.AudioFrame)
-            if self._first_s is None:
-                self._first_s = frame.time
-            # The queue would refuse a track whose clock jumps; the samples follow each other all the same.
-            frame.pts = None
-            kind = (frame.format.name, frame.layout.name, frame.sample_rate)
-            if kind != self._kind:
-                # Sound may change its format, channels or rate on the way.
-                self._drain()
-                self._kind = kind
-            self._queue.write(frame)
+            if frame.samples:
+                self._take(frame)
         if self._queue.samples >= _BLOCK_SAMPLES:
             self._resample_queue()
 
-    def finish(self, window: Window, name: str) -> np.ndarray | None:
+    def finish(self, window: Window, name: str) -> Sound | None:
         """Return the window's samples.
 
         Args:
@@ -71,33 +101,87 @@ class SoundReader:
             name: of the file, for messages.
 
         Returns:
-            float32 [samples]; None where the track holds none in the window.
+            The sound; None where the track holds no sample in the window.
 
         Raises:
             MediaError: no packet could be decoded, or samples are not numbers.
         """
         self._drain()
-        if self.num_damaged and self.num_damaged > self.num_packets // 2:
-            raise MediaError(
-                "unreadable",
-                f"{name}: {self.num_damaged} of {self.num_packets} sound packets are damaged; get the file again, or "
-                "read its pictures only with modality 'video'",
-            )
-        if not self._chunks:
+        if not any(stretch.chunks for stretch in self._stretches):
+            if self.num_damaged:
+                raise MediaError(
+                    "unreadable",
+                    f"{name}: none of its {self.num_packets} sound packets can be decoded; get the file again, or "
+                    "read its pictures only with modality 'video'",
+                )
             return None
-        waveform = np.concatenate(self._chunks)
-        first_s = 0.0 if self._first_s is None else self._first_s - window.origin_s
-        first = max(0, round((window.start_s - first_s) * self._sample_rate_hz)) if window.start_s > 0 else 0
-        stop_s = min(window.stop_s - first_s, len(waveform) / self._sample_rate_hz)
-        waveform = waveform[first : max(first, round(stop_s * self._sample_rate_hz))]
-        num_bad = int(np.count_nonzero(~np.isfinite(waveform)))
+        sound = self._place(window)
+        if sound is None:
+            return None
+        num_bad = int(np.count_nonzero(~np.isfinite(sound.waveform)))
         if num_bad:
             raise MediaError(
                 "invalid-samples",
-                f"{name}: {num_bad} of {len(waveform)} sound samples are NaN or infinite; write the sound again from "
-                "its source, or read the pictures only with modality 'video'",
+                f"{name}: {num_bad} of {len(sound.waveform)} sound samples are NaN or infinite; write the sound again "
+                "from its source, or read the pictures only with modality 'video'",
             )
-        return waveform if len(waveform) else None
+        return sound
+
+    def _take(self, frame: av.AudioFrame) -> None:
+        """Queue one decoded frame, in a new stretch where it states another time than expected."""
+        time_s = frame.time
+        off_s = math.nan if time_s is None else time_s - self._next_s
+        goes_on = time_s is not None and time_s > self._stated_s  # a clock that starts again tells nothing
+        kind = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if not self._stretches or (goes_on and self._tolerance_s < abs(off_s) < _LONGEST_GAP_S):
+            self._drain()
+            self._stretches.append(_Stretch(time_s))
+            self._next_s = math.nan if time_s is None else time_s
+        self._stated_s = self._stated_s if time_s is None else time_s
+        self._tolerance_s = _JITTER_S
+        self._next_s += frame.samples / frame.sample_rate
+        if kind != self._kind:
+            # Sound may change its format, channels or rate on the way.
+            self._drain()
+            self._kind = kind
+        if len(frame.layout.channels) > 2:
+            frame = _mean_of_channels(frame)
+        # The queue would refuse a track whose clock jumps.
+        frame.pts = None
+        self._queue.write(frame)
+
+    def _place(self, window: Window) -> Sound | None:
+        """Put the stretches where their times say and cut the window out."""
+        rate = self._sample_rate_hz
+        waveforms = [np.concatenate(stretch.chunks or [np.zeros(0, np.float32)]) for stretch in self._stretches]
+        starts = [self._start_in(window, stretch) for stretch in self._stretches]
+        if window.start_s == 0 and starts[0] < _JITTER_S * rate:
+            starts[0] = 0  # decoders' delay: what a file begins with is its beginning
+        # A stretch ends where the next one begins, at the latest.
+        limits = [
+            *starts[1:],
+            math.inf if window.stop_s == math.inf else round((window.stop_s - window.start_s) * rate),
+        ]
+        placed = []
+        for start, limit, samples in zip(starts, limits, waveforms, strict=True):
+            stop = min(start + len(samples), limit, limits[-1])
+            if max(0, start) < stop:
+                placed.append((max(0, start), samples[max(0, -start) : int(stop) - start]))
+        if not placed:
+            return None
+        waveform = np.zeros(placed[-1][0] + len(placed[-1][1]), dtype=np.float32)
+        gaps, filled = [], 0
+        for start, samples in placed:
+            if start > filled:
+                gaps.append((window.start_s + filled / rate, window.start_s + start / rate))
+            filled = start + len(samples)
+            waveform[start:filled] = samples
+        return Sound(waveform, tuple(gaps))
+
+    def _start_in(self, window: Window, stretch: _Stretch) -> int:
+        """Number of the sample of the window at which a stretch begins; negative where it begins before it."""
+        start_s = window.origin_s if stretch.start_s is None else stretch.start_s
+        return round((start_s - window.origin_s - window.start_s) * self._sample_rate_hz)
 
     def _new_resampler(self) -> av.AudioResampler:
         return av.AudioResampler(format="flt", layout="mono", rate=self._sample_rate_hz)
@@ -116,4 +200,18 @@ class SoundReader:
             self._keep(self._resampler.resample(block))
 
     def _keep(self, frames: list[av.AudioFrame]) -> None:
-        self._chunks.extend(frame.to_ndarray()[0] for frame in frames if frame.samples)
+        self._stretches[-1].chunks.extend(frame.to_ndarray()[0] for frame in frames if frame.samples)
+
+
+def _mean_of_channels(frame: av.AudioFrame) -> av.AudioFrame:
+    """Return a mono frame that holds every channel in equal parts."""
+    samples = frame.to_ndarray()
+    if not frame.format.is_planar:
+        samples = samples.reshape(-1, len(frame.layout.channels)).T
+    zero, full = {"u1": (128.0, 128.0), "i2": (0.0, 2.0**15), "i4": (0.0, 2.0**31)}.get(
+        samples.dtype.str[1:], (0.0, 1.0)
+    )
+    mean = (samples.mean(axis=0, dtype=np.float64) - zero) / full
+    mono = av.AudioFrame.from_ndarray(mean.astype(np.float32)[None], "flt", "mono")
+    mono.sample_rate = frame.sample_rate
+    return mono

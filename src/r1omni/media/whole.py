@@ -1,6 +1,7 @@
 """Tells from a file's own structure whether its end is missing.
 
-MP4, Matroska, RIFF (wav, avi, webp), JPEG and PNG state where they end; other kinds do not and count as whole.
+MP4, HEIC, AVIF, Matroska, RIFF (wav, avi, webp), JPEG and PNG state where they end; other kinds do not and count as
+whole. Data behind the end, as in a motion photo, is no cut.
 """
 
 from pathlib import Path
@@ -10,8 +11,8 @@ _RIFF_SLACK_BYTES = 1024
 """Writers of wav files miscount headers and padding."""
 _RIFF_UNKNOWN_BYTES = 0x7FFF0000
 """Sizes from here on are placeholders of writers that could not seek back."""
-_TAIL_BYTES = 65536
-"""Editors add data after the end of an image."""
+_BLOCK_BYTES = 1 << 20
+"""Searched at a time."""
 
 
 def is_cut_short(file: Path, size_bytes: int) -> bool:
@@ -30,15 +31,48 @@ def is_cut_short(file: Path, size_bytes: int) -> bool:
         if head[:4] == b"RIFF":
             stated_bytes = 8 + int.from_bytes(head[4:8], "little")
             return size_bytes + _RIFF_SLACK_BYTES < stated_bytes < _RIFF_UNKNOWN_BYTES
-        ending = {b"\xff\xd8": b"\xff\xd9", b"\x89P": b"IEND"}.get(head[:2])
-        if ending is None:
+        if head[:4] == b"\x89PNG":
+            return _is_png_cut(opened, size_bytes)
+        return head[:2] == b"\xff\xd8" and _is_jpeg_cut(opened, size_bytes)
+
+
+def _is_png_cut(opened: BinaryIO, size_bytes: int) -> bool:
+    """Walk the chunks up to the one that ends the picture."""
+    position = 8
+    while position + 12 <= size_bytes:
+        opened.seek(position)
+        header = opened.read(8)
+        position += 12 + int.from_bytes(header[:4], "big")
+        if header[4:] == b"IEND":
+            return position > size_bytes
+    return True
+
+
+def _is_jpeg_cut(opened: BinaryIO, size_bytes: int) -> bool:
+    """Walk the segments up to the picture's data, then look for the mark that ends it: nothing else looks like it."""
+    position = 2
+    while position + 4 <= size_bytes:
+        opened.seek(position)
+        header = opened.read(4)
+        if header[0] != 0xFF:
             return False
-        opened.seek(max(0, size_bytes - _TAIL_BYTES))
-        return ending not in opened.read()
+        if header[1] == 0xFF:  # padding
+            position += 1
+            continue
+        position += 2 + int.from_bytes(header[2:], "big")
+        if header[1] == 0xDA:
+            break
+    opened.seek(min(position, size_bytes))
+    tail = b""
+    while block := opened.read(_BLOCK_BYTES):
+        if b"\xff\xd9" in tail + block:
+            return False
+        tail = block[-1:]
+    return True
 
 
 def _is_mp4_cut(opened: BinaryIO, size_bytes: int) -> bool:
-    """Walk the top boxes: media data beyond the end of the file, or no index, mean a cut."""
+    """Walk the top boxes: media data beyond the end of the file, or no index (`meta` in pictures), mean a cut."""
     position, has_index = 0, False
     while position + 8 <= size_bytes:
         opened.seek(position)
@@ -48,9 +82,9 @@ def _is_mp4_cut(opened: BinaryIO, size_bytes: int) -> bool:
             box_bytes = int.from_bytes(header[8:16], "big")
         elif box_bytes == 0:
             box_bytes = size_bytes - position
-        if kind in (b"mdat", b"moov", b"moof") and position + box_bytes > size_bytes:
+        if kind in (b"mdat", b"moov", b"moof", b"meta") and position + box_bytes > size_bytes:
             return True
-        has_index = has_index or kind == b"moov"
+        has_index = has_index or kind in (b"moov", b"meta")
         if box_bytes < 8:
             return False
         position += box_bytes

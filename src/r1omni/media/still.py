@@ -1,0 +1,88 @@
+"""Reads one picture from a still image, upright as its EXIF orientation says, by Pillow.
+
+JPEG, PNG, WebP, TIFF, BMP and AVIF are Pillow's own; HEIC, what phones write, needs the package pillow-heif, which puts
+the tiles of a picture together. Data behind the image, as in a motion photo, is passed over.
+"""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from r1omni.core.errors import MediaError
+
+_STILL_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"mif1", b"avif"})
+"""What a HEIC or AVIF picture calls itself first; sequences have other names and are read as videos."""
+
+
+def is_heif(head: bytes) -> bool:
+    """Tell whether a file is a HEIC or AVIF picture.
+
+    Args:
+        head: the file's first bytes, at least 12.
+    """
+    return head[4:8] == b"ftyp" and head[8:12] in _STILL_BRANDS
+
+
+def _is_avif(head: bytes) -> bool:
+    size = int.from_bytes(head[:4], "big")
+    return is_heif(head) and b"avif" in (head[8:12], *(head[place : place + 4] for place in range(16, size - 3, 4)))
+
+
+def read_still(file: Path, max_side_px: int) -> np.ndarray | None:
+    """Read a still image.
+
+    Args:
+        file: existing file.
+        max_side_px: longer pictures are scaled down by area.
+
+    Returns:
+        uint8 [height, width, 3], RGB, upright; None where Pillow does not know the format.
+
+    Raises:
+        MediaError: the picture cannot be decoded, or needs a package that is not installed.
+    """
+    with file.open("rb") as opened:
+        head = opened.read(256)
+    if is_heif(head) and not _is_avif(head):
+        _open_heif(file)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of large pictures and odd metadata: what is read is scaled down
+            with Image.open(file) as image:
+                image.draft("RGB", (max_side_px, max_side_px))
+                return _upright_rgb(image, max_side_px)
+    except UnidentifiedImageError:
+        return None
+    except Image.DecompressionBombError as error:
+        raise MediaError("unreadable", f"{file}: is too large a picture ({error}); scale it down") from error
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        raise MediaError(
+            "unreadable", f"{file}: the picture cannot be decoded ({error}); get the file again"
+        ) from error
+
+
+def _upright_rgb(image: Image.Image, max_side_px: int) -> np.ndarray:
+    scale = max_side_px / max(image.size)
+    if image.mode.startswith("I;16"):
+        # Pillow cuts 16-bit grey off at 255 instead of scaling it.
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    upright = ImageOps.exif_transpose(image).convert("RGB")
+    if scale < 1:
+        size = (max(1, round(upright.width * scale)), max(1, round(upright.height * scale)))
+        upright = upright.resize(size, Image.Resampling.BOX)
+    return np.asarray(upright)
+
+
+def _open_heif(file: Path) -> None:
+    """Let Pillow read HEIC."""
+    try:
+        from pillow_heif import register_heif_opener
+    except ModuleNotFoundError:
+        raise MediaError(
+            "unreadable",
+            f"{file}: is a HEIC picture, which needs the package pillow-heif; pip install 'r1omni[heif]', or save the "
+            "picture as JPEG",
+        ) from None
+    register_heif_opener()
