@@ -240,7 +240,7 @@ def _build(work: Work, dtype: torch.dtype, device: torch.device) -> tuple[Any, H
     tokenizer, router_tokenizer = build_tokenizers([REASONING_INSTRUCTION] * 4, 400)
     words = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
     config = cut_config(work.preset, work.layers, text_config=words)
-    if config.text_config.vocab_size < len(tokenizer):  # pyright: ignore
+    if config.text.vocab_size < len(tokenizer):
         config = cut_config(work.preset, work.layers, text_config={**words, "vocab_size": len(tokenizer)})
     usual = torch.get_default_dtype()
     torch.set_default_dtype(dtype)  # never held in float32 first: the peak of memory is the format's own

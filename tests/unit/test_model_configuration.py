@@ -115,4 +115,4 @@ def test_configuration_survives_writing_and_reading(tmp_path: Path) -> None:
     config.save_pretrained(tmp_path)
     again = HumanOmniConfig.from_pretrained(tmp_path)
     assert again.to_dict() == {**config.to_dict(), "transformers_version": again.to_dict()["transformers_version"]}
-    assert (again.text_config.vocab_size, again.aspect, again.tie_word_embeddings) == (321, "stretch", True)  # pyright: ignore
+    assert (again.text.vocab_size, again.aspect, again.tie_word_embeddings) == (321, "stretch", True)

@@ -4,7 +4,7 @@ It also owns how many tokens a clip becomes, because model and processor must ag
 """
 
 from math import isqrt
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, TypeVar
 
 from transformers import AutoConfig, BertConfig, PreTrainedConfig, Qwen2Config, SiglipVisionConfig, WhisperConfig
 
@@ -20,8 +20,15 @@ _PARTS: dict[str, type[PreTrainedConfig]] = {
 }
 
 
+_Part = TypeVar("_Part", bound=PreTrainedConfig)
+
+
 class HumanOmniConfig(PreTrainedConfig):
-    """Vision tower, audio tower, router and language model, and how they are joined."""
+    """Vision tower, audio tower, router and language model, and how they are joined.
+
+    The four `*_config` fields take a configuration or its dictionary; `vision`, `audio`, `router` and `text` are the
+    configurations, with their types.
+    """
 
     model_type = "humanomni"
     sub_configs: ClassVar = _PARTS  # pyright: ignore
@@ -67,7 +74,7 @@ class HumanOmniConfig(PreTrainedConfig):
             part = getattr(self, name)
             if part is None or isinstance(part, dict):
                 setattr(self, name, kind(**{k: v for k, v in (part or {}).items() if k != "model_type"}))
-        self.tie_word_embeddings = bool(self.text_config.tie_word_embeddings)  # pyright: ignore
+        self.tie_word_embeddings = bool(self.text.tie_word_embeddings)
         super().__post_init__(**kwargs)
         if self.projector_type not in ("all_in_one_small", "all_in_one"):
             raise ValueError(f"projector_type is {self.projector_type!r}; expected all_in_one_small or all_in_one.")
@@ -79,19 +86,39 @@ class HumanOmniConfig(PreTrainedConfig):
         if (self.grid_patches % 2 == 0) != small:
             raise ValueError(
                 f"{self.projector_type} needs an {'even' if small else 'odd'} patch grid; image_size "
-                f"{self.vision_config.image_size} with patch_size {self.vision_config.patch_size} gives "  # pyright: ignore
+                f"{self.vision.image_size} with patch_size {self.vision.patch_size} gives "
                 f"{self.grid_patches}. Use projector_type {'all_in_one' if small else 'all_in_one_small'}."
             )
 
     @property
+    def vision(self) -> SiglipVisionConfig:
+        """The vision tower's sizes."""
+        return _typed(self.vision_config, SiglipVisionConfig)
+
+    @property
+    def audio(self) -> WhisperConfig:
+        """The audio tower's sizes; its decoder is not built."""
+        return _typed(self.audio_config, WhisperConfig)
+
+    @property
+    def router(self) -> BertConfig:
+        """The router's sizes."""
+        return _typed(self.router_config, BertConfig)
+
+    @property
+    def text(self) -> Qwen2Config:
+        """The language model's sizes."""
+        return _typed(self.text_config, Qwen2Config)
+
+    @property
     def grid_patches(self) -> int:
         """Patches along one side of a frame."""
-        return self.vision_config.image_size // self.vision_config.patch_size  # pyright: ignore
+        return _side(self.vision.image_size) // _side(self.vision.patch_size)
 
     @property
     def num_vision_layers(self) -> int:
         """Vision layers that are evaluated: those up to the hidden state that is read."""
-        return self.vision_config.num_hidden_layers + 1 + self.vision_feature_layer  # pyright: ignore
+        return self.vision.num_hidden_layers + 1 + self.vision_feature_layer
 
     @property
     def video_tokens_per_frame(self) -> int:
@@ -109,7 +136,24 @@ class HumanOmniConfig(PreTrainedConfig):
     @property
     def audio_tokens(self) -> int:
         """Tokens the language model reads for the sound of a clip, whatever its length."""
-        return self.audio_config.max_source_positions // self.audio_pool  # pyright: ignore
+        return self.audio.max_source_positions // self.audio_pool
+
+
+def _typed(part: dict | PreTrainedConfig | None, kind: type[_Part]) -> _Part:
+    """Narrow a part to its type; anything else was assigned after the configuration was built."""
+    if not isinstance(part, kind):
+        raise TypeError(f"found a {type(part).__name__}; expected a {kind.__name__}: set the part to one.")
+    return part
+
+
+def _side(size_px: int | list[int] | tuple[int, int]) -> int:
+    """Return the side of a square size, which SigLIP's configuration may hold as (rows, cols)."""
+    if isinstance(size_px, int):
+        return size_px
+    rows, cols = size_px
+    if rows != cols:
+        raise ValueError(f"found a picture or patch of {rows} x {cols} pixels; expected a square.")
+    return rows
 
 
 def full_frames(num_frames: int) -> list[int]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import (
@@ -18,11 +18,13 @@ from transformers import (
     AutoModelForCausalLM,
     AutoModelForMultimodalLM,
     BertModel,
+    Cache,
     GenerationMixin,
     LogitsProcessorList,
     PreTrainedModel,
     Qwen2Model,
     RepetitionPenaltyLogitsProcessor,
+    SiglipVisionConfig,
 )
 from transformers import initialization as init
 from transformers.modeling_outputs import CausalLMOutputWithPast
@@ -43,7 +45,7 @@ MAX_ROUTER_TOKENS = 512
 class VisionTower(SiglipPreTrainedModel):
     """SigLIP up to the hidden state that is read; no final norm, no pooling head."""
 
-    def __init__(self, config: Any, num_layers: int) -> None:
+    def __init__(self, config: SiglipVisionConfig, num_layers: int) -> None:
         super().__init__(config)
         self.embeddings = SiglipVisionEmbeddings(config)
         self.layers = nn.ModuleList([SiglipEncoderLayer(config) for _ in range(num_layers)])
@@ -78,10 +80,8 @@ class HumanOmniForConditionalGeneration(PreTrainedModel, GenerationMixin):
 
     def __init__(self, config: HumanOmniConfig) -> None:
         super().__init__(config)
-        text: Any = config.text_config
-        audio: Any = config.audio_config
-        router: Any = config.router_config
-        self.vision_tower = VisionTower(config.vision_config, config.num_vision_layers)
+        text, audio, router = config.text, config.audio, config.router
+        self.vision_tower = VisionTower(config.vision, config.num_vision_layers)
         self.audio_tower = WhisperEncoder(audio)
         self.router = BertModel(router, add_pooling_layer=False)
         self.gate = nn.Sequential(
@@ -149,9 +149,7 @@ class HumanOmniForConditionalGeneration(PreTrainedModel, GenerationMixin):
             features = self.vision_tower(pixel_values.flatten(0, 1))
         return features.unflatten(0, pixel_values.shape[:2])
 
-    def encode_audio(
-        self, input_features: Float[Tensor, "batch mels mel_frames"]
-    ) -> Float[Tensor, "batch tokens width"]:
+    def encode_audio(self, input_features: Float[Tensor, "batch mels steps"]) -> Float[Tensor, "batch tokens width"]:
         """Return the audio features, averaged over `audio_pool` time steps; gradient as in `encode_video`.
 
         Args:
@@ -183,11 +181,11 @@ class HumanOmniForConditionalGeneration(PreTrainedModel, GenerationMixin):
     def embed_prompt(
         self,
         input_ids: Int[Tensor, "batch tokens"],
-        attention_mask: Tensor | None,
-        router_input_ids: Tensor | None,
-        router_attention_mask: Tensor | None,
-        video_features: Sequence[Tensor | None] | None = None,
-        audio_features: Sequence[Tensor | None] | None = None,
+        attention_mask: Shaped[Tensor, "batch tokens"] | None,
+        router_input_ids: Int[Tensor, "batch words"] | None,
+        router_attention_mask: Int[Tensor, "batch words"] | None,
+        video_features: Sequence[Float[Tensor, "_frames patches _width"] | None] | None = None,
+        audio_features: Sequence[Float[Tensor, "_tokens _width"] | None] | None = None,
     ) -> Float[Tensor, "batch tokens hidden"]:
         """Return what the language model reads: words embedded, placeholders replaced by the clips' tokens.
 
@@ -215,42 +213,44 @@ class HumanOmniForConditionalGeneration(PreTrainedModel, GenerationMixin):
             embeds = embeds.masked_scatter(is_video[..., None], tokens.to(embeds))
         heard = [a for a in audios if a is not None]
         if heard:
-            weight: Any = self.audio_projector[0].weight
-            tokens = self.audio_projector(torch.cat(heard).to(weight))
+            tokens = self.audio_projector(_cast_for(self.audio_projector, torch.cat(heard)))
             embeds = embeds.masked_scatter(is_audio[..., None], tokens.to(embeds))
         return embeds
 
     def _video_tokens(
-        self, videos: Sequence[Tensor | None], router_input_ids: Tensor | None, router_attention_mask: Tensor | None
+        self,
+        videos: Sequence[Float[Tensor, "_frames patches width"] | None],
+        router_input_ids: Int[Tensor, "batch words"] | None,
+        router_attention_mask: Int[Tensor, "batch words"] | None,
     ) -> Float[Tensor, "tokens hidden"] | None:
-        """Return all prompts' video tokens in a row; clips of one length pass the projector together."""
-        seen = [row for row, video in enumerate(videos) if video is not None]
+        """Return the video tokens of all prompts in one row; clips of one length pass the projector together."""
+        seen = [video for video in videos if video is not None]
         if not seen:
             return None
         if router_input_ids is None:
             raise ValueError("router_input_ids is missing; a prompt with video needs its question for the router.")
         if router_attention_mask is None:
             router_attention_mask = torch.ones_like(router_input_ids)
-        gate = self.branch_weights(router_input_ids[seen], router_attention_mask[seen])
-        weight: Any = self.projector.face[0].weight
+        rows = [row for row, video in enumerate(videos) if video is not None]
+        gate = self.branch_weights(router_input_ids[rows], router_attention_mask[rows])
         tokens: dict[int, Tensor] = {}
-        for frames in sorted({len(videos[row]) for row in seen}):  # pyright: ignore
-            places = [i for i, row in enumerate(seen) if len(videos[row]) == frames]  # pyright: ignore
-            stacked = torch.stack([videos[seen[i]] for i in places])  # pyright: ignore
-            fused = self.projector(stacked.to(weight), gate[places])
+        for frames in sorted({len(video) for video in seen}):
+            places = [place for place, video in enumerate(seen) if len(video) == frames]
+            stacked = _cast_for(self.projector, torch.stack([seen[place] for place in places]))
+            fused = self.projector(stacked, gate[places])
             if self.config.video_pooling == "slow_fast":
                 fused = slow_fast(fused, frames)
             tokens.update(zip(places, fused, strict=True))
-        return torch.cat([tokens[i] for i in range(len(seen))])
+        return torch.cat([tokens[place] for place in range(len(seen))])
 
     def embed_media(
         self,
-        input_ids: Tensor,
-        attention_mask: Tensor | None = None,
-        pixel_values: Tensor | Sequence[Tensor] | None = None,
-        input_features: Tensor | None = None,
-        router_input_ids: Tensor | None = None,
-        router_attention_mask: Tensor | None = None,
+        input_ids: Int[Tensor, "batch tokens"],
+        attention_mask: Shaped[Tensor, "batch tokens"] | None = None,
+        pixel_values: Float[Tensor, "clips frames 3 rows cols"] | Sequence[Tensor] | None = None,
+        input_features: Float[Tensor, "_clips mels steps"] | None = None,
+        router_input_ids: Int[Tensor, "batch words"] | None = None,
+        router_attention_mask: Int[Tensor, "batch words"] | None = None,
     ) -> Float[Tensor, "batch tokens hidden"]:
         """Return `embed_prompt` of a batch as the processor makes it, running the towers.
 
@@ -258,7 +258,7 @@ class HumanOmniForConditionalGeneration(PreTrainedModel, GenerationMixin):
             input_ids: prompts with placeholders.
             attention_mask: 1 where a token is one.
             pixel_values: [clips with video, frames, 3, rows, cols]; a list of clips where their lengths differ.
-            input_features: [clips with audio, mels, mel frames].
+            input_features: [clips with audio, mels, steps].
             router_input_ids: the bare questions for the router.
             router_attention_mask: 1 where a router token is one.
         """
@@ -282,19 +282,19 @@ class HumanOmniForConditionalGeneration(PreTrainedModel, GenerationMixin):
 
     def forward(
         self,
-        input_ids: Tensor | None = None,
+        input_ids: Int[Tensor, "batch tokens"] | None = None,
         attention_mask: Tensor | None = None,
-        position_ids: Tensor | None = None,
-        past_key_values: Any = None,
-        inputs_embeds: Tensor | None = None,
-        labels: Tensor | None = None,
+        position_ids: Int[Tensor, "_batch tokens"] | None = None,
+        past_key_values: Cache | None = None,
+        inputs_embeds: Float[Tensor, "batch tokens hidden"] | None = None,
+        labels: Int[Tensor, "batch tokens"] | None = None,
         use_cache: bool | None = None,
-        logits_to_keep: int | Tensor = 0,
-        pixel_values: Tensor | Sequence[Tensor] | None = None,
-        input_features: Tensor | None = None,
-        router_input_ids: Tensor | None = None,
-        router_attention_mask: Tensor | None = None,
-        **kwargs: Any,
+        logits_to_keep: int | Int[Tensor, " kept"] = 0,
+        pixel_values: Float[Tensor, "clips frames 3 rows cols"] | Sequence[Tensor] | None = None,
+        input_features: Float[Tensor, "_clips mels steps"] | None = None,
+        router_input_ids: Int[Tensor, "batch words"] | None = None,
+        router_attention_mask: Int[Tensor, "batch words"] | None = None,
+        **kwargs: object,
     ) -> CausalLMOutputWithPast:
         """Run the model over prompts, or over what `embed_prompt` made of them.
 
@@ -368,6 +368,12 @@ class HumanOmniForConditionalGeneration(PreTrainedModel, GenerationMixin):
         if input_ids is not None:
             kwargs["inputs_embeds"] = self.embed_media(input_ids, kwargs.get("attention_mask"), **given)
         return super().generate(**kwargs)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _cast_for(part: nn.Module, features: Tensor) -> Tensor:
+    """Move features to the device and the number format of the part that reads them."""
+    weight = next(part.parameters())
+    return features.to(weight.device, weight.dtype)
 
 
 def _trains(part: nn.Module) -> bool:

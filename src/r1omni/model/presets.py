@@ -103,7 +103,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 """Name to the fields that differ from the defaults. The published sizes are those of the 0.5B and 7B checkpoints."""
 
 
-def preset_config(name: str, **overrides: Any) -> HumanOmniConfig:
+def preset_config(name: str, **overrides: object) -> HumanOmniConfig:
     """Return the configuration of a named size.
 
     Args:
@@ -115,13 +115,13 @@ def preset_config(name: str, **overrides: Any) -> HumanOmniConfig:
     """
     if name not in PRESETS:
         raise ConfigError(f"There is no preset {name!r}; choose one of {', '.join(PRESETS)}.")
-    fields = dict(PRESETS[name])
+    fields: dict[str, Any] = dict(PRESETS[name])
     for key, value in overrides.items():
         fields[key] = {**fields.get(key, {}), **value} if isinstance(value, dict) else value
     return HumanOmniConfig(**fields)
 
 
-def cut_config(name: str, layers: int | None, **overrides: Any) -> HumanOmniConfig:
+def cut_config(name: str, layers: int | None, **overrides: object) -> HumanOmniConfig:
     """Return a named size with fewer layers and the full widths and token counts, for measurements.
 
     Args:
@@ -129,21 +129,31 @@ def cut_config(name: str, layers: int | None, **overrides: Any) -> HumanOmniConf
         layers: of the language model; towers, router and vocabulary are cut to the same share. None takes all.
         **overrides: as in `preset_config`; they win over what is cut.
     """
-    whole: Any = preset_config(name)
+    whole = preset_config(name)
     if layers is None:
         return preset_config(name, **overrides)
 
     def cut(count: int) -> int:
-        return max(1, round(count * layers / whole.text_config.num_hidden_layers))
+        return max(1, round(count * layers / whole.text.num_hidden_layers))
 
     cuts: dict[str, dict[str, int]] = {
         # The last vision layer is configured and not built.
-        "vision_config": {"num_hidden_layers": cut(whole.vision_config.num_hidden_layers - 1) + 1},
-        "audio_config": {"encoder_layers": cut(whole.audio_config.encoder_layers)},
-        "router_config": {"num_hidden_layers": cut(whole.router_config.num_hidden_layers)},
-        "text_config": {"num_hidden_layers": layers, "vocab_size": cut(whole.text_config.vocab_size)},
+        "vision_config": {"num_hidden_layers": cut(whole.vision.num_hidden_layers - 1) + 1},
+        "audio_config": {"encoder_layers": cut(whole.audio.encoder_layers)},
+        "router_config": {"num_hidden_layers": cut(whole.router.num_hidden_layers)},
+        "text_config": {"num_hidden_layers": layers, "vocab_size": cut(whole.text.vocab_size)},
     }
-    return preset_config(name, **{**overrides, **{part: cuts[part] | overrides.get(part, {}) for part in cuts}})
+    merged = {part: {**cuts[part], **_mapping(overrides.get(part, {}))} for part in cuts}
+    return preset_config(name, **(overrides | merged))
+
+
+def _mapping(value: object) -> dict[str, object]:
+    """Narrow the overrides of one part to a dictionary."""
+    if not isinstance(value, dict):
+        raise ConfigError(
+            f"found a {type(value).__name__} as the overrides of a part; expected a dictionary of fields."
+        )
+    return value
 
 
 def build_model(config: HumanOmniConfig, seed: int = 0) -> HumanOmniForConditionalGeneration:

@@ -19,11 +19,15 @@ from r1omni.model.configuration import HumanOmniConfig, full_frames
 BRANCHES = ("video", "body")
 
 
-def _pointwise(conv: nn.Conv2d, x: Tensor) -> Tensor:
+def _pointwise(
+    conv: nn.Conv2d, x: Float[Tensor, "images rows cols in_channels"]
+) -> Float[Tensor, "images rows cols channels"]:
     return functional.linear(x, conv.weight.flatten(1), conv.bias)
 
 
-def _depthwise(conv: nn.Conv2d, x: Float[Tensor, "images rows cols channels"]) -> Tensor:
+def _depthwise(
+    conv: nn.Conv2d, x: Float[Tensor, "images rows cols channels"]
+) -> Float[Tensor, "images rows cols channels"]:
     return conv(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
 
 
@@ -38,7 +42,7 @@ class ConvNorm(nn.Module):
         )
         self.bn = nn.LayerNorm(out_channels, eps=1e-5)
 
-    def forward(self, x: Float[Tensor, "images rows cols in_channels"]) -> Tensor:
+    def forward(self, x: Float[Tensor, "images rows cols in_channels"]) -> Float[Tensor, "images rows cols channels"]:
         """Convolve and normalise."""
         mixed = _pointwise(self.conv, x) if self.conv.kernel_size == (1, 1) else _depthwise(self.conv, x)
         return self.bn(mixed)
@@ -52,7 +56,7 @@ class SqueezeExcite(nn.Module):
         self.fc1 = nn.Conv2d(channels, reduced_channels, 1)
         self.fc2 = nn.Conv2d(reduced_channels, channels, 1)
 
-    def forward(self, x: Float[Tensor, "images rows cols channels"]) -> Tensor:
+    def forward(self, x: Float[Tensor, "images rows cols channels"]) -> Float[Tensor, "images rows cols channels"]:
         """Scale the channels."""
         squeezed = functional.silu(_pointwise(self.fc1, x.mean((1, 2), keepdim=True)))
         return x * _pointwise(self.fc2, squeezed).sigmoid()
@@ -69,7 +73,7 @@ class Bottleneck(nn.Module):
         self.conv3 = ConvNorm(out_channels, out_channels)
         self.downsample = ConvNorm(in_channels, out_channels) if in_channels != out_channels else nn.Identity()
 
-    def forward(self, x: Float[Tensor, "images rows cols in_channels"]) -> Tensor:
+    def forward(self, x: Float[Tensor, "images rows cols in_channels"]) -> Float[Tensor, "images rows cols channels"]:
         """Apply the block."""
         y = functional.silu(self.conv1(x))
         y = functional.silu(self.conv2(y))
@@ -92,7 +96,9 @@ class CausalSampler(nn.Conv3d):
         super().__init__(channels, channels, kernel_size=2, stride=(1, 2, 2), padding=pad)
         self.spatial_padding = spatial_padding
 
-    def forward(self, input: Float[Tensor, "batch frames rows cols channels"]) -> Tensor:
+    def forward(
+        self, input: Float[Tensor, "batch frames rows cols channels"]
+    ) -> Float[Tensor, "batch frames half_rows half_cols channels"]:
         """Return as many frames as came in."""
         pad = self.spatial_padding
         x = functional.pad(input, (0, 0, pad, pad, pad, pad)) if pad else input
@@ -102,7 +108,8 @@ class CausalSampler(nn.Conv3d):
         # weight [out, in, time, row, col] -> [time x out, row x col x in]
         mixed = functional.linear(x, self.weight.permute(2, 0, 3, 4, 1).reshape(2 * self.out_channels, -1))
         before, now = mixed.split(self.out_channels, dim=-1)
-        return functional.silu(now + functional.pad(before[:, :-1], (0, 0, 0, 0, 0, 0, 1, 0)) + self.bias)  # pyright: ignore
+        mixed = now + functional.pad(before[:, :-1], (0, 0, 0, 0, 0, 0, 1, 0))
+        return functional.silu(mixed if self.bias is None else mixed + self.bias)
 
 
 def _mlp(in_features: int, out_features: int) -> nn.Sequential:
@@ -114,7 +121,7 @@ class Projector(nn.Module):
 
     def __init__(self, config: HumanOmniConfig) -> None:
         super().__init__()
-        vision, hidden = config.vision_config.hidden_size, config.text_config.hidden_size  # pyright: ignore
+        vision, hidden = config.vision.hidden_size, config.text.hidden_size
         small = config.projector_type == "all_in_one_small"
         depth = 2 if small else 4
         self.grid = config.grid_patches
@@ -134,11 +141,13 @@ class Projector(nn.Module):
             features: what the vision tower gives for each patch.
             gate: the weights of the video, body and face branches; each row sums to 1.
         """
-        tokens = [self.branch(branch, features) for branch in BRANCHES]
-        tokens.append(self.pooled_face(features))
-        return sum(weight[:, None, None] * part for weight, part in zip(gate.unbind(1), tokens, strict=True))  # pyright: ignore
+        video, body, face = gate[:, :, None, None].unbind(1)
+        fused = video * self.branch("video", features) + body * self.branch("body", features)
+        return fused + face * self.pooled_face(features)
 
-    def branch(self, name: str, features: Float[Tensor, "batch frames patches width"]) -> Tensor:
+    def branch(
+        self, name: str, features: Float[Tensor, "batch frames patches width"]
+    ) -> Float[Tensor, "batch tokens hidden"]:
         """Return one spatio-temporal branch's tokens.
 
         Args:
@@ -152,7 +161,9 @@ class Projector(nn.Module):
         x = self.get_submodule(f"s2_{name}")(x.flatten(0, 1))
         return self.get_submodule(f"readout_{name}")(x.reshape(batch, -1, x.shape[-1]))
 
-    def pooled_face(self, features: Float[Tensor, "batch frames patches width"]) -> Tensor:
+    def pooled_face(
+        self, features: Float[Tensor, "batch frames patches width"]
+    ) -> Float[Tensor, "batch tokens hidden"]:
         """Return the face branch's tokens.
 
         Interpolation weights sum to 1, so the last linear layer is applied after pooling, on a quarter of the tokens.

@@ -57,8 +57,8 @@ class AnswerScorer(nn.Module):
         A clip and a picture of nothing go along, for clips of each length pass the projector apart.
         """
         config, device = self.model.config, self.model.device
-        patches = (config.grid_patches**2, config.vision_config.hidden_size)
-        audio = torch.zeros(config.audio_tokens, config.audio_config.d_model, device=device)
+        patches = (config.grid_patches**2, config.vision.hidden_size)
+        audio = torch.zeros(config.audio_tokens, config.audio.d_model, device=device)
         lengths = sorted({1, config.num_frames})
         self.blanks = [Features(torch.zeros(frames, *patches, device=device), audio) for frames in lengths]
 
