@@ -63,7 +63,7 @@ def test_a_filled_template_comes_back_with_every_field_of_its_manifest(tmp_path:
     assert (first.fold, first.meta, first.path) == (2, {"actor": "07"}, tmp_path / "a.mp4")
     assert (second.label, second.reasoning) == ("sad", REASON)
     assert any("1 of 3 clips are not done yet" in text for text in release.warnings)
-    assert any("1 ids are not in the manifest, the first is '99'" in text for text in release.warnings)
+    assert any("1 ids are not in the manifest; the first is '99'" in text for text in release.warnings)
 
 
 def test_empty_and_doubled_annotations_are_errors(tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_empty_and_doubled_annotations_are_errors(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="no row with both label and reasoning"):
         read_annotations(tmp_path / "t.csv", clips)
     (tmp_path / "t.csv").write_text("id,label,reasoning\na,sad,x\na,sad,y\n")
-    with pytest.raises(DatasetError, match=r"t\.csv:3: id 'a' stands twice"):
+    with pytest.raises(DatasetError, match=r"t\.csv:3: duplicate id 'a'"):
         read_annotations(tmp_path / "t.csv", clips)
     with pytest.raises(DatasetError, match=r"end in \.csv or \.xlsx"):
         write_template(tmp_path / "t.ods", clips)

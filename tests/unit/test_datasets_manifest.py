@@ -65,7 +65,7 @@ def test_linked_manifest_folder_still_finds_the_clip(tmp_path: Path) -> None:
         ('["a"]', "expected an object"),
         ('{"id": "a", "path": ' + "[" * 5000, "cannot be read"),
         ('{"id": "a", "path": "a.mp4", "stop_s": 1' + "0" * 400 + "}", "cannot be read"),
-        ('{"id": "ok", "path": "b.mp4"}', "stands on line 1 too"),
+        ('{"id": "ok", "path": "b.mp4"}', "duplicate id 'ok', as on line 1"),
     ],
 )
 def test_bad_line_is_named_with_its_number(tmp_path: Path, line: str, sentence: str) -> None:

@@ -164,7 +164,7 @@ def test_every_adapter_is_importable_and_refuses_unknown_options(tmp_path: Path)
     for corpus in ADAPTERS:
         with pytest.raises(ConfigError, match="no_such_option"):
             read_release(corpus, tmp_path, no_such_option="1")
-    with pytest.raises(ConfigError, match="no adapter for 'iemocap'; there are crema_d, dfew"):
+    with pytest.raises(ConfigError, match="no adapter for 'iemocap'; known are crema_d, dfew"):
         read_release("iemocap", tmp_path)
     with pytest.raises(ConfigError, match="fold"):
         read_release("dfew", tmp_path, fold="6")

@@ -248,7 +248,7 @@ WRONG: list[tuple[str, Callable[[Path], Path], str, str]] = [
     ("missing.mp4", lambda p: p, "missing", "check the path"),
     ("folder.mp4", lambda p: p.mkdir() or p, "no-frames", "folder without pictures"),
     ("zero.mp4", lambda p: text(p, b""), "empty", "0 bytes"),
-    ("text.mp4", lambda p: text(p, b"no video at all, only words\n" * 50), "not-media", "no video"),
+    ("text.mp4", lambda p: text(p, b"no video at all, only words\n" * 50), "not-media", "not a video"),
     ("text.txt", lambda p: text(p, b"no video at all, only words\n" * 50), "not-media", "text"),
     ("playlist.m3u8", lambda p: text(p, b"#EXTM3U\n#EXTINF:4,\nhttp://127.0.0.1:1/a.ts\n"), "not-media", "check"),
     ("noise.mp4", lambda p: text(p, np.random.default_rng(0).bytes(5000)), "not-media", "check"),

@@ -1,15 +1,15 @@
 """Checks a manifest against its files: every clip is decoded, its content hashed, its label looked up.
 
     dropped    unreadable     the clip cannot be decoded
-               zero-length    the file is empty, or lasts no time
-               oov-label      the label is in no label set
-               leak           the same content in two parts or two folds: the copy that can be trained on goes
-               duplicate      the same content twice in one part: the later line goes
+               zero-length    the file is empty, or its duration is 0
+               oov-label      the label is not in the label set
+               leak           the same content in two splits or two folds: the training copy is dropped
+               duplicate      the same content twice in one split: the later line is dropped
     kept       silent         its sound never rises above -60 dB of full scale
-               black          no sampled picture is brighter than 8 of 255 on average
-               duration       sound, pictures, `stop_s` or `meta.duration_s` disagree about the length
+               black          no sampled picture has a mean above 8 of 255
+               duration       sound, pictures, `stop_s` or `meta.duration_s` disagree about the duration
 
-Content is compared byte by byte: a copy that was encoded again is not found. The report is plain data, ready for JSON.
+Content is compared byte by byte: re-encoded copies are not found. The report is plain data, ready for JSON.
 """
 
 import hashlib
@@ -36,17 +36,17 @@ from r1omni.media.decode import Media, load_clip
 from r1omni.media.folder import content_files
 
 DROPPED = ("unreadable", "zero-length", "oov-label", "leak", "duplicate")
-"""Kinds of problem whose clips a clean manifest leaves out."""
+"""Kinds of problem whose clips the clean manifest leaves out."""
 KEPT = ("silent", "black", "duration")
 """Kinds that are only reported."""
 
 SILENT_PEAK = 1e-3
 """-60 dB of full scale."""
 BLACK_LEVEL = 8.0
-"""Mean of a picture's values, of 255."""
+"""Mean value of a picture, of 255."""
 LENGTH_TOLERANCE_S = 0.5
 LENGTH_TOLERANCE_SHARE = 0.1
-"""Lengths agree within the larger of half a second and a tenth."""
+"""Durations agree within the larger of half a second and 10 %."""
 
 _PART_ORDER = {"train": 0, "val": 1, "test": 2}
 
@@ -71,12 +71,12 @@ def check_manifest(
 
     Args:
         clips: the manifest's clips.
-        workers: processes that decode; with one, this process does. A clip that kills its process is unreadable.
+        workers: processes that decode; 1 uses this process. A clip that kills its process is unreadable.
         labels: the label set; None allows all our emotions and sentiments. A compound label is checked by its parts.
         progress: called with a stage's name and the share of it that is done.
 
     Returns:
-        `clips`, `clean` (how many stay), `unlabelled`, `counts` by kind, `problems` (id, kind, message, dropped) in the
+        `clips`, `clean` (clips kept), `unlabelled`, `counts` by kind, `problems` (id, kind, message, dropped) in the
         manifest's order, and `durations_s` by id.
     """
     findings = _inspect_all(clips, workers, progress)
@@ -118,7 +118,7 @@ def check_file(
 
     Args:
         manifest: the file to check.
-        out: the folder, made where it is missing.
+        out: the folder, created if missing.
         workers: see `check_manifest`.
         labels: see `check_manifest`.
         progress: see `check_manifest`.
@@ -136,11 +136,11 @@ def check_file(
 
 
 def check_text(report: dict[str, Any], examples: int = 3) -> str:
-    """Write a report as a few plain lines.
+    """Format a report as a few plain lines.
 
     Args:
         report: what `check_manifest` returned.
-        examples: how many messages of each kind are shown.
+        examples: number of messages shown of each kind.
     """
     lines = [f"{report['clips']:,} clips checked, {report['clean']:,} clean"]
     if report["unlabelled"]:
@@ -175,7 +175,7 @@ def _inspect_all(clips: Sequence[Clip], workers: int, progress: Progress | None)
 
 
 def _inspect_in_processes(clips: Sequence[Clip], workers: int) -> Iterator[tuple[int, _Finding]]:
-    """Yield findings as they come; after a process died, go on with one clip per process to learn which one kills."""
+    """Yield findings as they come; after a process died, continue with one clip per process to find the culprit."""
     pending = dict(enumerate(clips))
     alone = False
     while pending:
@@ -204,7 +204,7 @@ def _inspect(clip: Clip) -> _Finding:
                 digest.update(hashlib.file_digest(file, "sha256").digest())
         finding.digest = digest.hexdigest()
     except OSError:
-        # load_clip says what is wrong with the file.
+        # load_clip reports what is wrong with the file.
         finding.digest = None
     try:
         media = load_clip(clip)
@@ -218,24 +218,24 @@ def _inspect(clip: Clip) -> _Finding:
 
 
 def _look(clip: Clip, media: Media) -> list[tuple[str, str]]:
-    """Judge what was decoded."""
+    """Check the decoded arrays."""
     found = []
     is_still = media.frames is not None and len(media.frames) == 1 and media.waveform is None
     if media.duration_s <= 0 and not is_still:
         found.append(("zero-length", f"{clip.path}: lasts {media.duration_s} s"))
     if media.waveform is not None and (not media.waveform.size or np.abs(media.waveform).max() < SILENT_PEAK):
-        found.append(("silent", f"{clip.path}: has a sound track without sound"))
+        found.append(("silent", f"{clip.path}: has a silent sound track"))
     if media.frames is not None and media.frames.mean(axis=(1, 2, 3)).max() < BLACK_LEVEL:
         found.append(("black", f"{clip.path}: every sampled picture is black"))
     said_s = clip.meta.get("duration_s")
     if isinstance(said_s, int | float) and _differ(media.duration_s, said_s):
-        found.append(("duration", f"{clip.path}: lasts {media.duration_s:.2f} s; the manifest says {said_s:.2f} s"))
+        found.append(("duration", f"{clip.path}: lasts {media.duration_s:.2f} s; the manifest gives {said_s:.2f} s"))
     if clip.stop_s is not None and _differ(media.duration_s, clip.stop_s - (clip.start_s or 0.0)):
         wanted_s = clip.stop_s - (clip.start_s or 0.0)
         found.append(("duration", f"{clip.path}: the part holds {media.duration_s:.2f} of its {wanted_s:.2f} s"))
     if media.frame_times_s is not None and media.waveform is not None and not is_still:
         sound_s = len(media.waveform) / media.sample_rate_hz
-        # Pictures are sampled over their whole track: the last one stands near its end.
+        # Pictures are sampled over their whole track: the last one is near its end.
         pictures_s = float(media.frame_times_s[-1]) - (clip.start_s or 0.0)
         shorter, name = min((sound_s, "sound"), (pictures_s, "pictures"))
         if shorter < media.duration_s / 2 and _differ(shorter, media.duration_s):
@@ -248,7 +248,7 @@ def _differ(one_s: float, other_s: float) -> bool:
 
 
 def _compare(clips: Sequence[Clip], findings: Sequence[_Finding]) -> None:
-    """Note on the clip that should go: the earlier part of a leak, the later line of a duplicate."""
+    """Record the problem of the clip to drop: the one in the earlier split of a leak, the later line of a duplicate."""
     groups: dict[str, list[int]] = {}
     for index, finding in enumerate(findings):
         if finding.digest is not None and finding.duration_s is not None:

@@ -1,7 +1,7 @@
-"""How many clips the published releases hold, and by how much a release on disk differs.
+"""How many clips the published releases contain, and how a release on disk differs.
 
 Source: counted from the split files of MAE-DFER, S2D, HiCMAE and MERTools, and the name conventions of RAVDESS and
-CREMA-D; DFEW and MAFW folds are the five published ones. What could not be confirmed is not here.
+CREMA-D; DFEW and MAFW folds are the five published ones. Unconfirmed counts are left out.
 """
 
 from collections import Counter
@@ -46,11 +46,11 @@ MAFW_COMPOUND: dict[str, int] = _folds([(7178, 1818), (7187, 1809), (7198, 1798)
 }
 MAFW_COMPOUND_CAPTIONS: dict[str, int] = {"all": 7858}
 
-# 60 clips an actor (neutral has no strong intensity: 4 + 7 x 8), 24 actors in 6 folds of 4.
+# 60 clips per actor (neutral has no strong intensity: 4 + 7 x 8), 24 actors in 6 folds of 4.
 RAVDESS_SPEECH: dict[str, int] = (
     {"all": 1440} | {f"fold {k} test": 240 for k in range(1, 7)} | dict.fromkeys(RAVDESS_LABELS, 192) | {"neutral": 96}
 )
-# 44 clips an actor (4 neutral + 5 x 8: no disgust, no surprise); actor 18, in fold 5, did not sing.
+# 44 clips per actor (4 neutral + 5 x 8: no disgust, no surprise); actor 18, in fold 5, did not sing.
 RAVDESS_SONG: dict[str, int] = (
     {"all": 1012}
     | {f"fold {k} test": 132 if k == 5 else 176 for k in range(1, 7)}
@@ -90,12 +90,12 @@ OV_MERD_PLUS: dict[str, int] = {"all": 532}
 
 
 def tally(labels: Iterable[str | None], folds: Iterable[int | None], num_folds: int) -> dict[str, int]:
-    """Count clips in all, per label, and per fold with every label in it.
+    """Count clips in total, per label, and per fold and label.
 
     Args:
         labels: one per clip.
         folds: one per clip: the fold whose test part holds it.
-        num_folds: how many folds there are; a fold without clips counts 0.
+        num_folds: number of folds; a fold without clips counts 0.
     """
     pairs = list(zip(labels, folds, strict=True))
     found: Counter[str] = Counter({f"fold {k} test": 0 for k in range(1, num_folds + 1)})
@@ -110,12 +110,12 @@ def tally(labels: Iterable[str | None], folds: Iterable[int | None], num_folds: 
 
 
 def differences(corpus: str, found: Mapping[str, int], published: Mapping[str, int]) -> list[str]:
-    """Return one sentence that names every difference, or nothing where there is none.
+    """Return one sentence that names every difference, or nothing if the counts agree.
 
     Args:
-        corpus: as it is written in the sentence.
-        found: counts on disk; what is absent counts 0.
-        published: the counts to hold them against.
+        corpus: its name in the sentence.
+        found: counts on disk; absent keys count 0.
+        published: the counts to compare with.
     """
     parts = []
     for key, count in published.items():

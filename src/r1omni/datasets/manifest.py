@@ -1,8 +1,8 @@
 """The manifest: a JSONL file, one clip per line, that every later stage reads.
 
-A path stands relative to the manifest's own folder, so that a corpus and its manifest move together; an absolute path
-is read as it stands. Fields that hold nothing are left out. Labels are names, ids are text, and a field this format
-does not know is an error: free fields belong under `meta`.
+Paths are relative to the manifest's own folder, so that a corpus and its manifest move together; absolute paths are
+kept. Empty fields are left out. Labels are names, ids are text, and an unknown field is an error: free fields belong
+under `meta`.
 """
 
 import hashlib
@@ -19,21 +19,21 @@ from r1omni.core.clip import Clip
 from r1omni.core.errors import ManifestError
 
 FIELDS: tuple[str, ...] = tuple(field.name for field in fields(Clip))
-"""What a manifest line may hold, in the order it is written."""
+"""The fields of a manifest line, in the order in which they are written."""
 
 _TEXT = ("label", "reasoning", "subtitle", "split", "corpus")
 _SECONDS = ("start_s", "stop_s")
 
 
 def read_manifest(path: Path | str) -> list[Clip]:
-    """Read every clip, with absolute paths; the clips' files are not looked at.
+    """Read every clip, with absolute paths; the clips' files are not opened.
 
     Args:
         path: the JSONL file, UTF-8.
 
     Raises:
-        ManifestError: no such file, or a line that cannot be read; the message gives the file, the line's number, what
-            was found and what was expected.
+        ManifestError: there is no such file, or a line cannot be read; the message gives the file, the line number,
+            what was found and what was expected.
     """
     path = Path(path)
     try:
@@ -49,14 +49,14 @@ def read_manifest(path: Path | str) -> list[Clip]:
     folder = path.parent.resolve()
     clips: list[Clip] = []
     line_of_id: dict[str, int] = {}
-    # Split on the byte, not with splitlines: U+2028 may stand inside a subtitle.
+    # Split on the byte, not with splitlines: a subtitle may contain U+2028.
     for number, line in enumerate(content.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
         if not line.strip():
             continue
         try:
             clip = clip_from_record(json.loads(line.decode("utf-8")), folder)
             if clip.id in line_of_id:
-                raise ManifestError(f"id {clip.id!r} stands on line {line_of_id[clip.id]} too; ids must differ")
+                raise ManifestError(f"duplicate id {clip.id!r}, as on line {line_of_id[clip.id]}; ids must be unique")
         except UnicodeDecodeError as error:
             raise ManifestError(f"{path}:{number}: not UTF-8 ({error.reason}); save the manifest as UTF-8") from error
         except json.JSONDecodeError as error:
@@ -67,7 +67,7 @@ def read_manifest(path: Path | str) -> list[Clip]:
             raise ManifestError(f"{path}:{number}: {error}") from error
         except (RecursionError, OverflowError, ValueError) as error:
             raise ManifestError(
-                f"{path}:{number}: cannot be read ({error}); expected a line such as an adapter writes"
+                f"{path}:{number}: cannot be read ({error}); expected a line as an adapter writes it"
             ) from error
         line_of_id[clip.id] = number
         clips.append(clip)
@@ -75,14 +75,14 @@ def read_manifest(path: Path | str) -> list[Clip]:
 
 
 def write_manifest(path: Path | str, clips: Iterable[Clip]) -> None:
-    """Write clips with paths relative to the manifest's folder, to a temporary name that is renamed when complete.
+    """Write clips with paths relative to the manifest's folder, to a temporary file that is renamed when complete.
 
     Args:
-        path: the file to write; its folder is made where it is missing.
-        clips: clips with different ids.
+        path: the file to write; its folder is created if missing.
+        clips: clips with unique ids.
 
     Raises:
-        ManifestError: two clips share an id, or a clip holds what a manifest cannot.
+        ManifestError: two clips share an id, or a clip holds a value that JSON cannot.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -92,10 +92,10 @@ def write_manifest(path: Path | str, clips: Iterable[Clip]) -> None:
     ids: set[str] = set()
     for clip in clips:
         if clip.id in ids:
-            raise ManifestError(f"{path}: two clips have the id {clip.id!r}; ids must differ within a manifest")
+            raise ManifestError(f"{path}: two clips have the id {clip.id!r}; ids must be unique within a manifest")
         ids.add(clip.id)
         parent = clip.path.parent
-        # The folder is resolved, the file is not: a link's own name carries the clip's extension.
+        # Only the folder is resolved, not the file: a link's own name has the clip's extension.
         resolved.setdefault(parent, parent.resolve())
         lines.append(_line(clip, os.path.relpath(resolved[parent] / clip.path.name, folder), path))
     handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{path.name}.")
@@ -110,7 +110,7 @@ def write_manifest(path: Path | str, clips: Iterable[Clip]) -> None:
 
 
 def manifest_hash(path: Path | str) -> str:
-    """Return the SHA-256 of the file's bytes, in hexadecimal, as it stands in a run folder.
+    """Return the SHA-256 of the file's bytes, in hexadecimal, as run folders record it.
 
     Args:
         path: the manifest.
@@ -129,24 +129,24 @@ def clip_from_record(record: Any, folder: Path) -> Clip:
 
     Args:
         record: the JSON value.
-        folder: what a relative path is relative to.
+        folder: relative paths are resolved against it.
 
     Raises:
-        ManifestError: a field is missing, unknown or of the wrong kind; the message does not name the file.
+        ManifestError: a field is missing, unknown or of the wrong type; the message does not name the file.
     """
     if not isinstance(record, dict):
         raise ManifestError(f"found a JSON {type(record).__name__}; expected an object with at least `id` and `path`")
     if unknown := sorted(set(record) - set(FIELDS)):
         raise ManifestError(
-            f"unknown field {', '.join(unknown)}; known are {', '.join(FIELDS)}; put others under `meta`"
+            f"unknown field {', '.join(unknown)}; expected {', '.join(FIELDS)}; put others under `meta`"
         )
     record = {key: value for key, value in record.items() if value is not None}
     for key in ("id", "path"):
         if not isinstance(record.get(key), str) or not record[key]:
-            raise ManifestError(f"`{key}` is {record.get(key)!r}; expected a non-empty text in quotes")
+            raise ManifestError(f"`{key}` is {record.get(key)!r}; expected a non-empty string")
     for key in _TEXT:
         if not isinstance(record.get(key, ""), str):
-            raise ManifestError(f"`{key}` is {record[key]!r}; expected a text: names, never numeric ids")
+            raise ManifestError(f"`{key}` is {record[key]!r}; expected a string: names, never numeric ids")
     for key in _SECONDS:
         value = record.get(key, 0.0)
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
@@ -155,10 +155,10 @@ def clip_from_record(record: Any, folder: Path) -> Clip:
         raise ManifestError(f"`stop_s` {record['stop_s']} is not after `start_s` {record.get('start_s', 0.0)}")
     labels = record.get("labels", [])
     if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
-        raise ManifestError(f"`labels` is {labels!r}; expected a list of texts")
+        raise ManifestError(f"`labels` is {labels!r}; expected a list of strings")
     fold = record.get("fold", 0)
     if isinstance(fold, bool) or not isinstance(fold, int):
-        raise ManifestError(f"`fold` is {fold!r}; expected a whole number")
+        raise ManifestError(f"`fold` is {fold!r}; expected an integer")
     if not isinstance(record.get("meta", {}), dict):
         raise ManifestError(f"`meta` is {record['meta']!r}; expected an object")
     seconds = {key: float(record[key]) for key in _SECONDS if key in record}

@@ -1,7 +1,7 @@
 """The names that releases give their classes, and ours for the same class.
 
-Only spellings that a published release uses for one of its classes stand here; judging a model's free words is the
-scorer's matter.
+Only spellings that a published release uses for one of its classes are listed here; a model's free words are mapped by
+the scorer.
 """
 
 import ast
@@ -27,7 +27,7 @@ _PUBLISHED: dict[str, str] = {
 
 
 def emotion_name(published: str) -> str:
-    """Return our name of a class; a word that is none comes back stripped and in lower case.
+    """Return our name of a class; any other word is returned stripped and in lower case.
 
     Args:
         published: the class as a release writes it.
@@ -44,7 +44,7 @@ def known_emotion(published: str, where: str) -> str:
         where: file and clip, for the error.
 
     Raises:
-        DatasetError: it is none.
+        DatasetError: the class is not one of ours.
     """
     name = emotion_name(published)
     if name not in EMOTIONS:
@@ -53,7 +53,7 @@ def known_emotion(published: str, where: str) -> str:
 
 
 def word_list(text: str) -> tuple[str, ...]:
-    """Read a list of free emotion words: `['angry', 'sad']`, `[angry, sad]` or `angry, sad`; in lower case, each once.
+    """Read a list of free emotion words: `['angry', 'sad']`, `[angry, sad]` or `angry, sad`; lower-cased, each once.
 
     Args:
         text: the cell.

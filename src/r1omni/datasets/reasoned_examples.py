@@ -1,11 +1,11 @@
-"""Reasoned examples: mixing them as the paper does, and making one's own.
+"""Reasoned examples: mixing them as the paper does, and creating your own.
 
-    mix        232 examples of EMER and 348 of one's own are the paper's 580
+    mix        232 examples of EMER and 348 of your own, the paper's 580
     template   a table for annotators, a row per clip, label and reasoning empty
-    import     the filled table joined with its manifest; the adapter `table` reads one that stands alone
-    validate   tags, labels and lengths, before anything is trained on them
+    import     the completed table joined with its manifest; the adapter `table` reads one without a manifest
+    validate   tags, labels and lengths, checked before training
 
-R1-Omni never published which 232 clips of EMER it took, nor its own 348: the mix draws with a seed.
+R1-Omni did not publish which 232 clips of EMER it used, nor its own 348: the mix is drawn with a seed.
 
 Source: arXiv 2503.05379, section 3.1.
 """
@@ -49,20 +49,20 @@ _WORD = re.compile(r"[\u3400-\u9fff]|[^\W\u3400-\u9fff]+(?:['’-][^\W\u3400-\u9
 def mix(
     emer: Sequence[Clip], own: Sequence[Clip], *, num_emer: int = NUM_EMER, num_own: int = NUM_OWN, seed: int = 0
 ) -> list[Clip]:
-    """Draw a cold start from EMER and one's own examples, in a shuffled order.
+    """Draw a cold start from EMER and other examples, in shuffled order.
 
-    The draw depends on the ids and the seed alone, not on the order of the lists. An id that both hold gets `own/`
-    before it in the second.
+    The draw depends on the ids and the seed alone, not on the order of the lists. Where both contain an
+    id, that of the second gets the prefix `own/`.
 
     Args:
-        emer: reasoned clips of EMER; those without label or reasoning are passed over.
-        own: reasoned clips of one's own, likewise.
-        num_emer: how many to draw of the first.
-        num_own: how many to draw of the second; 0 trains on EMER alone.
-        seed: of the draw and the order.
+        emer: reasoned clips of EMER; those without label or reasoning are skipped.
+        own: other reasoned clips, likewise.
+        num_emer: number of examples drawn from the first.
+        num_own: number of examples drawn from the second; 0 uses EMER alone.
+        seed: seeds the draw and the order.
 
     Raises:
-        DatasetError: there are fewer than asked for.
+        DatasetError: there are fewer examples than requested.
     """
     draw = random.Random(seed)
     first, second = _draw(emer, num_emer, "EMER", draw), _draw(own, num_own, "own", draw)
@@ -73,17 +73,17 @@ def mix(
 
 
 def write_template(path: Path, clips: Sequence[Clip], labels: Sequence[str] = EMOTIONS) -> None:
-    """Write a table for annotators: .csv, or .xlsx with a list of labels to choose from and a page of instructions.
+    """Write a table for annotators: .csv, or .xlsx with a list of labels to choose from and a sheet of instructions.
 
-    What a clip already has of label, reasoning and subtitle is filled in.
+    Existing labels, reasonings and subtitles are filled in.
 
     Args:
-        path: the table; its extension chooses the format.
+        path: the table; its extension determines the format.
         clips: the clips to annotate.
         labels: the names to choose from.
 
     Raises:
-        DatasetError: another extension, or .xlsx without openpyxl.
+        DatasetError: the extension is neither, or openpyxl is missing.
     """
     folder = path.parent.resolve()
     rows = [
@@ -94,17 +94,17 @@ def write_template(path: Path, clips: Sequence[Clip], labels: Sequence[str] = EM
     if path.suffix.lower() == ".csv":
         text = io.StringIO()
         csv.writer(text).writerows([TEMPLATE_COLUMNS, *rows])
-        # The byte order mark makes spreadsheet programs read it as UTF-8.
+        # With a byte order mark, spreadsheet programs read it as UTF-8.
         temporary.write_text(text.getvalue(), encoding="utf-8-sig", newline="")
     elif path.suffix.lower() == ".xlsx":
         _write_workbook(temporary, rows, labels)
     else:
-        raise DatasetError(f"{path}: expected the template to end in .csv or .xlsx")
+        raise DatasetError(f"{path}: expected the template's name to end in .csv or .xlsx")
     os.replace(temporary, path)
 
 
 def read_annotations(path: Path, clips: Sequence[Clip]) -> Release:
-    """Join a filled template with the manifest it was made from.
+    """Join a completed template with the manifest it was made from.
 
     Args:
         path: the table, in any format that `read_table` reads.
@@ -112,15 +112,15 @@ def read_annotations(path: Path, clips: Sequence[Clip]) -> Release:
 
     Returns:
         The clips that have both label and reasoning, in the manifest's order; the warnings say how many are not done
-        and which ids the manifest does not hold.
+        and which ids are not in the manifest.
 
     Raises:
-        DatasetError: the table lacks a column, holds an id twice, or nothing is done.
+        DatasetError: the table lacks a column, has duplicate ids, or has no completed row.
     """
     row_of = {}
     for number, row in enumerate(read_table(path, ("id", "label", "reasoning")), start=2):
         if row["id"] in row_of:
-            raise DatasetError(f"{path}:{number}: id {row['id']!r} stands twice; keep one of the two rows")
+            raise DatasetError(f"{path}:{number}: duplicate id {row['id']!r}; keep one of the two rows")
         row_of[row["id"]] = row
     done = []
     for clip in clips:
@@ -137,7 +137,7 @@ def read_annotations(path: Path, clips: Sequence[Clip]) -> Release:
             f"{path}: {len(clips) - len(done):,} of {len(clips):,} clips are not done yet and were left out"
         )
     if row_of:
-        warnings.append(f"{path}: {len(row_of):,} ids are not in the manifest, the first is {next(iter(row_of))!r}")
+        warnings.append(f"{path}: {len(row_of):,} ids are not in the manifest; the first is {next(iter(row_of))!r}")
     return Release(done, warnings)
 
 
@@ -148,14 +148,14 @@ def validate(
     min_words: int = MIN_WORDS,
     max_words: int = MAX_WORDS,
 ) -> list[dict[str, Any]]:
-    """Return what is wrong with reasoned examples, as (id, kind, message); nothing where all is well.
+    """Return the problems of reasoned examples as (id, kind, message); empty if there are none.
 
-    Kinds: `no-label`, `oov-label`, `no-reasoning`, `tags` (tags inside the reasoning, or an answer that the parser of
-    the rewards does not give back), `too-short`, `too-long`, `repeated` (the same reasoning on an earlier clip).
+    Kinds: `no-label`, `oov-label`, `no-reasoning`, `tags` (tags inside the reasoning, or an answer that the rewards'
+    parser does not return), `too-short`, `too-long`, `repeated` (the same reasoning on an earlier clip).
 
     Args:
         clips: the examples.
-        labels: the names an answer may have.
+        labels: the names allowed as answers.
         min_words: fewest words of a reasoning; a Chinese character counts as a word.
         max_words: most words.
     """
@@ -166,7 +166,7 @@ def validate(
             problems.append({"id": clip.id, "kind": kind, "message": message})
         text = " ".join((clip.reasoning or "").lower().split())
         if text and first_with.setdefault(text, clip.id) != clip.id:
-            message = f"the reasoning is word for word that of {first_with[text]}; write what this clip shows"
+            message = f"the reasoning is identical to that of {first_with[text]}; describe what this clip shows"
             problems.append({"id": clip.id, "kind": "repeated", "message": message})
     return problems
 
@@ -178,9 +178,9 @@ def _faults(clip: Clip, labels: Collection[str], min_words: int, max_words: int)
     elif clip.label not in labels:
         faults.append(("oov-label", f"label {clip.label!r}; expected one of {', '.join(labels)}"))
     if not clip.reasoning or not clip.reasoning.strip():
-        return [*faults, ("no-reasoning", "has no reasoning; say what shows the emotion")]
+        return [*faults, ("no-reasoning", "has no reasoning; describe what shows the emotion")]
     if tag := _TAG.search(clip.reasoning):
-        faults.append(("tags", f"the reasoning holds {tag[0]}; leave the tags out, they are added in training"))
+        faults.append(("tags", f"the reasoning holds {tag[0]}; remove the tags, training adds them"))
     elif clip.label is not None:
         answer = parse_answer(format_answer(clip.reasoning, clip.label))
         if not answer.well_formed or answer.answer != clip.label:
@@ -198,7 +198,7 @@ def _draw(clips: Sequence[Clip], count: int, name: str, draw: random.Random) -> 
     if len(fit) < count:
         raise DatasetError(
             f"cold start: found {len(fit):,} {name} clips with label and reasoning (of {len(clips):,}); expected "
-            f"{count:,}; add examples or ask for fewer"
+            f"{count:,}; add examples or request fewer"
         )
     return draw.sample(fit, count)
 
@@ -219,7 +219,7 @@ def _write_workbook(path: Path, rows: Sequence[Sequence[str | None]], labels: Se
         sheet.append(list(row))
     for cells in sheet.iter_rows(max_col=len(TEMPLATE_COLUMNS)):
         for cell in cells:
-            # Text, so that a spreadsheet program does not make a number of 00012 or a formula of a sentence.
+            # Text, so that spreadsheet programs do not turn 00012 into a number or a sentence into a formula.
             cell.data_type, cell.number_format = ("n" if cell.value is None else "s"), "@"
             cell.alignment = Alignment(wrap_text=True, vertical="top")
     for column, width in zip("ABCDEF", (16, 28, 32, 16, 80, 24), strict=True):

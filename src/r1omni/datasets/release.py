@@ -2,7 +2,7 @@
 
 An adapter is a module with `read(root, *, options...) -> Release`. A missing annotation file is an error that names the
 file; a clip that is listed but not on disk, or a count that differs from the published one, is a warning, because
-people hold parts of a release. Nothing is guessed: what a release does not say stays None.
+people often have only part of a release. Nothing is guessed: what a release does not state stays None.
 """
 
 import importlib
@@ -24,10 +24,10 @@ _NAMED_CLIPS = 3
 
 @dataclass(frozen=True)
 class Release:
-    """The clips of a release, as far as they are on disk."""
+    """The clips of a release that are on disk."""
 
     clips: list[Clip]
-    """In a fixed order that depends on the release alone; paths are absolute."""
+    """In an order that depends only on the release; paths are absolute."""
     warnings: list[str]
     """One sentence each: what is missing, differs or was left out."""
 
@@ -36,17 +36,17 @@ def read_release(corpus: str, root: Path | str, /, **options: Any) -> Release:
     """Run an adapter.
 
     Args:
-        corpus: a key of `ADAPTERS`; a dash may stand for the underscore.
-        root: the release's folder, or its file where the adapter reads one.
-        **options: the adapter's own; texts, as a command line gives them, are converted.
+        corpus: a key of `ADAPTERS`, with dashes or underscores.
+        root: the release's folder, or its file if the adapter reads one.
+        **options: the adapter's own; strings, as from a command line, are converted.
 
     Raises:
-        ConfigError: no such adapter, or an option that it does not have or cannot use.
-        DatasetError: the release lacks a file or is not laid out as expected.
+        ConfigError: there is no such adapter, or it lacks an option or cannot use its value.
+        DatasetError: the release lacks a file or has an unexpected layout.
     """
     name = corpus.replace("-", "_")
     if name not in ADAPTERS:
-        raise ConfigError(f"no adapter for {corpus!r}; there are {', '.join(ADAPTERS)}; for your own data use `table`")
+        raise ConfigError(f"no adapter for {corpus!r}; known are {', '.join(ADAPTERS)}; for your own data use `table`")
     read = importlib.import_module(ADAPTERS[name]).read
     try:
         return validate_call(read)(Path(root), **options)
@@ -59,14 +59,14 @@ def read_release(corpus: str, root: Path | str, /, **options: Any) -> Release:
 def finish(
     corpus: str, root: Path, listed: Sequence[tuple[Clip, Path | None]], warnings: Iterable[str], example: str
 ) -> Release:
-    """Keep the clips that are on disk and once, and say how many are not.
+    """Keep one of each clip that is on disk, and report missing and repeated ones.
 
     Args:
-        corpus: the corpus as it is written in sentences.
-        root: where the clips were looked for.
-        listed: every listed clip with the file that was found for it, or None.
-        warnings: what the adapter has to say.
-        example: the file name that was looked for, shown where no clip at all was found.
+        corpus: its name in messages.
+        root: where the clips were searched.
+        listed: each listed clip with the file found for it, or None.
+        warnings: the adapter's own.
+        example: an expected file name, for the error when no clip was found.
 
     Raises:
         DatasetError: nothing is listed, or no listed clip is on disk.
@@ -75,7 +75,7 @@ def finish(
     found = [replace(clip, path=path) for clip, path in listed if path is not None]
     missing = [clip.id for clip, path in listed if path is None]
     if not listed:
-        raise DatasetError(f"{corpus}: the list holds no usable clip; {'; '.join(notes) or 'expected at least one'}")
+        raise DatasetError(f"{corpus}: the list contains no usable clip; {'; '.join(notes) or 'expected at least one'}")
     if not found:
         raise DatasetError(
             f"{corpus}: none of the {len(listed):,} listed clips is under {root}; expected files such as {example} "
@@ -89,17 +89,17 @@ def finish(
     times = Counter(clip.id for clip in found)
     if twice := [name for name, count in times.items() if count > 1]:
         notes.append(
-            f"{corpus}: {len(twice):,} clips are listed more than once, the first line was kept: {_some(twice)}"
+            f"{corpus}: {len(twice):,} clips are listed more than once; the first line was kept: {_some(twice)}"
         )
     return Release(clips=list({clip.id: clip for clip in reversed(found)}.values())[::-1], warnings=notes)
 
 
 def fold_split(fold_of_clip: int | None, fold: int | None) -> str | None:
-    """Return the part a clip belongs to once a fold is chosen: test in its own fold, train otherwise.
+    """Return the split of a clip for a chosen fold: test in its own fold, train otherwise.
 
     Args:
         fold_of_clip: the fold whose test part holds the clip.
-        fold: the chosen fold; None chooses none, and no split is written.
+        fold: the chosen fold; None gives no split.
     """
     if fold is None:
         return None

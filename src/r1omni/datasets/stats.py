@@ -1,7 +1,7 @@
-"""Counts a manifest: labels, parts, folds, languages, lengths; as plain data, as text, as a picture.
+"""Counts a manifest: labels, splits, folds, languages, durations; as plain data, as text, as a picture.
 
-Lengths come from the clips' own start and stop, from `meta.duration_s`, or from a check report; the files are not
-opened. A figure over nothing is None, and how many clips have no length stands beside it.
+Durations come from the clips' start and stop, from `meta.duration_s`, or from a check report; the files are not opened.
+A figure over nothing is None; clips of unknown duration are counted.
 """
 
 from collections import Counter
@@ -15,7 +15,7 @@ from r1omni.core.clip import Clip
 
 _BAR_WIDTH = 40
 _CHARACTER_PX = 8
-"""Width of a letter in the picture, on the safe side."""
+"""Width of a letter in the picture, rounded up."""
 _LENGTH_EDGES_S = (0, 1, 2, 3, 5, 10, 20, 30, 60)
 
 
@@ -24,11 +24,11 @@ def manifest_stats(clips: Sequence[Clip], durations_s: Mapping[str, float] | Non
 
     Args:
         clips: the manifest's clips.
-        durations_s: length by id, as a check report holds it; None uses what the manifest says.
+        durations_s: duration by id, as in a check report; None uses the manifest's.
 
     Returns:
         `clips`, `files`; counts under `label`, `labels` (free words, the 50 commonest), `split`, `fold`, `language` and
-        `corpus`, where `none` counts the clips without one; `reasoned`, `subtitled`; and under `length_s` count,
+        `corpus`, with clips without one under `none`; `reasoned`, `subtitled`; and under `length_s` count,
         unknown, total, min, median, mean, max and a histogram.
     """
     words = Counter(word for clip in clips for word in clip.labels)
@@ -48,7 +48,7 @@ def manifest_stats(clips: Sequence[Clip], durations_s: Mapping[str, float] | Non
 
 
 def stats_text(stats: Mapping[str, Any]) -> str:
-    """Write counts as a plain table with bars.
+    """Format counts as a plain table with bars.
 
     Args:
         stats: what `manifest_stats` returned.
@@ -106,7 +106,7 @@ def _tables(stats: Mapping[str, Any]) -> list[tuple[str, dict[str, int]]]:
     title = "length"
     if lengths["count"]:
         title += f": median {lengths['median']:.1f} s, {lengths['min']:.1f} to {lengths['max']:.1f} s, "
-        title += f"{lengths['total'] / 3600:.2f} h in all"
+        title += f"{lengths['total'] / 3600:.2f} h in total"
     if lengths["unknown"]:
         title += f" ({lengths['unknown']:,} unknown: run `r1omni data check`)"
     tables.append((title, lengths["histogram"] or {"unknown": lengths["unknown"]}))
@@ -134,7 +134,9 @@ def _lengths(lengths_s: Sequence[float | None]) -> dict[str, Any]:
         return table | dict.fromkeys(("total", "min", "median", "mean", "max")) | {"histogram": {}}
     edges = [*_LENGTH_EDGES_S, np.inf]
     counts, _ = np.histogram(known, edges)
-    names = [f"{low} to {high} s" for low, high in zip(edges[:-2], edges[1:-1], strict=True)] + [f"{edges[-2]} s on"]
+    names = [f"{low} to {high} s" for low, high in zip(edges[:-2], edges[1:-1], strict=True)] + [
+        f"{edges[-2]} s and up"
+    ]
     return table | {
         "total": round(float(known.sum()), 3),
         "min": round(float(known.min()), 3),

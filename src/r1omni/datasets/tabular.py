@@ -1,7 +1,7 @@
 """Reads the tables of a release: CSV, TSV, spreadsheet, Parquet, JSON lines; every value comes back as text.
 
-Ids stay as they are written (`02522`, never 2522). Text is UTF-8, or GB18030 where it is not UTF-8, as in the Chinese
-releases; bytes that are neither are an error that names the file.
+Ids are kept as written (`02522`, never 2522). Text is UTF-8, else GB18030, as in the Chinese releases; bytes that are
+neither are an error that names the file.
 """
 
 import csv
@@ -16,17 +16,17 @@ from r1omni.core.errors import DatasetError
 Row = dict[str, str]
 
 ENCODINGS = ("utf-8", "gb18030")
-"""What text is tried as, in this order."""
+"""Encodings to try, in this order."""
 
-_MEND = "install it with `pip install 'r1omni[data]'`"
+_INSTALL = "install it with `pip install 'r1omni[data]'`"
 
 
 def read_text(path: Path, encodings: Sequence[str] = ENCODINGS) -> str:
     """Read a text file.
 
     Args:
-        path: the file; a byte order mark is heeded.
-        encodings: what to try, the first that fits is taken.
+        path: the file; a byte order mark is recognised.
+        encodings: to try in this order; the first that fits is used.
 
     Raises:
         DatasetError: the file cannot be read, or is in none of the encodings.
@@ -46,11 +46,11 @@ def read_text(path: Path, encodings: Sequence[str] = ENCODINGS) -> str:
 
 
 def read_table(path: Path, columns: Sequence[str] = (), encodings: Sequence[str] = ENCODINGS) -> list[Row]:
-    """Read a table with a header, in the format its extension names.
+    """Read a table with a header, in the format of its extension.
 
     Args:
         path: a .csv, .tsv, .txt (tab-separated), .xlsx, .parquet or .jsonl file.
-        columns: the columns that must be there.
+        columns: required columns.
         encodings: for text, see `read_text`.
 
     Raises:
@@ -71,10 +71,10 @@ def read_table(path: Path, columns: Sequence[str] = (), encodings: Sequence[str]
 
 
 def as_text(value: Any) -> str:
-    """Write a cell as text: None is empty, a whole float loses its `.0`.
+    """Convert a cell to text: None is empty, a float without fraction loses its `.0`.
 
     Args:
-        value: what a spreadsheet, Parquet or JSON file holds.
+        value: from a spreadsheet, Parquet or JSON file.
     """
     if value is None:
         return ""
@@ -106,7 +106,7 @@ def _read_spreadsheet(path: Path) -> list[Row]:
         import openpyxl
     except ImportError as error:
         raise DatasetError(
-            f"{path}: reading a spreadsheet needs openpyxl; {_MEND}, or save the sheet as CSV"
+            f"{path}: reading a spreadsheet needs openpyxl; {_INSTALL}, or save the sheet as CSV"
         ) from error
     try:
         book = openpyxl.load_workbook(path, read_only=True, data_only=True)
@@ -123,7 +123,7 @@ def _read_parquet(path: Path) -> list[Row]:
         import pyarrow as arrow
         import pyarrow.parquet as parquet
     except ImportError as error:
-        raise DatasetError(f"{path}: reading Parquet needs pyarrow; {_MEND}, or save the table as CSV") from error
+        raise DatasetError(f"{path}: reading Parquet needs pyarrow; {_INSTALL}, or save the table as CSV") from error
     try:
         records = parquet.read_table(path).to_pylist()
     except (arrow.ArrowException, OSError, ValueError) as error:

@@ -1,8 +1,8 @@
-"""Finds the files of a release by name, wherever they lie under its root.
+"""Finds the files of a release by name, anywhere under its root.
 
 The folder is walked once. A clip is found by its name without the extension; a name that is a number is found with and
-without leading zeros, since releases pad the same id differently. Hidden files are passed over: macOS archives hold a
-`._name` beside every clip. A folder that holds pictures counts as a clip of kind `frames` under the folder's name.
+without leading zeros, since releases pad the same id differently. Hidden files are skipped: macOS archives contain a
+`._name` for every clip. A folder of pictures counts as a clip of kind `frames` under the folder's name.
 """
 
 import os
@@ -28,14 +28,14 @@ class Tree:
         root: the folder; links to folders are followed.
 
     Raises:
-        DatasetError: it is no folder.
+        DatasetError: the root is not a folder.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = Path(os.path.abspath(root))
         self.ambiguous: dict[str, list[Path]] = {}
         if not self.root.is_dir():
-            raise DatasetError(f"{self.root}: no such folder; give the folder that holds the release as --root")
+            raise DatasetError(f"{self.root}: no such folder; give the release's folder as --root")
         self._media: dict[str, list[tuple[MediaKind, Path]]] = {}
         self._files: dict[str, list[Path]] = {}
         seen: set[str] = set()
@@ -81,17 +81,16 @@ class Tree:
         within: Sequence[str] = (),
         parent: str | None = None,
     ) -> Path | None:
-        """Find one clip; None where it is not there.
+        """Find one clip; None if it is not under the root.
 
-        Where several files fit equally the first path in alphabetical order is taken and the case is kept in
-        `ambiguous`.
+        If several files fit equally well, the first path in alphabetical order is taken, and `ambiguous` records them.
 
         Args:
             name: the clip's name, with or without a media extension.
-            kinds: what may be taken, the best first.
-            prefer: parts of folder names, the best first, that decide between several files.
+            kinds: allowed kinds, best first.
+            prefer: parts of folder names, best first, that decide between several files.
             within: if given, some folder above the file must contain one of these words.
-            parent: if given, the folder the file lies in must have this name.
+            parent: if given, the file's folder must have this name.
         """
         stem, suffix = os.path.splitext(name)
         key = _key(stem if suffix.lower() in _KIND_OF_SUFFIX else name)
@@ -111,21 +110,21 @@ class Tree:
         return ranked[0][1]
 
     def warnings(self) -> list[str]:
-        """Say which clips lay under the root more than once."""
+        """Return warnings about clips found more than once."""
         if not self.ambiguous:
             return []
         name, paths = next(iter(self.ambiguous.items()))
         return [
-            f"{len(self.ambiguous):,} clips lie under {self.root} more than once and the first path was taken: "
+            f"{len(self.ambiguous):,} clips were found under {self.root} more than once; the first path was taken: "
             f"{name} is {', '.join(str(path.relative_to(self.root)) for path in paths[:3])}"
         ]
 
     def find(self, *names: str, within: Sequence[str] = ()) -> Path | None:
-        """Find an annotation file by one of its published names, the shallowest first; None where it is not there.
+        """Find an annotation file by its published names, the shallowest first; None if it is not under the root.
 
         Args:
-            *names: file names, the best first; case does not matter.
-            within: folder names that must stand above the file, in this order.
+            *names: file names, best first; case does not matter.
+            within: folder names that must occur above the file, in this order.
         """
         for name in names:
             fits = [path for path in self._files.get(name.lower(), ()) if self._under(path, within)]
@@ -137,12 +136,12 @@ class Tree:
         """Find an annotation file.
 
         Args:
-            *names: file names, the best first.
-            purpose: what it holds and where to get it, for the error.
-            within: folder names that must stand above the file, in this order.
+            *names: file names, best first.
+            purpose: its content and where to get it, for the error.
+            within: folder names that must occur above the file, in this order.
 
         Raises:
-            DatasetError: it is not under the root.
+            DatasetError: the file is not under the root.
         """
         path = self.find(*names, within=within)
         if path is None:
@@ -151,11 +150,11 @@ class Tree:
         return path
 
     def all_files(self, suffix: str, within: Sequence[str] = ()) -> list[Path]:
-        """Return every file that is no media and has this extension, sorted.
+        """Return every non-media file with this extension, sorted.
 
         Args:
             suffix: the extension with its dot.
-            within: folder names that must stand above the file, in this order.
+            within: folder names that must occur above the file, in this order.
         """
         found = [path for paths in self._files.values() for path in paths if path.suffix.lower() == suffix]
         return sorted(path for path in found if self._under(path, within))
@@ -166,14 +165,14 @@ class Tree:
 
 
 def locate(given: Sequence[str], folder: Path) -> tuple[list[Path | None], list[str]]:
-    """Find clips by the paths that a list gives for them, and return the paths and what there is to say of them.
+    """Find clips by the paths that a list gives; return the paths and warnings about them.
 
-    A path is taken as it stands, then relative to the folder, then by its name anywhere under the folder; the folder
-    is only walked for the last.
+    A path is tried as given, then relative to the folder, then by its name anywhere under the folder; the folder is
+    walked only for the last.
 
     Args:
         given: the paths.
-        folder: where the clips lie.
+        folder: the clips' folder.
     """
     folder = Path(os.path.abspath(folder))
     paths: list[Path | None] = []

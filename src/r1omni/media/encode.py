@@ -15,9 +15,9 @@ from r1omni.core.errors import ConfigError
 
 _MP4_OPTIONS = {"movflags": "+faststart", "fflags": "+bitexact"}
 _H264_OPTIONS = {"preset": "veryfast", "crf": "20", "threads": "1", "x264-params": "mbtree=0"}
-"""Without macroblock trees, which give other bytes for the same pictures a few times in a thousand."""
+"""Without macroblock trees, which make the bytes differ between runs a few times in a thousand."""
 _AAC_OPTIONS = {"aac_coder": "fast"}
-"""Half the time of the default search or less, and no worse signal-to-noise ratio."""
+"""At most half the time of the default search, at no worse signal-to-noise ratio."""
 _AAC_BITS_PER_S = 64_000
 _AAC_RATES_HZ = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350)
 
@@ -29,14 +29,14 @@ def write_video(
     waveform: np.ndarray | None = None,
     sample_rate_hz: int = 16000,
 ) -> None:
-    """Write an mp4; the file appears under its name only when it is whole.
+    """Write an mp4; the file appears under its name only when it is complete.
 
     Args:
-        path: target; its folder is made where it is missing.
+        path: target; its folder is created if missing.
         frames: uint8 [frames, height, width, 3], RGB; height and width even.
         frame_rate_fps: constant frame rate.
         waveform: mono sound in -1 to 1, [samples]; None writes no sound track.
-        sample_rate_hz: of `waveform`; one of the rates AAC knows.
+        sample_rate_hz: of `waveform`; one of the rates that AAC supports.
 
     Raises:
         ConfigError: arrays or rates that cannot be written.
@@ -103,4 +103,4 @@ def _check(frames: np.ndarray, frame_rate_fps: float, waveform: np.ndarray | Non
             f"waveform has shape {list(waveform.shape)}: sound needs at least one finite sample, [samples], mono"
         )
     if sample_rate_hz not in _AAC_RATES_HZ:
-        raise ConfigError(f"sample rate is {sample_rate_hz} Hz: AAC takes {', '.join(map(str, _AAC_RATES_HZ))}")
+        raise ConfigError(f"sample rate is {sample_rate_hz} Hz: AAC supports {', '.join(map(str, _AAC_RATES_HZ))}")

@@ -1,16 +1,17 @@
-"""A folder of numbered pictures as a clip: DFEW and its relatives are often given out so.
+"""A folder of numbered pictures as a clip: DFEW and similar corpora are often distributed this way.
 
-Pictures stand in natural order (2 before 10, whatever the padding) and are sampled by index like the frames of a video;
-only the sampled ones are decoded. Hidden files and other files are passed over. Sound comes from `NAME.wav` beside the
-folder `NAME`, where it is there. A folder does not tell its frame rate: 25 is taken unless the manifest says
-`meta.frame_rate_fps`; it places start, stop and times, and never chooses which pictures of a whole folder are read.
+Pictures are in natural order (2 before 10, whatever the padding) and are sampled by index like the frames of a video;
+only the sampled ones are decoded. Hidden files and files of other kinds are skipped. Sound comes from `NAME.wav` next
+to the folder `NAME`, if it exists. A folder does not contain its frame rate: 25 is assumed unless the manifest gives
+`meta.frame_rate_fps`; it determines start, stop and times, and does not affect which pictures of a whole folder are
+read.
 """
 
 import re
 from pathlib import Path
 
 FRAME_RATE_FPS = 25.0
-"""Of a folder that nobody has said anything about."""
+"""Assumed where the manifest gives none."""
 
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 
@@ -21,7 +22,7 @@ def picture_files(folder: Path) -> list[Path]:
     """Return a folder's pictures in natural order.
 
     Args:
-        folder: existing folder; what lies in folders below it does not count.
+        folder: existing folder; its subfolders are not searched.
     """
     found = [
         path
@@ -32,7 +33,7 @@ def picture_files(folder: Path) -> list[Path]:
 
 
 def sound_file(folder: Path) -> Path | None:
-    """Return the sound beside a folder of pictures; None where there is none.
+    """Return the sound file next to a folder of pictures; None if it does not exist.
 
     Args:
         folder: the folder.
@@ -55,5 +56,5 @@ def content_files(path: Path) -> list[Path]:
 
 def _natural(path: Path) -> tuple[list[tuple[int, str]], str]:
     parts = _NUMBER.split(path.stem.lower())
-    # Texts and numbers alternate, beginning with a text: numbers compare with numbers.
+    # Text and numbers alternate, starting with text: numbers are compared with numbers.
     return [(int(part), "") if index % 2 else (0, part) for index, part in enumerate(parts)], path.name

@@ -4,7 +4,7 @@
 def sample_frame_indices(num_available: int, num_frames: int) -> list[int]:
     """Choose frames evenly: the centre of each of `num_frames` equal segments of the index range.
 
-    index_i = round((n - 1) / k * (i + 1/2) + 1e-6), halves to even. Frames repeat where fewer are available.
+    index_i = round((n - 1) / k * (i + 1/2) + 1e-6), halves to even. Frames repeat if fewer are available.
 
     Args:
         num_available: frames in the clip, n, at least 1.

@@ -16,10 +16,10 @@ class Window:
     stop_s: float
     """Infinite: to the end."""
     origin_s: float
-    """What the file's own clock shows at its beginning."""
+    """The file's own clock at its beginning."""
 
     def holds(self, time_s: float) -> bool:
-        """Tell whether a moment lies in the part; half a microsecond of rounding is forgiven.
+        """Return whether a time is within the part, with a tolerance of half a microsecond for rounding.
 
         Args:
             time_s: on the file's own clock.
@@ -31,7 +31,7 @@ def open_file(name: str) -> InputContainer:
     """Open a file that exists.
 
     The `file:` prefix keeps a colon in the name from being read as a protocol; the whitelist keeps playlists off the
-    network; text in the header that is no UTF-8 is read with replacements.
+    network; header text that is not UTF-8 is read with replacement characters.
 
     Args:
         name: path.

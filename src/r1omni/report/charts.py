@@ -1,7 +1,7 @@
 """Charts as inline SVG: lines, bars, intervals. Readable without colour: dashes, hatching, shapes, printed numbers.
 
 Colours are classes of the page's style sheet (`s0` to `s5`), so that one chart serves light and dark. Every chart
-carries a sentence that says what it shows for those who cannot see it.
+has a sentence that describes it for those who cannot see it.
 """
 
 import math
@@ -12,7 +12,7 @@ from markupsafe import Markup, escape
 
 _NUM_STYLES = 6
 _DASHES = ("", "7 4", "2 3", "10 3 2 3", "4 2", "1 2")
-_MAX_POINTS = 240  # per line; more cannot be told apart at the width of a page
+_MAX_POINTS = 240  # per line; more cannot be distinguished at the width of a page
 _MARGIN = {"left": 46, "right": 14, "top": 12, "bottom": 34}
 
 
@@ -47,7 +47,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class IntervalPoint:
-    """One figure with its interval and the published figure beside it, in percent."""
+    """One figure with its interval and the published figure, in percent."""
 
     name: str
     value: float | None
@@ -56,7 +56,7 @@ class IntervalPoint:
 
 
 def short(value: float) -> str:
-    """Write a number in at most four signs that matter."""
+    """Format a number with at most four significant digits."""
     if value == 0 or 0.01 <= abs(value) < 10000:
         return f"{value:.4g}"
     digits, exponent = f"{value:.1e}".split("e")
@@ -64,12 +64,12 @@ def short(value: float) -> str:
 
 
 def ticks(low: float, high: float, count: int = 5) -> list[float]:
-    """Round numbers that span a range.
+    """Return round numbers that span a range.
 
     Args:
         low: lowest value.
-        high: highest value; equal to `low` where all values are.
-        count: about how many.
+        high: highest value; may equal `low`.
+        count: approximate number.
     """
     if high <= low:
         margin = abs(low) / 2 or 0.5
@@ -87,11 +87,11 @@ def _known(series: Series) -> list[tuple[float, float]]:
 
 
 def smooth(values: Sequence[float], window: int) -> list[float]:
-    """Centred running mean; at the ends over what is there.
+    """Centred running mean; the window is cut at both ends.
 
     Args:
         values: the raw values.
-        window: how many values are averaged.
+        window: number of values averaged.
     """
     half = window // 2
     return [
@@ -110,7 +110,7 @@ def _path(points: Sequence[tuple[float, float]]) -> str:
 
 
 def line_chart(chart: Chart, *, width_px: int = 420, height_px: int = 230) -> Markup:
-    """Draw lines: the running mean strong and dashed by its own pattern, the raw values faint behind it.
+    """Draw lines: the running mean strong, each with its own dashes, and the raw values faint behind it.
 
     Args:
         chart: what to draw.
@@ -177,7 +177,7 @@ def line_chart(chart: Chart, *, width_px: int = 420, height_px: int = 230) -> Ma
 
 
 def line_sample(index: int) -> Markup:
-    """The piece of line that a legend shows."""
+    """Return the sample of a line for a legend."""
     style = index % _NUM_STYLES
     return Markup(
         '<svg class="sample" viewBox="0 0 30 10" aria-hidden="true">'
@@ -186,7 +186,7 @@ def line_sample(index: int) -> Markup:
 
 
 def hatching() -> Markup:
-    """The fill patterns of bars, defined once per page."""
+    """Return the fill patterns of bars, defined once per page."""
     angles = (None, 45, 135, 90, 0, 22)
     patterns = []
     for style, angle in enumerate(angles):
@@ -208,7 +208,7 @@ def bar_chart(groups: Sequence[tuple[str, Sequence[Bar]]], title: str, *, width_
     """Draw grouped horizontal bars from 0 to 100 percent, each hatched by its series and ending in its number.
 
     Args:
-        groups: (name of the group, its bars); the bars stand in the same order in every group.
+        groups: (name of the group, its bars); the bars are in the same order in every group.
         title: what is shown, for the accessible name.
         width_px: of the drawing's own coordinates.
     """
@@ -240,7 +240,7 @@ def bar_chart(groups: Sequence[tuple[str, Sequence[Bar]]], title: str, *, width_
 
 
 def bar_legend(names: Sequence[str]) -> Markup:
-    """The hatching of each series of a bar chart."""
+    """Return the legend of a bar chart: the hatching of each series."""
     items = Markup("").join(
         Markup(
             '<li><svg class="sample" viewBox="0 0 30 10" aria-hidden="true"><rect class="bar s{0}" '

@@ -1,4 +1,4 @@
-"""A clip in a report: a strip of frames, its sound with the waveform, its subtitle, and what each model said of it."""
+"""A clip in a report: a strip of frames, its sound with the waveform, its subtitle, and each model's answer."""
 
 import base64
 import io
@@ -16,22 +16,22 @@ _NUM_BUCKETS = 160  # columns of the waveform
 
 @dataclass(frozen=True)
 class ModelAnswer:
-    """What one model said of the clip."""
+    """One model's answer to the clip."""
 
     model: str
     answer: str | None
     reasoning: str | None = None
     correct: bool | None = None
-    """None where there is no gold label."""
+    """None without a gold label."""
     error: str | None = None
     """Why the clip has no answer."""
     text: str | None = None
-    """The whole output, shown where its tags are broken."""
+    """The whole output, shown if its tags are broken."""
 
 
 @dataclass(frozen=True)
 class ClipCard:
-    """Everything a report shows of one clip."""
+    """What a report shows of one clip."""
 
     id: str
     corpus: str | None
@@ -52,7 +52,7 @@ def _data_uri(content: bytes, kind: str) -> str:
 
 
 def frame_uri(frame: np.ndarray) -> str:
-    """A frame as a JPEG inside the page, at most 150 pixels high.
+    """Return a frame as a JPEG data URI, at most 150 pixels high.
 
     Args:
         frame: uint8, height x width x 3.
@@ -67,10 +67,10 @@ def frame_uri(frame: np.ndarray) -> str:
 
 
 def sound_uri(waveform: np.ndarray, sample_rate_hz: int) -> str:
-    """A waveform as a 16-bit WAV inside the page.
+    """Return a waveform as a 16-bit WAV data URI.
 
     Args:
-        waveform: samples between -1 and 1; what lies outside is clipped.
+        waveform: samples; values outside -1 to 1 are clipped.
         sample_rate_hz: of the samples.
     """
     samples = (np.clip(np.nan_to_num(waveform), -1, 1) * 32767).astype("<i2")
@@ -84,7 +84,7 @@ def sound_uri(waveform: np.ndarray, sample_rate_hz: int) -> str:
 
 
 def waveform_svg(waveform: np.ndarray, sample_rate_hz: int) -> Markup:
-    """The envelope of a waveform: the loudest sample of each of 160 columns.
+    """Return the envelope of a waveform: the loudest sample of each of 160 columns.
 
     Args:
         waveform: samples between -1 and 1.
@@ -107,7 +107,7 @@ def waveform_svg(waveform: np.ndarray, sample_rate_hz: int) -> Markup:
 
 
 def clip_view(card: ClipCard) -> dict[str, object]:
-    """What the template shows of a clip: pictures and sound turned into parts of the page.
+    """Return a clip as the template shows it, with pictures and sound as data URIs.
 
     Args:
         card: the clip.

@@ -15,7 +15,7 @@ class Confusion:
     rows: Sequence[str]
     """Gold labels."""
     columns: Sequence[str]
-    """Answers; the last column may hold the answers outside the label set."""
+    """Answers; the last column may hold those outside the label set."""
     counts: Sequence[Sequence[int]]
 
     @classmethod
@@ -23,7 +23,7 @@ class Confusion:
         """Read the matrix of a scores.json.
 
         Args:
-            title: what is shown: model and corpus.
+            title: the model and the corpus.
             scores: the content of the file.
         """
         matrix = scores["confusion"]
@@ -31,7 +31,7 @@ class Confusion:
 
 
 def confusion_table(confusion: Confusion) -> Markup:
-    """Write a matrix as a table of row percentages; the counts are in each cell's title.
+    """Format a matrix as a table of row percentages, with the counts in the title of each cell.
 
     Args:
         confusion: the counts. Rows without a clip are left out.

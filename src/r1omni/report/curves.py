@@ -11,25 +11,25 @@ LEARNING_CURVES: dict[str, str] = {
     "reward": "Reward",
     "reward/accuracy": "Accuracy reward",
     "reward/format": "Format reward",
-    "kl": "KL to the reference, nats per token",
-    "entropy": "Entropy of the answers, nats per token",
+    "kl": "KL to the reference policy, nats per token",
+    "entropy": "Entropy of the policy, nats per token",
     "length": "Answer length, tokens",
-    "truncation": "Answers cut at the limit, share",
-    "zero_variance": "Groups whose rewards are all equal, share",
-    "grad_norm": "Norm of the gradients",
+    "truncation": "Share of answers truncated at the limit",
+    "zero_variance": "Share of groups with equal rewards",
+    "grad_norm": "Gradient norm",
     "learning_rate": "Learning rate",
 }
-"""Name of a figure in a row -> title of its chart."""
+"""Name of a metric in a row -> title of its chart."""
 
 
 def training_charts(
     logs: Mapping[str, Iterable[Mapping[str, Any]]], metrics: Mapping[str, str] | None = None
 ) -> list[Chart]:
-    """Make a chart per figure with a line per run; figures that no run recorded twice are left out.
+    """Make a chart per metric with a line per run; metrics that no run recorded at least twice are left out.
 
     Args:
-        logs: name of the run -> its rows, each with `step` and figures; a nested table is read as `outer/inner`.
-        metrics: name of the figure -> title of its chart; None takes `LEARNING_CURVES`.
+        logs: name of the run -> its rows, each with `step` and metrics; a nested table is read as `outer/inner`.
+        metrics: name of the metric -> title of its chart; None uses `LEARNING_CURVES`.
     """
     rows_of = {run: [_flat(row) for row in rows] for run, rows in logs.items()}
     charts = []
@@ -41,7 +41,7 @@ def training_charts(
 
 
 def curves_page(name: str, rows: Iterable[Mapping[str, Any]]) -> str:
-    """Lay out one run: a chart per figure, validation in one of its own, and the last value of each.
+    """Lay out one run: a chart per metric, one for validation, and the last value of each.
 
     Args:
         name: of the run.

@@ -1,6 +1,6 @@
 """The two pages: `recipe_report` for the whole recipe, `evaluation_report` for one run or several side by side.
 
-Both take plain data and return one HTML document that fetches nothing. They only lay out: every figure comes in.
+Both take plain data and return one HTML document that loads nothing. They only lay out: every figure is an input.
 """
 
 import math
@@ -21,13 +21,13 @@ from r1omni.report.published import PAPER_TABLE_1, PublishedRow, published_corpu
 _TEMPLATES = Path(__file__).parent / "templates"
 
 MODEL_WORDS: dict[str, str] = {
-    "base": "pretrained on captions, on texts about expressions and on few labels",
-    "cold-start": "the base after a few hundred reasoned examples",
-    "label-sft": "the base after supervised training on labels alone",
-    "cold-start-sft": "the cold start after the same training on labels (control; not in the paper)",
+    "base": "pretrained on captions, texts about expressions and a few labels",
+    "cold-start": "the base after SFT on a few hundred reasoned examples",
+    "label-sft": "the base after SFT on labels alone",
+    "cold-start-sft": "the cold start after the same SFT on labels (a control; not in the paper)",
     "r1-omni": "the cold start after GRPO on the same labels",
 }
-"""What each model of the recipe is, in a few words."""
+"""Model of the recipe -> what it is, in a few words."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,11 @@ class RunView:
 
     name: str
     corpus: str
-    """Name of the corpus with its split, as it should be cited."""
+    """Name of the corpus with its split."""
     scores: Mapping[str, Any]
     """The content of scores.json."""
     best: Sequence[ClipCard] = ()
-    """Clips answered rightly with the most confidence."""
+    """Clips answered correctly with the most confidence."""
     worst: Sequence[ClipCard] = ()
     """Clips answered wrongly with the most confidence."""
 
@@ -55,18 +55,18 @@ def recipe_report(
     paper_rows: Sequence[PublishedRow] = PAPER_TABLE_1,
     title: str = "R1-Omni's recipe in miniature",
 ) -> str:
-    """Lay out the whole recipe: Table 1 beside the paper's, learning curves, confusion matrices, clips, settings.
+    """Lay out the whole recipe: Table 1 next to the paper's, learning curves, confusion matrices, clips, settings.
 
     Args:
         table: the content of table.json; rows may add `war_interval`, `uar_interval` ([low, high] in percent) and any
-            further figure, which the lower table shows. Where they are there, `comparisons` holds paired comparisons
+            further figure, which the lower table shows. If present, `comparisons` holds paired comparisons
             (`a`, `b`, `corpus` and the figures of `evaluate.scores.compare`) and `controls` further figures by `model`
             and `corpus`.
         curves: learning curves; see `curves.training_charts`.
         confusions: one matrix per model and corpus.
         clip_cards: clips with the answers of every model.
         facts: title -> table of names and values (settings, times, versions); nested tables are flattened.
-        paper_rows: published figures to set beside.
+        paper_rows: published figures to compare with.
         title: of the page.
     """
     rows = list(table["rows"])
@@ -103,7 +103,7 @@ def evaluation_report(
     """Lay out one evaluation run, or several side by side.
 
     Args:
-        runs: the runs; those of one corpus stand in one table with the published rows of that corpus.
+        runs: the runs; those of one corpus share a table with the published rows of that corpus.
         published: published figures; rows of other corpora are left out.
         comparisons: paired comparisons, each with `a`, `b`, `corpus` and the figures of `evaluate.scores.compare`.
         folds: means over folds, each with `model`, `corpus`, `folds` and the figures of `evaluate.scores.fold_summary`.
@@ -156,7 +156,7 @@ def evaluation_report(
 
 
 def render(template: str, **content: Any) -> str:
-    """Fill a template of this room; whatever it names must be given."""
+    """Render a template of this room; a variable that is missing is an error."""
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -176,7 +176,7 @@ def _percent(value: float | None) -> str:
 def _signed(value: float | None) -> str:
     if value is None:
         return "–"
-    # A difference such as 40.04 - 30.39 falls just below its half, 9.65: rounded away from nought as by hand.
+    # In floating point 40.04 - 30.39 is just below 9.65; halves are rounded away from zero, as by hand.
     return f"{value + math.copysign(1e-9, value):+.1f}".replace("-", "−")
 
 
@@ -192,7 +192,7 @@ def _best(values: Iterable[float | None]) -> float | None:
 
 
 def chart_view(chart: Chart) -> dict[str, Any]:
-    """A chart as `curves_section` shows it."""
+    """Return a chart as `curves_section` shows it."""
     return {"chart": chart, "svg": charts.line_chart(chart)}
 
 
@@ -243,7 +243,7 @@ def _difference(first: float | None, second: float | None) -> float | None:
 
 
 def _findings(rows: list[dict[str, Any]], corpora: list[str]) -> list[str]:
-    """What the table says, in sentences that follow from its figures alone."""
+    """Return the table's findings as sentences computed from its figures."""
     figure_of = {(row["model"], row["corpus"], name): row[name] for row in rows for name in ("war", "uar")}
     columns = [(corpus, figure) for corpus in corpora for figure in ("war", "uar")]
     models = list(dict.fromkeys(row["model"] for row in rows))
@@ -275,7 +275,7 @@ def _findings(rows: list[dict[str, Any]], corpora: list[str]) -> list[str]:
 
 
 def _side_figures(rows: list[dict[str, Any]], controls: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Every further figure of the rows: OOV, format and hallucination rate, counts, and the controls."""
+    """Return the further figures of the rows: OOV, format and hallucination rate, counts, and the controls."""
     checks = {(check["model"], check["corpus"]): check for check in controls}
     rows = [{**row, **checks.get((row["model"], row["corpus"]), {})} for row in rows]
     shown = {"model", "corpus", "war", "uar", "war_interval", "uar_interval"}

@@ -1,7 +1,7 @@
-"""Published figures that a report sets beside its own, each with the split and the normaliser it was made with.
+"""Published figures that a report compares its own with, each with its split and normaliser.
 
-Source: arXiv 2503.05379, Table 1. The text of its sections 4.2 and 4.3 swaps WAR and UAR against this table; the
-table is used.
+Source: arXiv 2503.05379, Table 1. The text of sections 4.2 and 4.3 has WAR and UAR swapped; the table is
+used.
 """
 
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ class PublishedRow:
     """One model on one corpus, in percent."""
 
     model: str
-    """As the source names it."""
+    """The name in the source."""
     counterpart: str | None
-    """The model of this package's recipe that stands for it."""
+    """The model of this package's recipe that corresponds to it."""
     corpus: str
     """dfew, mafw or ravdess."""
     war: float
@@ -45,9 +45,9 @@ PAPER_TABLE_1: tuple[PublishedRow, ...] = tuple(
 
 
 def published_corpus(corpus: str) -> str:
-    """The published corpus that a corpus is, or is made like: `dfew-like` and `DFEW fold 1` give `dfew`.
+    """Return the published corpus that a corpus is or imitates: `dfew-like` and `DFEW fold 1` give `dfew`.
 
-    The compound classes of MAFW are another task than its published row.
+    The compound classes of MAFW are a different task from its published row.
     """
     if "compound" in corpus.lower():
         return corpus

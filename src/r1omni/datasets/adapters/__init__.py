@@ -13,4 +13,4 @@ ADAPTERS: dict[str, str] = {
     "ravdess": "r1omni.datasets.adapters.ravdess",
     "table": "r1omni.datasets.adapters.table",
 }
-"""Corpus -> the module whose `read(root, **options)` makes a Release; imported when it is asked for."""
+"""Corpus -> the module whose `read(root, **options)` returns a Release; imported on demand."""

@@ -1,8 +1,8 @@
-"""CREMA-D: 91 actors speak twelve sentences in six emotions; 7,442 clips, everything in the file's name.
+"""CREMA-D: 91 actors speak twelve sentences in six emotions; 7,442 clips, described by their file names.
 
     AudioWAV/1019_DFA_ANG_XX.wav, VideoFlash/1019_DFA_ANG_XX.flv    actor, sentence, emotion, level
 
-Five folds of 18 actors in order, the last of 19, as MAE-DFER and HiCMAE test them.
+Five folds of 18 actors in order (the last of 19), as in MAE-DFER and HiCMAE.
 """
 
 import re
@@ -33,8 +33,8 @@ def read(
     """Read the clips.
 
     Args:
-        root: the folder that holds the clips, at any depth.
-        modality: `auto` takes the video of a clip where it is there and its sound otherwise.
+        root: the folder with the clips, at any depth.
+        modality: `auto` takes a clip's video if it is on disk, else its sound.
         fold: if given, clips are also marked train or test for this fold.
 
     Raises:

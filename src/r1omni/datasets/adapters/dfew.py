@@ -4,8 +4,8 @@
     Annotation/annotation.xlsx                                        order,label        (0: not single-labelled)
     Clip/original/**/N.mp4  or  Clip/jpg_256/%05d/
 
-Ids are padded to five digits whatever the release does, so that predictions can be compared. A clip's fold is the one
-whose test list holds it. No subtitles come with DFEW.
+Ids are always padded to five digits, so that predictions can be compared. A clip's fold is the one whose test list
+contains it. DFEW has no subtitles.
 """
 
 from pathlib import Path
@@ -37,11 +37,11 @@ def read(
     """Read the single-labelled clips.
 
     Args:
-        root: the folder that holds the lists and the clips, at any depth.
+        root: the folder with the lists and the clips, at any depth.
         fold: if given, clips are also marked train or test for this fold.
         annotations: `xlsx` reads annotation.xlsx instead of the fold lists; its clips have no fold.
-        media: `frames` takes the folders of pictures instead of the clips; their sound is NAME.wav beside the folder.
-        frame_rate_fps: of the folders of pictures, written to `meta`; None leaves it open, and 25 is taken.
+        media: `frames` takes the folders of pictures instead of the clips; their sound is NAME.wav next to the folder.
+        frame_rate_fps: of the folders of pictures, written to `meta`; None leaves it open, and 25 is assumed.
 
     Raises:
         DatasetError: a list or every clip is missing.
@@ -87,7 +87,9 @@ def _read_folds(tree: Tree) -> tuple[dict[str, str], dict[str, int], list[str]]:
                     fold_of[name] = k
     if not fold_of:
         raise DatasetError(f"{tree.root}: found no {' or '.join(missing)}; expected {_PURPOSE}")
-    warnings = [f"DFEW: {', '.join(missing)} are not under {tree.root}; clips of other lists were read"] * bool(missing)
+    warnings = [f"DFEW: {', '.join(missing)} are not under {tree.root}; clips of the other lists were read"] * bool(
+        missing
+    )
     if conflicts:
         warnings.append(f"DFEW: {len(conflicts):,} clips have different labels in different lists: {conflicts[0]}")
     found |= counts.tally(label_of.values(), map(fold_of.get, label_of), NUM_FOLDS)
@@ -107,7 +109,7 @@ def _read_workbook(tree: Tree) -> tuple[dict[str, str], dict[str, int], list[str
     label_of = {_clip_id(row["order"]): _label(row["label"], f"{path}, clip {row['order']}") for row in rows}
     published = {key: count for key, count in counts.DFEW.items() if not key.startswith("fold")}
     found = counts.tally(label_of.values(), [None] * len(label_of), 0)
-    return label_of, {}, ["DFEW: annotation.xlsx holds no folds"] + counts.differences("DFEW", found, published)
+    return label_of, {}, ["DFEW: annotation.xlsx has no folds"] + counts.differences("DFEW", found, published)
 
 
 def _clip_id(text: str) -> str:

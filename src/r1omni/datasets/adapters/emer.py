@@ -1,11 +1,11 @@
-"""EMER: clips of MER2023 with explained emotions; the reasoned examples of the cold start come from here.
+"""EMER: clips of MER2023 with explained emotions, the source of the cold start's reasoned examples.
 
     v1    gt-eng.csv, gt-chi.csv          names,emotions,subtitles,reasons    100 clips, one class each
     v2    final-EMER-reason.csv           name,chinese,english                332 clips; free words in check-openset.csv
 
-Version 2 comes without a class. Where a list with the columns name and discrete (MER2024's label-disdim.csv, MER2023's
-train-label.csv) lies under the root, its class becomes the label; otherwise the label stays empty, and a cold start
-needs it filled in. Which 232 clips R1-Omni took was never published.
+Version 2 has no classes. If a list with the columns name and discrete (MER2024's label-disdim.csv, MER2023's
+train-label.csv) is under the root, its class becomes the label; otherwise the label stays empty and must be filled in
+for a cold start. R1-Omni did not publish which 232 clips it used.
 """
 
 from pathlib import Path
@@ -27,7 +27,7 @@ def read(root: Path, *, version: Literal["v1", "v2"] = "v2", language: Language 
     """Read the explained clips.
 
     Args:
-        root: the folder that holds the lists and the clips, at any depth.
+        root: the folder with the lists and the clips, at any depth.
         version: v1 or v2.
         language: of the reasons and the subtitles.
 

@@ -5,7 +5,7 @@
         with_caption    03747.mp4<tab>anger<tab>Chinese<tab>English        GB18030; the single list has no neutral
     Labels/single-set.xlsx                                                 clip,single_label (0: none)
 
-A compound clip has all its emotions in `labels` and the class they form, such as `angry_disgust`, in `label`.
+A compound clip has its emotions in `labels` and their compound class, such as `angry_disgust`, in `label`.
 """
 
 from pathlib import Path
@@ -43,9 +43,9 @@ def read(
     """Read the clips of one of the published lists.
 
     Args:
-        root: the folder that holds the lists and the clips, at any depth.
+        root: the folder with the lists and the clips, at any depth.
         classes: `single` for the 11 classes, `compound` for the 43.
-        captions: read the lists with captions: fewer clips, each with `meta.caption` and `meta.caption_zh`.
+        captions: read the lists with captions, which have fewer clips, each with `meta.caption` and `meta.caption_zh`.
         annotations: `xlsx` reads Labels/single-set.xlsx instead of the fold lists; its clips have no fold.
         fold: if given, clips are also marked train or test for this fold.
 
@@ -100,20 +100,22 @@ def _read_folds(tree: Tree, classes: str, captions: bool, fold: int | None) -> t
         )
     found |= counts.tally([clip.label for clip in clips], [clip.fold for clip in clips], NUM_FOLDS)
     found["classes"] = len({clip.label for clip in clips})
-    warnings = [f"MAFW: {', '.join(missing)} are not under {tree.root}; clips of other lists were read"] * bool(missing)
+    warnings = [f"MAFW: {', '.join(missing)} are not under {tree.root}; clips of the other lists were read"] * bool(
+        missing
+    )
     published = _PUBLISHED[classes, captions]
     return clips, warnings + counts.differences(f"MAFW {classes}, {mode}", found, published)
 
 
 def _read_list(path: Path, captions: bool) -> list[list[str]]:
-    """Return name, classes joined by `_`, and with captions the Chinese and the English one."""
+    """Return the name, the classes joined by `_` and, with captions, the Chinese and the English one."""
     rows = []
     for number, line in enumerate(read_text(path).split("\n"), start=1):
         if not line.strip():
             continue
         row = [cell.strip() for cell in (line.split("\t") if captions else line.split())]
         if len(row) < 2 or (captions and len(row) < 4):
-            wanted = "clip, label, Chinese and English between tabs" if captions else "a clip and its label"
+            wanted = "clip, label, Chinese and English separated by tabs" if captions else "a clip and its label"
             raise DatasetError(f"{path}:{number}: found {line.strip()!r}; expected {wanted}")
         where = f"{path}:{number}"
         row[0] = row[0].removesuffix(".mp4")
@@ -124,9 +126,7 @@ def _read_list(path: Path, captions: bool) -> list[list[str]]:
 
 def _read_workbook(tree: Tree, classes: str) -> tuple[list[Clip], list[str]]:
     if classes != "single":
-        raise DatasetError(
-            "MAFW's single-set.xlsx holds the single labels alone; read the compound ones from the folds"
-        )
+        raise DatasetError("MAFW's single-set.xlsx has only the single labels; read the compound ones from the folds")
     path = tree.require("single-set.xlsx", purpose="MAFW's Labels/single-set.xlsx with the columns clip, single_label")
     clips = []
     for row in read_table(path, ("clip", "single_label")):
@@ -141,4 +141,4 @@ def _read_workbook(tree: Tree, classes: str) -> tuple[list[Clip], list[str]]:
     clips.sort(key=lambda clip: clip.id)
     published = {key: count for key, count in counts.MAFW_SINGLE.items() if not key.startswith("fold")}
     found = counts.tally([clip.label for clip in clips], [None] * len(clips), 0)
-    return clips, ["MAFW: single-set.xlsx holds no folds", *counts.differences("MAFW single", found, published)]
+    return clips, ["MAFW: single-set.xlsx has no folds", *counts.differences("MAFW single", found, published)]

@@ -1,10 +1,10 @@
-"""MELD: utterances of a television series with seven classes and fixed parts.
+"""MELD: utterances from a television series, with seven classes and fixed splits.
 
     {train,dev,test}_sent_emo.csv    Dialogue_ID, Utterance_ID, Emotion, Utterance, ...
     train/**/dia0_utt0.mp4, dev/**, test/**    or    {train,val,test}_dia0_utt0.mp4
 
-The same `dia0_utt0` exists in every part, so a clip is only taken from a folder that names its part. More clips lie on
-disk for the test part (2,747) than its list holds (2,610): the list decides.
+The same `dia0_utt0` exists in every split, so a clip is taken only from a folder that names its split. The test split
+has more clips on disk (2,747) than in its list (2,610): the list decides.
 """
 
 from collections import Counter
@@ -23,10 +23,10 @@ _ENCODINGS = ("utf-8", "cp1252")
 
 
 def read(root: Path) -> Release:
-    """Read the three parts; `dev` becomes the split val.
+    """Read the three splits; `dev` becomes val.
 
     Args:
-        root: the folder that holds the lists and the clips, at any depth.
+        root: the folder with the lists and the clips, at any depth.
 
     Raises:
         DatasetError: every list or every clip is missing.
@@ -39,7 +39,7 @@ def read(root: Path) -> Release:
     for split, list_name in _LIST.items():
         path = tree.find(list_name)
         if path is None:
-            warnings.append(f"MELD: {list_name} is not under {tree.root}; the part {split} was left out")
+            warnings.append(f"MELD: {list_name} is not under {tree.root}; the split {split} was left out")
             continue
         for row in read_table(path, ("Dialogue_ID", "Utterance_ID", "Emotion", "Utterance"), _ENCODINGS):
             name = f"dia{row['Dialogue_ID']}_utt{row['Utterance_ID']}"
@@ -68,7 +68,7 @@ def _clip(name: str, split: str, row: dict[str, str], where: str) -> Clip:
 
 
 def _repair(text: str) -> str:
-    """Write the quotation marks that stand as Windows-1252 bytes, read as control characters, as what they are."""
+    """Restore quotation marks that were Windows-1252 bytes and were read as control characters."""
     return "".join(
         bytes([ord(c)]).decode("cp1252", errors="ignore") if 0x80 <= ord(c) <= 0x9F else c for c in text
     ).strip()

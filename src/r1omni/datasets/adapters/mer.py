@@ -6,8 +6,7 @@
             track2_train_{mercaptionplus,ovmerd}.csv     name,openset
             track3_train_{mercaptionplus,ovmerd}.csv     name,reason
 
-`label` is the discrete class, `labels` the free words, `reasoning` the description; a list that lacks one leaves it
-empty.
+`label` is the discrete class, `labels` the free words, `reasoning` the description; what a list lacks stays empty.
 """
 
 from collections import Counter
@@ -38,18 +37,18 @@ def read(
     """Read one year's labelled clips.
 
     Args:
-        root: the folder that holds the lists and the clips, at any depth.
+        root: the folder with the lists and the clips, at any depth.
         year: the challenge.
-        track: 2025 only: 1 has classes, 2 free words, 3 descriptions (and the words, where their list is there too).
+        track: 2025 only: 1 has classes, 2 free words, 3 descriptions (and the words, if their list is on disk).
         source: 2025 only, tracks 2 and 3: which of the two lists.
         language: of the subtitles.
 
     Raises:
-        ConfigError: `track` with a year that has none.
+        ConfigError: `track` with a year that has no tracks.
         DatasetError: a list or every clip is missing.
     """
     if year != "2025" and track != "1":
-        raise ConfigError(f"MER{year} has no tracks; `track` goes with --year 2025")
+        raise ConfigError(f"MER{year} has no tracks; use `track` with --year 2025")
     tree = Tree(root)
     warnings: list[str] = []
     if year == "2023":
@@ -69,11 +68,11 @@ def read(
 
 
 def read_subtitles(tree: Tree, language: Language) -> dict[str, str]:
-    """Return clip name -> what is said, from the first subtitle list there is; empty without one.
+    """Return clip name -> subtitle, from the first subtitle list on disk; empty without one.
 
     Args:
         tree: the release.
-        language: the column to take.
+        language: the column to use.
     """
     path = tree.find("transcription-engchi-polish.csv", "subtitle_chieng.csv", "label-transcription.csv")
     if path is None:
@@ -114,7 +113,7 @@ def _read_2023(tree: Tree, warnings: list[str]) -> list[Clip]:
     for subset in _SUBSETS:
         path = tree.find(f"{subset}-label.csv")
         if path is None:
-            warnings.append(f"MER2023: {subset}-label.csv is not under {tree.root}; the part {subset} was left out")
+            warnings.append(f"MER2023: {subset}-label.csv is not under {tree.root}; the subset {subset} was left out")
             continue
         for row in read_table(path, ("name", "discrete")):
             split = "train" if subset == "train" else "test"
@@ -136,7 +135,7 @@ def _read_2024(tree: Tree) -> list[Clip]:
 
 
 def _read_2025(tree: Tree, track: str, source: str, warnings: list[str]) -> list[Clip]:
-    purpose = "one of the lists of huggingface.co/datasets/MERChallenge/MER2025 (gated: ask for access there)"
+    purpose = "one of the lists of huggingface.co/datasets/MERChallenge/MER2025 (gated: request access there)"
     key = "track 1" if track == "1" else source
     if track == "1":
         path = tree.require("track1_train_disdim.csv", purpose=purpose)

@@ -1,13 +1,13 @@
 """CMU-MOSEI: spoken opinions with a sentiment from -3 to 3.
 
-    label.csv                               video_id, clip_id, label, mode, and maybe text
+    label.csv                               video_id, clip_id, label, mode, optionally text
     Transcript/Segmented/Combined/*.txt     name___idx___start___end___text
     name_idx.mp4  or  name/idx.mp4  or  Videos/Full/Combined/name.mp4
 
-Where only the full videos are there, a clip is its part of the full video: the transcript gives start and stop. `label`
-is the sign (negative, neutral, positive) and `meta.sentiment` the score. The six emotion intensities are not read.
+If only the full videos are on disk, a clip is a part of one: the transcript gives start and stop. `label` is the sign
+(negative, neutral, positive), `meta.sentiment` the score. The six emotion intensities are not read.
 
-The layout of label.csv is from memory, not held against a release; the usual other names of its columns are taken too.
+The layout of label.csv has not been checked against a release; common alternative column names are accepted.
 """
 
 from collections import Counter
@@ -30,7 +30,7 @@ _COLUMNS = {
     "label": ("label", "sentiment", "score"),
     "mode": ("mode", "split", "set", "part"),
 }
-"""What is read and the column names that are taken for it, the first that is there."""
+"""Field -> the column names accepted for it, in order of preference."""
 
 _Segment = tuple[float, float, str]
 
@@ -39,10 +39,10 @@ def read(root: Path) -> Release:
     """Read the labelled clips.
 
     Args:
-        root: the folder that holds the labels, the transcripts and the videos, at any depth.
+        root: the folder with the labels, the transcripts and the videos, at any depth.
 
     Raises:
-        DatasetError: the labels or every clip are missing; label.npz is not read, since it holds pickled objects.
+        DatasetError: the labels or every clip are missing; label.npz is not read, because it contains pickled objects.
     """
     tree = Tree(root)
     path = tree.find("label.csv", "labels.csv")

@@ -1,7 +1,7 @@
 """OV-MERD: 332 clips of MER2024 with free emotion words (532 in OV-MERD+), scored as sets.
 
     check-openset.csv  or  track2_train_ovmerd.csv  or  ovlabel.csv (OV-MERD+)    name,openset
-    final-EMER-reason.csv  or  track3_train_ovmerd.csv                            the descriptions, where they are there
+    final-EMER-reason.csv  or  track3_train_ovmerd.csv                            the descriptions, optional
 
 `labels` holds the words; there is no single label.
 """
@@ -21,8 +21,8 @@ def read(root: Path, *, version: Literal["ov-merd", "ov-merd+"] = "ov-merd", lan
     """Read the clips with their words.
 
     Args:
-        root: the folder that holds the lists and the clips, at any depth.
-        version: the first set, or the larger one of MER-UniBench.
+        root: the folder with the lists and the clips, at any depth.
+        version: the first set, or the larger one from MER-UniBench.
         language: of the descriptions and the subtitles; the words are English.
 
     Raises:

@@ -1,12 +1,11 @@
-"""The JSON of the official R1-Omni code, read and written, so that its cold-start files train unchanged.
+"""The JSON of the official R1-Omni code, read and written, so that its cold-start files can be used unchanged.
 
     training      [{"video": path, "conversations": [{"from": "human", "value": markers and instruction},
                                                      {"from": "gpt", "value": label or tagged answer}]}]
     evaluation    the same with "clip_meta_path"
     RAVDESS       [{"ori_path": path, "crop_path": path, "QA_question": "... Answer:fearful"}]
 
-An instruction that is neither of ours is kept in `meta.instruction`, the other fields in `meta`, and both are written
-back.
+An instruction that is not one of ours is kept in `meta.instruction`, other fields in `meta`; both are written back.
 """
 
 import json
@@ -32,11 +31,11 @@ def read(root: Path, *, media_root: Path | None = None) -> Release:
 
     Args:
         root: the JSON file.
-        media_root: where the clips lie; a path in the file that does not exist is looked for there, first as it
-            stands, then by name. None looks beside the JSON file.
+        media_root: the clips' folder; a path in the file that does not exist is searched there, first as given, then by
+            name. None searches the JSON file's folder.
 
     Raises:
-        DatasetError: the file is not of this kind, or no clip is there.
+        DatasetError: the file is not of this format, or no clip is on disk.
     """
     entries = _load(root)
     clips, given, broken = [], [], []
@@ -58,20 +57,20 @@ def read(root: Path, *, media_root: Path | None = None) -> Release:
 
 
 def write(path: Path, clips: Iterable[Clip]) -> None:
-    """Write clips as a training file of the official code, with absolute paths, to a temporary name first.
+    """Write clips as a training file of the official code, atomically and with absolute paths.
 
     Args:
         path: the JSON file.
         clips: labelled clips; one with reasoning gets a tagged answer, one without the label alone.
 
     Raises:
-        DatasetError: a clip has no label, or is a part of its file, which this format cannot say.
+        DatasetError: a clip has no label, or is a part of its file, which this format cannot express.
     """
     entries = []
     for clip in clips:
         if clip.label is None or clip.start_s is not None or clip.stop_s is not None:
             lack = "has no label" if clip.label is None else "is a part of its file"
-            raise DatasetError(f"clip {clip.id!r} {lack}; the R1-Omni format holds whole labelled files")
+            raise DatasetError(f"clip {clip.id!r} {lack}; the R1-Omni format describes whole labelled files")
         instruction = clip.meta.get("instruction") or (REASONING_INSTRUCTION if clip.reasoning else LABEL_INSTRUCTION)
         answer = format_answer(clip.reasoning, clip.label) if clip.reasoning else clip.label
         turns = [
@@ -99,7 +98,7 @@ def _load(path: Path) -> list[dict[str, Any]]:
 
 
 def _clip(entry: dict[str, Any], number: int, path: Path) -> Clip:
-    """Return the clip with its path as given, and without a label where the answer cannot be read."""
+    """Return the clip with its path as given, and without a label if the answer cannot be read."""
     given = entry.get("video") or entry.get("ori_path")
     if not isinstance(given, str):
         raise DatasetError(f"{path}, entry {number}: found no `video`; expected the clip's path")

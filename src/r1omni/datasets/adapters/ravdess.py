@@ -1,9 +1,9 @@
-"""RAVDESS: 24 actors speak and sing two sentences in eight emotions; everything stands in the file's name.
+"""RAVDESS: 24 actors speak and sing two sentences in eight emotions; the file names describe the clips.
 
     Actor_XX/MM-VV-EE-II-SS-RR-AA.{mp4,wav}    modality, vocal channel, emotion, intensity, statement, repetition, actor
 
-The default is the audio-visual speech: 1,440 clips, eight classes. The seven-class variant without calm goes by the
-corpus name `ravdess7`. Six folds of four actors, in order, as MAE-DFER and HiCMAE test them.
+The default is the audio-visual speech: 1,440 clips, eight classes. The seven-class variant without calm has the corpus
+name `ravdess7`. Six folds of four actors, in order, as in MAE-DFER and HiCMAE.
 
 Source: Livingstone and Russo 2018, zenodo.org/record/1188976, for the fields, the statements and the actors' sex.
 """
@@ -39,7 +39,7 @@ def read(
     """Read the clips of one modality.
 
     Args:
-        root: the folder that holds Actor_01 to Actor_24, at any depth.
+        root: the folder with Actor_01 to Actor_24, at any depth.
         modality: which of the three recordings of each take.
         vocal: speech, song, or both.
         variant: `ravdess7` leaves calm out.
@@ -97,7 +97,7 @@ def _published(vocal: str, variant: str) -> dict[str, int]:
     published = {"speech": speech, "song": song, "both": both}[vocal]
     if variant != "ravdess7":
         return published
-    # Eight calm takes an actor in speech and as many in song; actor 18 of fold 5 did not sing.
+    # Eight calm takes per actor in speech and as many in song; actor 18 of fold 5 did not sing.
     per_fold = {"speech": (32, 32), "song": (32, 24), "both": (64, 56)}[vocal]
     left = {key: count for key, count in published.items() if key != "calm"}
     left["all"] -= published["calm"]

@@ -2,11 +2,11 @@
 
     clips.csv (.tsv, .xlsx, .parquet, .jsonl)    a row per clip
     happy/a.mp4, sad/b.mp4                       the folder's name is the label
-    train/happy/a.mp4, test/sad/b.mp4            with the part above it
+    train/happy/a.mp4, test/sad/b.mp4            with the split above it
 
-A column is taken by the name given for it, otherwise by the first of its usual names. Published class names become
-ours (`anger` is angry); other words stay as they are and are named in a warning. Numbers are no labels: `label_names`
-says what they mean. Other columns go to `meta`.
+A column is found by the name given for it, otherwise by the first of its usual names. Published class names become
+ours (`anger` is angry); other words are kept and named in a warning. Numbers are not labels: `label_names` gives their
+meaning. Other columns go to `meta`.
 """
 
 from collections import Counter
@@ -32,7 +32,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "start_s": ("start_s", "start"),
     "stop_s": ("stop_s", "stop", "end"),
 }
-"""The fields of a manifest and the column names that are taken for them, the first that is there."""
+"""Field of a manifest -> the column names accepted for it, in order of preference."""
 
 _SPLITS = {
     "train": "train",
@@ -62,22 +62,22 @@ def read(
     """Read a table or a folder per label.
 
     Args:
-        root: the table, or the folder that holds the folders.
-        media_root: where the table's clips lie, at any depth; None looks beside the table.
+        root: the table, or the folder with the label folders.
+        media_root: the folder with the table's clips, at any depth; None searches the table's folder.
         id: column of the ids; without one the clip's file name without its extension is its id, or its whole path
-            where two files share a name.
+            if two files share a name.
         path: column of the clip's path or name.
         label: column of the label.
-        reasoning: column of the reasons.
-        subtitle: column of what is said.
-        split: column of the part (train, val, test).
-        label_names: what numbers or words mean, such as `0=happy,1=sad`.
+        reasoning: column of the reasoning.
+        subtitle: column of the spoken words.
+        split: column of the split (train, val, test).
+        label_names: meaning of numbers or words, such as `0=happy,1=sad`.
         encoding: of a text table; None tries UTF-8, then GB18030.
-        corpus: the corpus' name, for reports.
+        corpus: name of the corpus, for reports.
 
     Raises:
         ConfigError: `label_names` cannot be read.
-        DatasetError: the table lacks the clip's column, a label is a number, or no clip is there.
+        DatasetError: the table lacks the clip's column, a label is a number, or no clip is on disk.
     """
     meanings = _meanings(label_names)
     if root.is_dir():
@@ -143,7 +143,7 @@ def _clip(name: str, row: Row, column_of: dict[str, str], meanings: dict[str, st
         seconds = {field: float(cell[field]) for field in ("start_s", "stop_s") if cell.get(field)}
         fold = int(cell["fold"]) if cell.get("fold") else None
     except ValueError as error:
-        raise DatasetError(f"{where}: found {error}; expected seconds and a whole fold") from error
+        raise DatasetError(f"{where}: found {error}; expected seconds and an integer fold") from error
     used = set(column_of.values())
     return Clip(
         id=name,
@@ -165,7 +165,7 @@ def _label(text: str, meanings: dict[str, str], where: str) -> str:
     if word.strip().lstrip("-").isdecimal():
         raise DatasetError(
             f"{where}: found the label {text!r}; expected a name, since releases number classes differently; "
-            "say what the numbers mean with --label-names 0=happy,1=sad"
+            "give their meaning with --label-names 0=happy,1=sad"
         )
     return emotion_name(word)
 
@@ -182,4 +182,4 @@ def _strange(where: str, labels: list[str | None]) -> list[str]:
     if not strange:
         return []
     some = ", ".join(f"{label} ({count:,})" for label, count in strange.most_common(5))
-    return [f"{where}: {len(strange):,} labels are none of our emotion names: {some}; rename them with --label-names"]
+    return [f"{where}: {len(strange):,} labels are not emotion names of ours: {some}; rename them with --label-names"]
