@@ -1,15 +1,15 @@
 """Reads a clip: sampled frames and mono sound from anything FFmpeg opens, or one error that says what is wrong.
 
-A video, a sound file, a still image or a folder of pictures goes in; what is there comes out. Sound without pictures
-and pictures without sound are results, not errors, unless the missing side was asked for. Nothing is invented: no black
-frame, no silence. A file that was cut short is an error (`truncated`) although its beginning could be read, because
-half a clip is another clip; `stop_s` within the intact part reads that part.
+Reads the modalities that a video, a sound file, a still image or a folder of pictures has. Sound without pictures and
+pictures without sound are results, not errors, unless the missing side was asked for. Nothing is made up: no black
+frames, no silence. A truncated file is an error (`truncated`) even though its beginning could be read, because half a
+clip is a different clip; `stop_s` within the intact part reads that part.
 
-Of several tracks the one that players take is read: the default one, then the best. What cannot be decoded is left out
-and counted, and the clock goes on.
+Of several tracks the one that players choose is read: the default one, else the best. What cannot be decoded is left
+out and counted, and the clock goes on.
 
-Leaves out on purpose: resizing and log-mel features (the model's processor does them) and decoder threads (work is
-spread over clips instead).
+Left out on purpose: resizing and log-mel features (the model's processor computes them) and decoder threads (clips
+are decoded in parallel instead).
 """
 
 import math
@@ -38,9 +38,9 @@ from r1omni.media.whole import is_cut_short
 from r1omni.media.window import Window, open_file
 
 _MARGIN_S = 0.5
-"""Sound decoders need some packets before the first sample to be right."""
+"""Sound decoders need a few packets before the first wanted sample to get it right."""
 _UNTRUSTED_FORMATS = frozenset({"tty", "hls", "dash", "concat", "sdp", "imf", "webvtt", "lrc"})
-"""What FFmpeg makes of texts, and files that only point to others."""
+"""Formats that FFmpeg reports for text files, and files that only point to others."""
 
 
 _LFS_POINTER = b"version https://git-lfs"
@@ -59,17 +59,17 @@ class Media:
     sample_rate_hz: int
     """Of `waveform`."""
     duration_s: float
-    """Of the part that was read: the longer of pictures and of the sound that was decoded; 0 for a still image."""
+    """Of the part that was read: the longer of pictures and decoded sound; 0 for a still image."""
     pictures_s: float = 0.0
     """Length of the pictures in the part, sampled or not; 0 for a still image and without pictures."""
     sound_s: float = 0.0
-    """Length of the sound in the part, as the file states it where only its beginning was decoded; 0 without sound."""
+    """Length of the sound in the part, as stated by the file if only its beginning was decoded; 0 without sound."""
     sound_gaps_s: tuple[tuple[float, float], ...] = ()
     """Spans for which the sound track has no samples, filled with silence; half-open, from the file's beginning."""
     num_damaged_packets: int = 0
     """Sound packets that could not be decoded."""
     tracks: tuple[str, ...] = ()
-    """Which track was read where a file holds several of a kind, such as `sound track 2 of 2 (eng)`."""
+    """Which track was read if a file has several of a kind, such as `sound track 2 of 2 (eng)`."""
 
     @property
     def is_silent(self) -> bool:
@@ -92,16 +92,16 @@ def load_media(
 
     Args:
         path: video, sound or image file, or a folder of pictures (see `media.folder`).
-        num_frames: pictures to sample over the part; they repeat where there are fewer.
+        num_frames: pictures to sample over the part; they repeat if the part has fewer.
         sample_rate_hz: rate the sound is resampled to.
         start_s: beginning of the part, seconds from the file's beginning; None reads from there.
-        stop_s: end (exclusive) of the part; None reads to the end.
-        modality: `auto` takes what is there; the others take only what they name and require it.
-        max_sound_s: most sound to decode; what comes after it is not looked at. None decodes the whole part.
-        frame_rate_fps: of a folder of pictures; files say it themselves.
+        stop_s: end of the part, exclusive; None reads to the end.
+        modality: `auto` reads what the file has; the others read only what they name, and require it.
+        max_sound_s: upper limit of the sound that is decoded. None decodes the whole part.
+        frame_rate_fps: of a folder of pictures; other files contain theirs.
 
     Raises:
-        ConfigError: an argument that no clip can satisfy.
+        ConfigError: an argument is out of range.
         MediaError: the clip cannot be read; `kind` says why in one word.
     """
     sound_s = math.inf if max_sound_s is None else max_sound_s
@@ -138,7 +138,7 @@ def load_media(
 
 
 def load_clip(clip: Clip, **options: Any) -> Media:
-    """Read the clip of a manifest: its part, at the frame rate that it gives for a folder of pictures.
+    """Read a manifest's clip: its part, with the frame rate given there for a folder of pictures.
 
     Args:
         clip: the clip.
@@ -187,7 +187,7 @@ def _read(container: InputContainer, request: _Request) -> Media:
         if stream is not None and stream.codec_context is None:
             side = "pictures" if stream is pictures_stream else "sound"
             raise MediaError(
-                "unreadable", f"{request.name}: nothing here decodes its {side}; write it again as H.264 and AAC in mp4"
+                "unreadable", f"{request.name}: no decoder for its {side}; convert it to H.264 and AAC in mp4"
             )
         if stream is not None:
             stream.codec_context.thread_count = 1
@@ -225,7 +225,7 @@ def _read(container: InputContainer, request: _Request) -> Media:
 
 
 def _sound_length_s(container: InputContainer, stream: AudioStream, request: _Request, heard_s: float) -> float:
-    """Length of the sound in the part: what was decoded, or what the file states where decoding stopped early."""
+    """Return the length of the sound in the part: as decoded, or as stated by the file if decoding stopped early."""
     window = request.window
     if heard_s < request.max_sound_s - _MARGIN_S:
         return heard_s
@@ -239,7 +239,7 @@ def _sound_length_s(container: InputContainer, stream: AudioStream, request: _Re
 
 
 def _read_still(file: Path, request: _Request) -> Media | None:
-    """Read a still image; None where only FFmpeg may know its format."""
+    """Read a still image; None if the format is left to FFmpeg."""
     if request.is_cut_short:
         raise _truncated(request.name, 0.0)
     picture = read_still(file, MAX_SIDE_PX)
@@ -259,7 +259,7 @@ def _read_folder(folder: Path, request: _Request, frame_rate_fps: float) -> Medi
     files, sound = picture_files(folder), sound_file(folder)
     if not files:
         raise MediaError(
-            "no-frames", f"{folder}: is a folder without pictures; name a video, sound file or image, or fill it"
+            "no-frames", f"{folder}: is a folder without pictures; give a video, sound file or image, or add some"
         )
     shown = [index for index in range(len(files)) if request.window.holds(index / frame_rate_fps)]
     media = None
@@ -314,20 +314,20 @@ def _choose_streams(container: InputContainer, request: _Request) -> tuple[Video
 
 
 def _rank_pictures(stream: VideoStream) -> tuple[bool, bool, int]:
-    """The default track, else one for everybody, else the largest; the first of equals."""
+    """Return the default track, else one for a general audience, else the largest; the first of equals."""
     size = 0 if stream.codec_context is None else stream.codec_context.width * stream.codec_context.height
     return bool(stream.disposition & Disposition.default), _is_for_everybody(stream), size
 
 
 def _rank_sound(stream: AudioStream) -> tuple[bool, bool, int, int]:
-    """The default track, else one for everybody, else the one with most channels and bits; the first of equals."""
+    """Return the default track, else one for a general audience, else that with most channels and bits."""
     codec = stream.codec_context
     channels, bits_per_s = (0, 0) if codec is None else (codec.channels, codec.bit_rate or 0)
     return bool(stream.disposition & Disposition.default), _is_for_everybody(stream), channels, bits_per_s
 
 
 def _is_for_everybody(stream: VideoStream | AudioStream) -> bool:
-    """Whether a track is no commentary and made for no impairment."""
+    """Return whether a track is neither a commentary nor made for the hearing or visually impaired."""
     special = Disposition.comment | Disposition.hearing_impaired | Disposition.visual_impaired
     return not stream.disposition & special
 
@@ -347,11 +347,11 @@ def _name_track(container: InputContainer, stream: VideoStream | AudioStream) ->
 
 
 def _require(request: _Request, has_pictures: bool, has_sound: bool, has_packets: bool) -> None:
-    """Refuse a clip without what was asked for, or without anything."""
+    """Raise for a clip without what was asked for, or without anything."""
     part = "" if request.is_whole else f" between {request.window.start_s} and {request.window.stop_s} s"
     if has_packets and not has_pictures and request.is_whole:
         raise MediaError(
-            "unreadable", f"{request.name}: no picture can be decoded; get the file again, or read only its sound"
+            "unreadable", f"{request.name}: no picture can be decoded; get a new copy, or read only its sound"
         )
     if not has_pictures and request.modality in ("video", "video+audio"):
         raise MediaError(
@@ -364,11 +364,11 @@ def _require(request: _Request, has_pictures: bool, has_sound: bool, has_packets
             f"{request.name}: no sound{part}; read its pictures with modality 'video' or 'auto', or leave it out",
         )
     if not has_pictures and not has_sound:
-        raise MediaError("no-frames", f"{request.name}: no picture and no sound{part}; get it again, or leave it out")
+        raise MediaError("no-frames", f"{request.name}: no picture and no sound{part}; get a new copy, or leave it out")
 
 
 def _discard_all_but(container: InputContainer, *needed: VideoStream | AudioStream | None) -> None:
-    """Let the file's other tracks be passed over unread."""
+    """Let FFmpeg skip the file's other tracks."""
     for stream in container.streams:
         stream.discard = Discard.default if stream in needed else Discard.all
 
@@ -381,14 +381,14 @@ def _demux(
     sound: SoundReader | None,
     request: _Request,
 ) -> float:
-    """Note the picture packets and decode the sound packets of the window; return up to when all tracks go, s."""
+    """Collect the picture packets and decode the sound packets of the window; return up to when all tracks last, s."""
     window = request.window
     if window.start_s > 0:
         container.seek(round((window.origin_s + window.start_s - _MARGIN_S) * av.time_base), backward=True)
     streams = [stream for stream in (pictures_stream, sound_stream) if stream is not None]
     ends_s = {stream.index: 0.0 for stream in streams}
     ticks_s = {stream.index: float(stream.time_base or 0) for stream in streams}
-    # Of a file that was cut, all that is left is looked at: how far it goes is part of the error.
+    # Of a truncated file everything left is read: how far it goes is part of the error.
     sound_stop_s = window.stop_s if request.is_cut_short else request.sound_window.stop_s
     stops_s = {stream.index: sound_stop_s if stream is sound_stream else window.stop_s for stream in streams}
     sound_index = None if sound_stream is None else sound_stream.index
@@ -416,7 +416,7 @@ def _demux(
 
 
 def _packets(container: InputContainer, streams: list[VideoStream | AudioStream]) -> Iterator[av.Packet]:
-    """Yield the packets of some tracks; where the file breaks off in the middle, what came before counts."""
+    """Yield the packets of some tracks; if the file breaks off in the middle, those before the break."""
     came = False
     try:
         for packet in container.demux(streams):
@@ -428,11 +428,11 @@ def _packets(container: InputContainer, streams: list[VideoStream | AudioStream]
 
 
 def _check_file(file: Path) -> bool:
-    """Refuse what is no file with content; tell whether its end is missing."""
+    """Raise if it is not a file with content; return whether its end is missing."""
     try:
         size_bytes = file.stat().st_size
         if not file.is_file():
-            raise MediaError("not-media", f"{file}: is not a file; name the video, sound file or image itself")
+            raise MediaError("not-media", f"{file}: is not a file; give the video, sound file or image itself")
         if size_bytes == 0:
             raise MediaError("empty", f"{file}: has 0 bytes; copy or download it again")
         with file.open("rb") as opened:
@@ -443,7 +443,7 @@ def _check_file(file: Path) -> bool:
         return is_cut_short(file, size_bytes)
     except OSError as error:
         raise MediaError(
-            "missing", f"{file}: cannot be read ({error.strerror}); check the path and its rights"
+            "missing", f"{file}: cannot be read ({error.strerror}); check the path and its permissions"
         ) from error
 
 
@@ -452,15 +452,15 @@ def _truncated(name: str, intact_s: float) -> MediaError:
     if intact_s >= 0.01:
         rest = f", or read the intact part with stop_s up to {math.floor(intact_s * 100) / 100:.2f}"
     return MediaError(
-        "truncated", f"{name}: its end is missing, the file was cut short; copy or download it again{rest}"
+        "truncated", f"{name}: the file is truncated, its end is missing; copy or download it again{rest}"
     )
 
 
 def _explain(name: str, is_cut: bool, error: Exception) -> MediaError:
-    """Turn an error of FFmpeg into ours."""
+    """Translate an FFmpeg error into a MediaError."""
     if is_cut:
         return _truncated(name, 0.0)
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
     if isinstance(error, InvalidDataError):
-        return MediaError("not-media", f"{name}: is no video, sound file or image ({reason}); check what it holds")
-    return MediaError("unreadable", f"{name}: cannot be decoded ({reason}); write it again as H.264 and AAC in mp4")
+        return MediaError("not-media", f"{name}: is not a video, sound file or image ({reason}); check its content")
+    return MediaError("unreadable", f"{name}: cannot be decoded ({reason}); convert it to H.264 and AAC in mp4")

@@ -1,8 +1,8 @@
-"""Reads the sampled pictures of an open file and decodes no more than they need.
+"""Reads the sampled pictures of an open file, decoding no more than they need.
 
-Frames are counted from the packets, which costs no decoding; then only the stretches from a key frame to a sampled
-frame are decoded, and pictures that nothing refers to are skipped on the way. Where the packets do not tell (no
-presentation times, hidden frames, damage), every frame is decoded, twice: once to count, once to take.
+Frames are counted from the packets, which costs no decoding; then only the frames from a key frame to a sampled
+frame are decoded, skipping pictures that no other refers to. Where the packets are not sufficient (no presentation
+times, hidden frames, damage), every frame is decoded, twice: once to count, once to sample.
 
 Frames are ordered by presentation time and sampled by index, as the published models do, so a variable frame rate
 weighs frames, not seconds. The header's display matrix is applied to the nearest quarter turn, mirroring included; a
@@ -24,12 +24,12 @@ from r1omni.media.sample import sample_frame_indices
 from r1omni.media.window import Window, open_file
 
 MAX_SIDE_PX = 2048
-"""Longer pictures are scaled down while they are converted, by area, so that 8k frames do not fill the memory."""
+"""Larger pictures are scaled down during conversion, by area, so that 8k frames do not fill the memory."""
 
 _COUNTABLE_CODECS = frozenset({"h264", "hevc", "vp9", "av1", "mpeg4", "mpeg2video", "mjpeg", "png", "ffv1"})
 """One packet, one shown frame."""
 _SKIPPING_CODECS = frozenset({"h264", "hevc"})
-"""Decoders that can leave out pictures that no other refers to, packet by packet."""
+"""Decoders that can skip, packet by packet, pictures that no other refers to."""
 
 
 @dataclass
@@ -40,13 +40,13 @@ class PacketList:
     keyframes: list[int] = field(default_factory=list)
     """Positions in `pts`."""
     last_duration: int = 0
-    """Of the last packet that tells one, in ticks of the track."""
+    """Of the last packet that has one, in ticks of the track."""
 
     def add(self, packet: av.Packet) -> None:
-        """Note one packet.
+        """Record one packet.
 
         Args:
-            packet: of the picture track; the empty one at the end and packets an edit list discards are left out.
+            packet: of the picture track; the empty one at the end and those that an edit list discards are ignored.
         """
         if packet.size == 0 or packet.is_discard:
             return
@@ -78,10 +78,10 @@ def read_pictures(
         stream: its picture track.
         packets: all packets of the track that can belong to the window.
         window: the part to read.
-        num_frames: pictures to take; they repeat where the part has fewer.
+        num_frames: pictures to sample; they repeat if the part has fewer.
 
     Returns:
-        The pictures; None where the window has no frame.
+        The pictures; None if the window has no frame.
     """
     taken = _take_by_packets(container, stream, packets, window, num_frames)
     if taken is None:
@@ -121,7 +121,7 @@ def _take_by_packets(
 
 
 def _group_by_keyframe(packets: PacketList, targets: set[int]) -> dict[int, set[int]]:
-    """Give every target to the last key frame that comes before it both in the file and on the screen."""
+    """Assign every target to the last key frame that precedes it both in the file and on the screen."""
     groups: dict[int, set[int]] = {}
     for position, pts in enumerate(packets.pts):
         if pts not in targets:
@@ -134,7 +134,7 @@ def _group_by_keyframe(packets: PacketList, targets: set[int]) -> dict[int, set[
 def _decode_until(
     container: InputContainer, stream: av.VideoStream, wanted: set[int]
 ) -> Iterator[tuple[int, av.VideoFrame]]:
-    """Decode from the current position and yield the wanted frames until all have come."""
+    """Decode from the current position and yield the wanted frames."""
     unfed = set(wanted)
     codec = stream.codec_context
     can_skip = codec.name in _SKIPPING_CODECS
@@ -152,7 +152,7 @@ def _decode_until(
 
 
 def _empty(codec: av.VideoCodecContext) -> list[av.VideoFrame]:
-    """Take what the decoder still holds; the next seek lets it start again."""
+    """Drain the decoder; the next seek resets it."""
     try:
         return codec.decode(None)
     except FFmpegError:
@@ -185,7 +185,7 @@ def _take_by_decoding(
 
 
 def _decode_window(name: str, stream_index: int, window: Window) -> Iterator[tuple[av.VideoFrame, float]]:
-    """Decode a file opened afresh and yield the window's frames with their times; unknown times are counted on."""
+    """Decode a newly opened file and yield the window's frames with their times; missing times are extrapolated."""
     with open_file(name) as container:
         stream = container.streams[stream_index]
         assert isinstance(stream, av.VideoStream)
@@ -195,7 +195,7 @@ def _decode_window(name: str, stream_index: int, window: Window) -> Iterator[tup
         shown: av.VideoFrame | None = None
         for packet in container.demux(stream):
             if packet.size == 0 and packet.pts is not None and shown is not None:
-                # Theora's way to say that the picture stays; a decoder would take the empty packet for the end.
+                # In Theora an empty packet repeats the picture; a decoder would take it for the end.
                 frames = [(shown, float(packet.pts * packet.time_base))]
             else:
                 frames = [(frame, frame.time) for frame in _decode(packet)]
@@ -209,7 +209,7 @@ def _decode_window(name: str, stream_index: int, window: Window) -> Iterator[tup
 
 
 def _decode(packet: av.Packet) -> list[av.VideoFrame]:
-    """Decode one packet; a damaged one gives nothing, as in a player."""
+    """Decode one packet; a damaged one yields nothing, as in a player."""
     try:
         return packet.decode()  # pyright: ignore[reportReturnType]
     except FFmpegError:  # a decoder may return any error code for damaged data
@@ -217,7 +217,7 @@ def _decode(packet: av.Packet) -> list[av.VideoFrame]:
 
 
 def _convert(frame: av.VideoFrame, shape: tuple[int, int] | None) -> np.ndarray:
-    """Turn a frame into upright RGB, scaled to `shape` (height, width) where the clip changes size on its way."""
+    """Convert a frame to upright RGB, scaled to `shape` (height, width) if the clip changes its size."""
     orientation = _orientation(frame)
     height, width = frame.height, frame.width
     if shape is not None:
@@ -268,7 +268,7 @@ def _orientation(frame: av.VideoFrame) -> Orientation:
     try:
         side_data = frame.side_data.get(SideDataType.DISPLAYMATRIX)  # pyright: ignore[reportCallIssue, reportArgumentType]
     except ValueError:
-        # PyAV names no side data of some kinds, such as EXIF, and then gives none at all; the rotation is left.
+        # PyAV has no name for some kinds of side data, such as EXIF, and then gives none; the rotation remains.
         turns = round(frame.rotation / 90) % 4
         return Orientation(turns % 2 == 1, turns in (2, 3), turns in (1, 2))
     if side_data is None:
@@ -282,7 +282,7 @@ def fit_picture(picture: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
     Args:
         picture: uint8 [height, width, 3].
-        shape: begins with height and width.
+        shape: starts with height and width.
     """
     if picture.shape[:2] == tuple(shape[:2]):
         return picture

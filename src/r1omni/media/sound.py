@@ -1,13 +1,13 @@
-"""Turns the packets of a sound track into one mono waveform at the wanted rate, each sample at its own time.
+"""Converts the packets of a sound track to one mono waveform at the requested rate, each sample at its own time.
 
-Decoded sound is gathered in a queue and resampled in long blocks: the same samples as frame by frame, at half the time.
-One or two channels become mono by FFmpeg's own mixing (stereo: 0.7071 of left plus right), which is also what the
-decoder of the published models' training does. More channels become their mean: FFmpeg's mixing leaves out channels
-that it takes for a subwoofer, and a recorder's third microphone is often labelled as one.
+Decoded sound is queued and resampled in long blocks: the same samples as frame by frame, in half the time. FFmpeg mixes
+one or two channels to mono (stereo: 0.7071 of left plus right), as the decoder used to train the published models does.
+More channels are averaged: FFmpeg's mixing leaves out what it takes for a subwoofer, and a recorder's third microphone
+is often labelled as one.
 
-A track is a row of stretches. Within one, samples follow each other. Where a frame states another time than the samples
-so far lead to, because packets are missing or damaged, a new stretch begins at the stated time: the gap between the
-two is silence, and samples beyond the stated time are dropped.
+A track is a sequence of stretches of consecutive samples. Where a frame's stated time differs from the time that the
+samples so far lead to, because packets are missing or damaged, a new stretch begins at the stated time: gaps are filled
+with silence, and samples beyond the stated time are dropped.
 """
 
 import math
@@ -21,13 +21,13 @@ from r1omni.core.errors import MediaError
 from r1omni.media.window import Window
 
 _BLOCK_SAMPLES = 65536
-"""Resampled at a time."""
+"""Samples that are resampled at a time."""
 _JITTER_S = 0.05
-"""Containers round times and clocks wobble: a frame that is off by no more than this follows the one before."""
+"""Containers round times and clocks jitter: a frame within this tolerance continues the stretch."""
 _LOSS_S = 0.005
-"""The same behind a packet that could not be decoded, where a gap is expected."""
+"""The same after a packet that could not be decoded, where a gap is expected."""
 _LONGEST_GAP_S = 3600.0
-"""A clock that jumps further is wrong, and the samples follow each other all the same."""
+"""A clock that jumps further is wrong, and the samples are taken as consecutive."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,10 @@ class Sound:
 
 @dataclass
 class _Stretch:
-    """Samples that follow each other without a gap."""
+    """Consecutive samples."""
 
     start_s: float | None
-    """On the file's own clock; None where no frame states a time."""
+    """On the file's own clock; None if no frame states a time."""
     chunks: list[np.ndarray] = field(default_factory=list)
 
 
@@ -68,13 +68,13 @@ class SoundReader:
         self._kind: tuple[str, str, int] | None = None
         self._stretches: list[_Stretch] = []
         self._next_s = math.nan
-        """Time at which the next frame is expected, by the samples so far; NaN where no frame stated a time."""
+        """Time at which the next frame is expected from the samples so far; NaN if no frame stated a time."""
         self._stated_s = -math.inf
-        """Time that the last frame stated."""
+        """Time stated by the last frame."""
         self._tolerance_s = _JITTER_S
 
     def feed(self, packet: av.Packet) -> None:
-        """Decode one packet; a damaged one is counted and left out.
+        """Decode one packet; damaged ones are counted and left out.
 
         Args:
             packet: of this track, in file order; the empty one at the end flushes the decoder.
@@ -97,21 +97,21 @@ class SoundReader:
         """Return the window's samples.
 
         Args:
-            window: the part to keep; the samples before and after it are cut off.
+            window: the part to keep.
             name: of the file, for messages.
 
         Returns:
-            The sound; None where the track holds no sample in the window.
+            The sound; None if the track has no sample in the window.
 
         Raises:
-            MediaError: no packet could be decoded, or samples are not numbers.
+            MediaError: no packet can be decoded, or samples are not finite.
         """
         self._drain()
         if not any(stretch.chunks for stretch in self._stretches):
             if self.num_damaged:
                 raise MediaError(
                     "unreadable",
-                    f"{name}: none of its {self.num_packets} sound packets can be decoded; get the file again, or "
+                    f"{name}: none of its {self.num_packets} sound packets can be decoded; get a new copy, or "
                     "read its pictures only with modality 'video'",
                 )
             return None
@@ -122,16 +122,16 @@ class SoundReader:
         if num_bad:
             raise MediaError(
                 "invalid-samples",
-                f"{name}: {num_bad} of {len(sound.waveform)} sound samples are NaN or infinite; write the sound again "
+                f"{name}: {num_bad} of {len(sound.waveform)} sound samples are NaN or infinite; export the sound again "
                 "from its source, or read the pictures only with modality 'video'",
             )
         return sound
 
     def _take(self, frame: av.AudioFrame) -> None:
-        """Queue one decoded frame, in a new stretch where it states another time than expected."""
+        """Queue one decoded frame, in a new stretch if its stated time is not the expected one."""
         time_s = frame.time
         off_s = math.nan if time_s is None else time_s - self._next_s
-        goes_on = time_s is not None and time_s > self._stated_s  # a clock that starts again tells nothing
+        goes_on = time_s is not None and time_s > self._stated_s  # a clock that restarts carries no information
         kind = (frame.format.name, frame.layout.name, frame.sample_rate)
         if not self._stretches or (goes_on and self._tolerance_s < abs(off_s) < _LONGEST_GAP_S):
             self._drain()
@@ -141,7 +141,7 @@ class SoundReader:
         self._tolerance_s = _JITTER_S
         self._next_s += frame.samples / frame.sample_rate
         if kind != self._kind:
-            # Sound may change its format, channels or rate on the way.
+            # The format, channels or rate may change within a track.
             self._drain()
             self._kind = kind
         if len(frame.layout.channels) > 2:
@@ -151,12 +151,12 @@ class SoundReader:
         self._queue.write(frame)
 
     def _place(self, window: Window) -> Sound | None:
-        """Put the stretches where their times say and cut the window out."""
+        """Place the stretches at their times and cut out the window."""
         rate = self._sample_rate_hz
         waveforms = [np.concatenate(stretch.chunks or [np.zeros(0, np.float32)]) for stretch in self._stretches]
         starts = [self._start_in(window, stretch) for stretch in self._stretches]
         if window.start_s == 0 and starts[0] < _JITTER_S * rate:
-            starts[0] = 0  # decoders' delay: what a file begins with is its beginning
+            starts[0] = 0  # decoder delay: a file's first sample is its beginning
         # A stretch ends where the next one begins, at the latest.
         limits = [
             *starts[1:],
@@ -179,7 +179,7 @@ class SoundReader:
         return Sound(waveform, tuple(gaps))
 
     def _start_in(self, window: Window, stretch: _Stretch) -> int:
-        """Number of the sample of the window at which a stretch begins; negative where it begins before it."""
+        """Return the sample of the window at which a stretch begins; negative if it begins before the window."""
         start_s = window.origin_s if stretch.start_s is None else stretch.start_s
         return round((start_s - window.origin_s - window.start_s) * self._sample_rate_hz)
 
@@ -187,7 +187,7 @@ class SoundReader:
         return av.AudioResampler(format="flt", layout="mono", rate=self._sample_rate_hz)
 
     def _drain(self) -> None:
-        """Take what the queue and the resampler still hold, and start new ones."""
+        """Drain the queue and the resampler, and start new ones."""
         if self._kind is not None:
             self._resample_queue()
             self._keep(self._resampler.resample(None))
@@ -204,7 +204,7 @@ class SoundReader:
 
 
 def _mean_of_channels(frame: av.AudioFrame) -> av.AudioFrame:
-    """Return a mono frame that holds every channel in equal parts."""
+    """Return a mono frame with the mean of all channels."""
     samples = frame.to_ndarray()
     if not frame.format.is_planar:
         samples = samples.reshape(-1, len(frame.layout.channels)).T

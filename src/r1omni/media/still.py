@@ -1,7 +1,7 @@
 """Reads one picture from a still image, upright as its EXIF orientation says, by Pillow.
 
-JPEG, PNG, WebP, TIFF, BMP and AVIF are Pillow's own; HEIC, what phones write, needs the package pillow-heif, which puts
-the tiles of a picture together. Data behind the image, as in a motion photo, is passed over.
+Pillow itself reads JPEG, PNG, WebP, TIFF, BMP and AVIF; HEIC, which phones write, needs the package pillow-heif, which
+joins a picture's tiles. Data after the image, as in a motion photo, is ignored.
 """
 
 import warnings
@@ -13,11 +13,11 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from r1omni.core.errors import MediaError
 
 _STILL_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"mif1", b"avif"})
-"""What a HEIC or AVIF picture calls itself first; sequences have other names and are read as videos."""
+"""Major brands of HEIC and AVIF pictures; sequences have others and are read as videos."""
 
 
 def is_heif(head: bytes) -> bool:
-    """Tell whether a file is a HEIC or AVIF picture.
+    """Return whether a file is a HEIC or AVIF picture.
 
     Args:
         head: the file's first bytes, at least 12.
@@ -35,10 +35,10 @@ def read_still(file: Path, max_side_px: int) -> np.ndarray | None:
 
     Args:
         file: existing file.
-        max_side_px: longer pictures are scaled down by area.
+        max_side_px: larger pictures are scaled down by area.
 
     Returns:
-        uint8 [height, width, 3], RGB, upright; None where Pillow does not know the format.
+        uint8 [height, width, 3], RGB, upright; None if Pillow does not know the format.
 
     Raises:
         MediaError: the picture cannot be decoded, or needs a package that is not installed.
@@ -56,17 +56,15 @@ def read_still(file: Path, max_side_px: int) -> np.ndarray | None:
     except UnidentifiedImageError:
         return None
     except Image.DecompressionBombError as error:
-        raise MediaError("unreadable", f"{file}: is too large a picture ({error}); scale it down") from error
+        raise MediaError("unreadable", f"{file}: the picture is too large ({error}); scale it down") from error
     except (OSError, SyntaxError, ValueError, EOFError) as error:
-        raise MediaError(
-            "unreadable", f"{file}: the picture cannot be decoded ({error}); get the file again"
-        ) from error
+        raise MediaError("unreadable", f"{file}: the picture cannot be decoded ({error}); get a new copy") from error
 
 
 def _upright_rgb(image: Image.Image, max_side_px: int) -> np.ndarray:
     scale = max_side_px / max(image.size)
     if image.mode.startswith("I;16"):
-        # Pillow cuts 16-bit grey off at 255 instead of scaling it.
+        # Pillow clips 16-bit grey at 255 instead of scaling it.
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     upright = ImageOps.exif_transpose(image).convert("RGB")
     if scale < 1:

@@ -1,7 +1,7 @@
-"""Tells from a file's own structure whether its end is missing.
+"""Detects from a file's own structure whether its end is missing.
 
-MP4, HEIC, AVIF, Matroska, RIFF (wav, avi, webp), JPEG and PNG state where they end; other kinds do not and count as
-whole. Data behind the end, as in a motion photo, is no cut.
+MP4, HEIC, AVIF, Matroska, RIFF (wav, avi, webp), JPEG and PNG state where they end; other formats do not and count as
+complete. Data after the end, as in a motion photo, is allowed.
 """
 
 from pathlib import Path
@@ -10,13 +10,13 @@ from typing import BinaryIO
 _RIFF_SLACK_BYTES = 1024
 """Writers of wav files miscount headers and padding."""
 _RIFF_UNKNOWN_BYTES = 0x7FFF0000
-"""Sizes from here on are placeholders of writers that could not seek back."""
+"""Sizes from here on are placeholders by writers that could not seek back."""
 _BLOCK_BYTES = 1 << 20
-"""Searched at a time."""
+"""Bytes searched at a time."""
 
 
 def is_cut_short(file: Path, size_bytes: int) -> bool:
-    """Look at headers only; no stream is decoded.
+    """Read headers only; no stream is decoded.
 
     Args:
         file: existing file.
@@ -49,7 +49,7 @@ def _is_png_cut(opened: BinaryIO, size_bytes: int) -> bool:
 
 
 def _is_jpeg_cut(opened: BinaryIO, size_bytes: int) -> bool:
-    """Walk the segments up to the picture's data, then look for the mark that ends it: nothing else looks like it."""
+    """Walk the segments up to the picture's data, then find the marker that ends it, which is unique."""
     position = 2
     while position + 4 <= size_bytes:
         opened.seek(position)
@@ -72,7 +72,7 @@ def _is_jpeg_cut(opened: BinaryIO, size_bytes: int) -> bool:
 
 
 def _is_mp4_cut(opened: BinaryIO, size_bytes: int) -> bool:
-    """Walk the top boxes: media data beyond the end of the file, or no index (`meta` in pictures), mean a cut."""
+    """Walk the top-level boxes; media data beyond the end of the file, or no index (`meta` in pictures), is a cut."""
     position, has_index = 0, False
     while position + 8 <= size_bytes:
         opened.seek(position)
@@ -102,7 +102,7 @@ def _is_matroska_cut(head: bytes, size_bytes: int) -> bool:
 
 
 def _ebml_size(data: bytes, position: int) -> tuple[int | None, int]:
-    """Return an EBML size, None for unknown, and the number of bytes that hold it."""
+    """Return an EBML size, None for unknown, and its length in bytes."""
     if position >= len(data) or data[position] == 0:
         return None, 1
     width = 9 - data[position].bit_length()
