@@ -3,7 +3,7 @@
 import pytest
 
 from r1omni.cli.boundary import run
-from r1omni.core.errors import CheckpointError, ConfigError, MediaError, R1OmniError
+from r1omni.core.errors import CheckpointError, ConfigError, MediaError, R1OmniError, StoppedError
 
 
 @pytest.fixture(autouse=True)
@@ -18,9 +18,10 @@ def no_debug(monkeypatch: pytest.MonkeyPatch):
         (ConfigError("a b"), 2),
         (MediaError("missing", "a b"), 1),
         (R1OmniError("a b"), 1),
+        (StoppedError("a b"), 143),
         (KeyboardInterrupt(), 130),
     ],
-    ids=["checkpoint", "config", "media", "base", "interrupt"],
+    ids=["checkpoint", "config", "media", "base", "stopped", "interrupt"],
 )
 def test_an_error_is_one_line_on_standard_error(error: BaseException, code: int, capsys: pytest.CaptureFixture[str]):
     def fail() -> None:

@@ -1,5 +1,7 @@
 """Stages side by side: each once, after what it needs; errors reach the caller."""
 
+import os
+import signal
 import time
 from collections.abc import Callable
 from functools import partial
@@ -7,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from r1omni.core.errors import ConfigError
+from r1omni.core.errors import ConfigError, StoppedError
 from r1omni.reproduce.lanes import Stage, run_stages
 
 Report = Callable[[str, float], None]
@@ -69,3 +71,14 @@ def test_an_error_of_a_stage_reaches_the_caller_and_nothing_after_it_runs(tmp_pa
     with pytest.raises(ConfigError, match="the sentence"):
         run_stages(stages, tmp_path, num_lanes, lambda name, share: None, lambda name, seconds: None)
     assert not (tmp_path / "events").exists()
+
+
+@pytest.mark.parametrize("num_lanes", [1, 2])
+def test_a_request_to_stop_is_an_error_and_not_an_exit(tmp_path: Path, num_lanes: int) -> None:
+    def stop_at(name: str, share: float) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    stages = {"first": Stage(partial(note, "first")), "after": Stage(partial(note, "after"), ("first",))}
+    with pytest.raises(StoppedError, match="goes on from what is done"):
+        run_stages(stages, tmp_path, num_lanes, stop_at, lambda name, seconds: None)
+    assert (tmp_path / "events").read_text().split() == ["first"]

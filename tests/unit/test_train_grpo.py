@@ -11,9 +11,11 @@ import pytest
 import torch
 
 from r1omni.core.errors import ConfigError, DivergedError, NotReadyError, R1OmniError
+from r1omni.infer.prompt import clip_seed
 from r1omni.train import trackers
 from r1omni.train.checkpoints import trained_state
 from r1omni.train.grpo import Reward, train_grpo
+from r1omni.train.rollout import draw_key
 from small_disk import small_files_only
 from small_model import MadeUpFeatures, small_clips, small_model
 
@@ -129,6 +131,27 @@ def test_several_iterations_clip_ratios(tmp_path):
     rows = lines(tmp_path)
     assert [row["step"] for row in rows] == [2, 4]
     assert rows[0]["clip_fraction"] > 0
+
+
+def test_the_last_batch_of_samples_takes_no_step_too_many(tmp_path):
+    """4 iterations a batch and 5 steps: 4 and then 1, at rates that fall from the peak by a fifth."""
+    rates = []
+    _, summary = run(
+        tmp_path, max_steps=5, num_iterations=4, lr_scheduler_type="linear", learning_rate=1e-3, save_every_steps=5,
+        on_step=lambda row: rates.append(row["learning_rate"]),
+    )  # fmt: skip
+    assert summary.steps == 5 and [row["step"] for row in lines(tmp_path)] == [4, 5]
+    # Steps 3 and 4 of 0 to 4, the last of either batch.
+    assert rates == pytest.approx([4e-4, 2e-4])
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-00000005"]
+
+
+def test_no_two_rounds_share_their_draws():
+    """Seeds, steps and rounds far beyond those of any run, 1.3 million names."""
+    steps, rounds = [*range(300), *range(2**24 - 100, 2**24 + 100)], range(650)
+    names = {draw_key(seed, step, number) for seed in range(4) for step in steps for number in rounds}
+    assert len(names) == 4 * 500 * 650
+    assert len({clip_seed(name, "clip") for name in names}) == len(names)
 
 
 def test_an_exploding_kl_stops_the_run(tmp_path):

@@ -1,6 +1,7 @@
 """Where package errors become one line on standard error and an exit code, and where logging is set up.
 
-Exit codes: 0 success, 1 a failure, 2 wrong use. `R1OMNI_DEBUG=1` shows the traceback instead of the line.
+Exit codes: 0 success, 1 a failure, 2 wrong use, 130 after Ctrl-C and 143 after SIGTERM.
+`R1OMNI_DEBUG=1` shows the traceback instead of the line.
 """
 
 import logging
@@ -10,10 +11,12 @@ import warnings
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from r1omni.core.errors import ConfigError, R1OmniError
+from r1omni.core.errors import ConfigError, R1OmniError, StoppedError
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
+TERMINATED = 143
+"""Exit code after SIGTERM, likewise."""
 
 
 def run(command: Callable[[], Any]) -> NoReturn:
@@ -35,7 +38,7 @@ def run(command: Callable[[], Any]) -> NoReturn:
         if debug:
             raise
         print(f"r1omni: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(2 if isinstance(error, ConfigError) else 1)
+        sys.exit(_exit_code(error))
     except KeyboardInterrupt:
         print("r1omni: interrupted; the same command goes on where it stopped", file=sys.stderr)
         sys.exit(INTERRUPTED)
@@ -44,3 +47,9 @@ def run(command: Callable[[], Any]) -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     sys.exit(0)
+
+
+def _exit_code(error: R1OmniError) -> int:
+    if isinstance(error, StoppedError):
+        return TERMINATED
+    return 2 if isinstance(error, ConfigError) else 1

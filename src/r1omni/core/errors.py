@@ -7,10 +7,11 @@
     ├── MediaError         (ValueError)    a clip that cannot be read; carries a `kind`
     ├── CheckpointError    (ValueError)    a checkpoint that cannot be loaded
     ├── NotReadyError      (RuntimeError)  a stage whose precondition does not hold
-    └── DivergedError      (RuntimeError)  training that went wrong and was stopped
+    ├── DivergedError      (RuntimeError)  training that went wrong and was stopped
+    └── StoppedError       (RuntimeError)  work that was asked to stop and can go on later
 
 A message says what was found, what was expected and how to fix it. The command line prints it as one line and exits
-with 1 (2 for `ConfigError`: wrong use).
+with 1 (2 for `ConfigError`: wrong use; 143 for `StoppedError`, as after SIGTERM).
 """
 
 from typing import Literal
@@ -63,3 +64,7 @@ class NotReadyError(R1OmniError, RuntimeError):
 
 class DivergedError(R1OmniError, RuntimeError):
     """Training that produced a NaN or an exploding KL and was stopped at the last good checkpoint."""
+
+
+class StoppedError(R1OmniError, RuntimeError):
+    """Work that was asked to stop (SIGTERM), saved what it had, and can be started again."""

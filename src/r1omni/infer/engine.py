@@ -99,7 +99,7 @@ class Engine:
         num_samples: int = 1,
         temperature: float = 0.0,
         max_new_tokens: int,
-        seed: int = 0,
+        seed: int | str = 0,
     ) -> list[list[Generation] | MediaError]:
         """Write answers to clips.
 
@@ -318,7 +318,7 @@ def _identity(clip: Clip) -> tuple[Any, ...]:
     return (clip.path, clip.start_s, clip.stop_s, status.st_mtime_ns, status.st_size)
 
 
-def _uniforms(clips: Sequence[Clip], num_samples: int, num_tokens: int, seed: int) -> Tensor:
+def _uniforms(clips: Sequence[Clip], num_samples: int, num_tokens: int, seed: int | str) -> Tensor:
     """[clips, samples, tokens] in [0, 1), from the seed, the clip's id and how often it came before."""
     seen: Counter[str] = Counter()
     drawn = torch.empty(len(clips), num_samples, num_tokens)

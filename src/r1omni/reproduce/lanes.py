@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from r1omni.core.errors import StoppedError
+
 Report = Callable[[str, float], None]
 
 _POLL_S = 0.2
@@ -45,17 +47,25 @@ def run_stages(
         finished: told each stage and the seconds it took.
 
     Raises:
-        Whatever a stage raises; stages under way are asked to stop first, as by SIGTERM.
+        StoppedError: SIGTERM came; stages under way were asked to stop.
+        Exception: whatever a stage raises; stages under way are asked to stop first, as by SIGTERM.
     """
-    if num_lanes == 1:
-        done: set[str] = set()
-        while todo := [name for name, stage in stages.items() if name not in done and done.issuperset(stage.needs)]:
-            started_s = time.monotonic()
-            stages[todo[0]].run(context, report)
-            done.add(todo[0])
-            finished(todo[0], time.monotonic() - started_s)
-        return
-    _run_beside(stages, context, num_lanes, report, finished)
+    with _stopping():
+        if num_lanes == 1:
+            _run_in_turn(stages, context, report, finished)
+        else:
+            _run_beside(stages, context, num_lanes, report, finished)
+
+
+def _run_in_turn(
+    stages: Mapping[str, Stage], context: Any, report: Report, finished: Callable[[str, float], None]
+) -> None:
+    done: set[str] = set()
+    while todo := [name for name, stage in stages.items() if name not in done and done.issuperset(stage.needs)]:
+        started_s = time.monotonic()
+        stages[todo[0]].run(context, report)
+        done.add(todo[0])
+        finished(todo[0], time.monotonic() - started_s)
 
 
 def _run_beside(
@@ -73,7 +83,7 @@ def _run_beside(
         while not told.empty():
             report(*told.get())
 
-    with ProcessPoolExecutor(num_lanes, mp_context=spawn, initializer=_enter, initargs=(told,)) as pool, _stopping():
+    with ProcessPoolExecutor(num_lanes, mp_context=spawn, initializer=_enter, initargs=(told,)) as pool:
         try:
             while waiting or running:
                 ready = [name for name, stage in waiting.items() if done.issuperset(stage.needs)]
@@ -115,10 +125,10 @@ def _run(stage: Stage, context: Any) -> float:
 
 @contextmanager
 def _stopping() -> Iterator[None]:
-    """Turn SIGTERM into an exit while stages run, so that it reaches them too."""
+    """Turn SIGTERM into an error while stages run, so that it reaches them too."""
 
     def stop(number: int, frame: object) -> None:
-        raise SystemExit(128 + number)
+        raise StoppedError("Stopped on request; the same command goes on from what is done.")
 
     try:
         previous = signal.signal(signal.SIGTERM, stop)

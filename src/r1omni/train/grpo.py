@@ -27,7 +27,7 @@ from torch import Tensor
 from r1omni.config.grpo_run import LossType, SamplingLevel, ScaleRewards
 from r1omni.config.sections import TRAINED_PARTS, Part, Schedule, Tracker
 from r1omni.core.clip import Clip
-from r1omni.core.errors import ConfigError, DivergedError, R1OmniError
+from r1omni.core.errors import ConfigError, DivergedError, R1OmniError, StoppedError
 from r1omni.core.instruction import REASONING_INSTRUCTION
 from r1omni.infer.engine import Engine
 from r1omni.train.checkpoints import Checkpoints, generator_state, restore_generators
@@ -35,15 +35,15 @@ from r1omni.train.logprobs import AnswerScorer, pad_answers, release_towers
 from r1omni.train.loss import BatchCounts, group_advantages, policy_loss
 from r1omni.train.optimise import (
     build_optimizer,
-    learning_rate_at,
+    learning_rate_schedule,
     recompute_activations,
     set_trainable,
     take_step,
     trainable_parameters,
 )
 from r1omni.train.processes import gather_rows, start_processes, sum_over
-from r1omni.train.rollout import ClipOrder, Group, Reward, Sampler, check_ready, rollout_metrics, sample_lines
-from r1omni.train.run_folder import RunFolder, StopRequest, readable_clips
+from r1omni.train.rollout import ClipOrder, Group, Reward, Sampler, check_ready, draw_key, rollout_metrics, sample_lines
+from r1omni.train.run_folder import RESUMES, RunFolder, StopRequest, readable_clips
 from r1omni.train.sharding import Validate, accumulate, distribute, validate_on_first, whole_weights
 from r1omni.train.trackers import start_trackers
 
@@ -250,12 +250,13 @@ def train_grpo(
         torch.manual_seed(seed)
         if readiness_prompts:
             with accelerator.autocast(), whole_weights(scorer):
-                probe = sampler.sample(ClipOrder(clips, seed).take(min(readiness_prompts, len(clips))), seed)
+                probe = sampler.sample(ClipOrder(clips, seed).take(min(readiness_prompts, len(clips))), f"{seed}/start")
             summary.start = check_ready(probe, min_format, min_accuracy)
             # Every process sampled the same.
             sampler.failures = sampler.failures if accelerator.is_main_process else []
             summary.num_reward_errors += _record_failures(accelerator, folder, sampler, step, probe, max_error_share)
     prompts_per_process = prompts_per_device * gradient_accumulation_steps
+    rate_at = learning_rate_schedule(max_steps, learning_rate, lr_scheduler_type, warmup_ratio)
 
     def save() -> None:
         generators = gather_rows(accelerator, [generator_state()])
@@ -282,7 +283,8 @@ def train_grpo(
                             part.reference = _score(judge or scorer, part, instruction, temperature)
             drawn = rollout_metrics(groups, rewards)
             totals, kl, rate, grad_norm, gap = {}, 0.0, 0.0, 0.0, 0.0
-            for _ in range(num_iterations):
+            taken = min(num_iterations, max_steps - step)
+            for _ in range(taken):
                 # No dropout: the ratio compares with what was sampled. Checkpointing works in training mode only, and
                 # nothing in the language model differs there.
                 model.eval()
@@ -330,7 +332,7 @@ def train_grpo(
                         f"training was stopped. The last good weights: {checkpoints.newest}. Lower the learning rate "
                         "or raise beta and start again from there."
                     )
-                rate = learning_rate_at(step, max_steps, learning_rate, lr_scheduler_type, warmup_ratio)
+                rate = rate_at(step)
                 grad_norm = take_step(
                     accelerator,
                     trained,
@@ -367,7 +369,7 @@ def train_grpo(
             if on_step is not None:
                 on_step(metrics)
             at_end = step >= max_steps
-            due = at_end or (validate_every_steps and _passed(step, num_iterations, validate_every_steps))
+            due = at_end or (validate_every_steps and _passed(step, taken, validate_every_steps))
             if validate is not None and due:
                 measured = validate_on_first(accelerator, validate, model, scorer)
                 summary.history.append({"step": step, "epoch": metrics["epoch"], **measured})
@@ -375,11 +377,11 @@ def train_grpo(
                 if summary.best_value is None or measured[validation_metric] > summary.best_value:
                     summary.best_step, summary.best_value = step, measured[validation_metric]
                 save()
-            elif at_end or (save_every_steps and _passed(step, num_iterations, save_every_steps)):
+            elif at_end or (save_every_steps and _passed(step, taken, save_every_steps)):
                 save()
             if stop.agreed(accelerator):
                 save()
-                raise SystemExit(143)
+                raise StoppedError(f"Stopped on request after step {step}; {RESUMES}")
 
     accelerator.wait_for_everyone()
     if summary.best_step is not None and summary.best_step != step:
@@ -402,7 +404,7 @@ def _sample_step(
 ) -> tuple[list[Group], dict[str, float]]:
     """This process's groups of a step, and what became of those without variance, over all processes."""
     world, rank = accelerator.num_processes, accelerator.process_index
-    groups = sampler.sample(order.take(count * world)[rank::world], _seed(seed, step, 0))
+    groups = sampler.sample(order.take(count * world)[rank::world], draw_key(seed, step, 0))
     report: dict[str, float] = {}
     report["zero_variance"] = sum_over(accelerator, sum(group.is_flat for group in groups))[0] / (count * world)
     if zero_variance == "keep":
@@ -414,7 +416,7 @@ def _sample_step(
             needed = max(gather_rows(accelerator, [missing]))
             if needed == 0:
                 break
-            others = sampler.sample(order.take(needed * world)[rank::world], _seed(seed, step, round_number))
+            others = sampler.sample(order.take(needed * world)[rank::world], draw_key(seed, step, round_number))
             report["resampled"] += needed * world
             alive = iter([group for group in others if not group.is_flat])
             groups = [next(alive, group) if group.is_flat else group for group in groups]
@@ -427,10 +429,6 @@ def _sample_step(
         for group in groups:
             group.counts = True  # nothing has variance: only the KL acts
     return groups, report
-
-
-def _seed(seed: int, step: int, round_number: int) -> int:
-    return (seed * 2**24 + step + 1) * 16 + round_number
 
 
 def _set_advantages(accelerator: Accelerator, groups: list[Group], scale_rewards: ScaleRewards) -> None:

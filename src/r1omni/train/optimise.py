@@ -1,15 +1,19 @@
 """What is trained and how fast: named freezing, the optimiser, and the learning rate as a function of the step."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import nn
+from transformers import get_scheduler
 
 from r1omni.config.sections import Part, Schedule
 from r1omni.core.errors import ConfigError, DivergedError
 from r1omni.train.sharding import clip_gradients
+
+_SCHEDULERS: dict[Schedule, str] = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}
+"""Schedule -> its name in transformers."""
 
 PARTS: dict[Part, tuple[str, ...]] = {
     "language_model": ("language_model", "lm_head"),
@@ -79,23 +83,28 @@ def build_optimizer(model: nn.Module, learning_rate: float, weight_decay: float)
     return torch.optim.AdamW([group for group in groups if group["params"]], lr=learning_rate, fused=fused)
 
 
-def learning_rate_at(step: int, num_steps: int, peak: float, schedule: Schedule, warmup_ratio: float) -> float:
-    """Return the learning rate of a step.
+def learning_rate_schedule(
+    num_steps: int, peak: float, schedule: Schedule, warmup_ratio: float
+) -> Callable[[int], float]:
+    """Return the learning rate as a function of the step, from 0: a rise in the warm-up, then transformers' schedule.
+
+    transformers gives its first step the rate 0 and would end at 0 one step after the last. Here its schedule runs over
+    one warm-up step and one step more and is read one step later, so that no step is wasted. Beyond the last step the
+    rate stays at the schedule's end. A function, not a scheduler that counts: a resumed run needs no state of it.
 
     Args:
-        step: from 0.
         num_steps: of the whole run.
         peak: the highest learning rate.
         schedule: course after the warm-up.
         warmup_ratio: share of the steps in which the rate rises.
+
+    Source:
+        `get_scheduler` of transformers.
     """
     num_warmup = math.ceil(warmup_ratio * num_steps)
-    if step < num_warmup:
-        return peak * (step + 1) / (num_warmup + 1)
-    done = (step - num_warmup) / max(1, num_steps - num_warmup)
-    if schedule == "cosine":
-        return peak * 0.5 * (1 + math.cos(math.pi * done))
-    return peak * (1 - done) if schedule == "linear" else peak
+    stand_in = torch.optim.SGD([torch.zeros(1)], lr=peak)
+    share_at = get_scheduler(_SCHEDULERS[schedule], stand_in, num_warmup + 1, num_steps + 1).lr_lambdas[0]
+    return lambda step: peak * share_at(min(step, num_steps) + 1)
 
 
 def take_step(

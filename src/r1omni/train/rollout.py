@@ -111,12 +111,12 @@ class Sampler:
         self.failures: list[dict[str, Any]] = []
         """Rewards that raised, to be recorded by the loop."""
 
-    def sample(self, clips: Sequence[Clip], seed: int) -> list[Group]:
+    def sample(self, clips: Sequence[Clip], key: str) -> list[Group]:
         """Return a group per clip.
 
         Args:
             clips: readable clips.
-            seed: with each clip's id, fixes what is drawn.
+            key: with each clip's id, fixes what is drawn; see `draw_key`.
         """
         features = self.engine.features(clips)
         written = self.engine.generate(
@@ -125,7 +125,7 @@ class Sampler:
             num_samples=self.num_generations,
             temperature=self.temperature,
             max_new_tokens=self.max_completion_length,
-            seed=seed,
+            seed=key,
         )
         groups = []
         for clip, entry, answers in zip(clips, features, written, strict=True):
@@ -149,6 +149,17 @@ class Sampler:
             self.failures.append({"clip": clip.id, "reward": reward.name, "error": f"returned {value}"})
             return 0.0
         return value
+
+
+def draw_key(seed: int, step: int, round_number: int) -> str:
+    """Name the draws of one round of a step: another name for each seed, step and round.
+
+    Args:
+        seed: of the run.
+        step: optimiser steps done before.
+        round_number: 0, then 1, 2, ... for the clips that replace groups without variance.
+    """
+    return f"{seed}/{step}/{round_number}"
 
 
 def check_ready(groups: Sequence[Group], min_format: float, min_accuracy: float) -> dict[str, float]:

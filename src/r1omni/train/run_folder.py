@@ -36,6 +36,9 @@ from r1omni.train.trackers import log_to
 FeaturesOf = Callable[[Sequence[Clip]], list[Features | MediaError]]
 """Clips -> their features; `Engine.features`."""
 
+RESUMES = "the same command goes on from there."
+"""What a run that stopped says of its next start."""
+
 _CHUNK = 256
 """Clips asked for at a time when all are checked."""
 
@@ -228,7 +231,7 @@ def readable_clips(
 
 
 class StopRequest:
-    """Notes SIGTERM while a loop runs, so that it can save and exit between two steps."""
+    """Notes SIGTERM while a loop runs, so that it can save and stop between two steps."""
 
     def __init__(self) -> None:
         self.wanted = False

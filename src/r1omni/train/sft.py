@@ -18,21 +18,21 @@ import torch
 
 from r1omni.config.sections import TRAINED_PARTS, Part, Schedule, Tracker
 from r1omni.core.clip import Clip
-from r1omni.core.errors import ConfigError
+from r1omni.core.errors import ConfigError, StoppedError
 from r1omni.infer.embedding import stop_ids
 from r1omni.infer.features import NO_FEATURES, Features
 from r1omni.train.checkpoints import Checkpoints, generator_state, restore_generators
 from r1omni.train.logprobs import AnswerScorer, pad_answers
 from r1omni.train.optimise import (
     build_optimizer,
-    learning_rate_at,
+    learning_rate_schedule,
     recompute_activations,
     set_trainable,
     take_step,
     trainable_parameters,
 )
 from r1omni.train.processes import gather_rows, start_processes, sum_over
-from r1omni.train.run_folder import FeaturesOf, RunFolder, StopRequest, readable_clips
+from r1omni.train.run_folder import RESUMES, FeaturesOf, RunFolder, StopRequest, readable_clips
 from r1omni.train.sharding import Validate, accumulate, distribute, validate_on_first
 from r1omni.train.trackers import start_trackers
 
@@ -177,6 +177,7 @@ def train_sft(
     step_size = batch_size * gradient_accumulation_steps * world
     steps_per_epoch = -(-len(rows) // step_size)
     num_steps = max_steps or steps_per_epoch * num_epochs
+    rate_at = learning_rate_schedule(num_steps, learning_rate, lr_scheduler_type, warmup_ratio)
 
     if gradient_checkpointing:
         recompute_activations(model.language_model)
@@ -228,7 +229,7 @@ def train_sft(
                     loss = loss * (len(part) > 0)
                     accelerator.backward(loss * (world / num_tokens))
                 loss_sum += float(loss.detach())
-            rate = learning_rate_at(step, num_steps, learning_rate, lr_scheduler_type, warmup_ratio)
+            rate = rate_at(step)
             grad_norm = take_step(
                 accelerator,
                 trained,
@@ -269,7 +270,7 @@ def train_sft(
                 save()
             if stop.agreed(accelerator):
                 save()
-                raise SystemExit(143)
+                raise StoppedError(f"Stopped on request after step {step}; {RESUMES}")
 
     accelerator.wait_for_everyone()
     if summary.best_step is not None and summary.best_step != step:
