@@ -5,6 +5,7 @@ from functools import cache
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 from transformers import BertTokenizer
 
 from r1omni.core.clip import Clip
@@ -71,6 +72,21 @@ class MadeUpFeatures(Engine):
         video = torch.randn(2, config.grid_patches**2, config.vision_config.hidden_size, generator=generator) + 2 * tone
         audio = torch.randn(config.audio_tokens, config.audio_config.d_model, generator=generator) - 2 * tone
         return Features(None if clip.id.startswith("a-") else video, None if clip.id.startswith("v-") else audio)
+
+
+def assert_equal_gradients(run: Path, expected: Path) -> None:
+    """Compare the gradients of two runs of one step, as Adam's moments in their checkpoints hold them.
+
+    After one step the first moments are a tenth of the gradients, the second a thousandth of their squares. Weights
+    would not do: Adam turns rounding errors into steps of the learning rate's size where a gradient is near 0, as that
+    of a key projection's bias is.
+    """
+    ours, theirs = (
+        load_file(folder / "checkpoints" / "step-00000001" / "optimizer.safetensors") for folder in (run, expected)
+    )
+    assert ours.keys() == theirs.keys() and len(theirs) > 40
+    for name, value in theirs.items():
+        assert (ours[name] - value).norm() <= 1e-4 * value.norm() + 1e-8, name
 
 
 def small_clips(count: int) -> list[Clip]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-from parity.golden import Golden, Subject
+from parity.golden import TOLERANCE_FEATURES, Golden, Subject, assert_close
 from r1omni.model.load_model import convert_checkpoint, inspect_checkpoint, load_model
 from r1omni.model.weights import read_inventory
 
@@ -63,7 +63,7 @@ def test_the_checkpoints_router_wins_over_the_folders(golden: Golden, subject: S
 
 
 @torch.no_grad()
-def test_converting_and_loading_again_gives_identical_logits(golden: Golden, subject: Subject, tmp_path: Path) -> None:
+def test_converting_and_loading_again_gives_identical_weights(golden: Golden, subject: Subject, tmp_path: Path) -> None:
     out = convert_checkpoint(
         golden.path("checkpoint"), tmp_path / "own", router=str(golden.tower("bert")), shard_bytes=300_000
     )
@@ -75,7 +75,10 @@ def test_converting_and_loading_again_gives_identical_logits(golden: Golden, sub
     assert all(torch.equal(batch[name], again[name]) for name in batch)
     before = subject.model(inputs_embeds=_embeds(subject.model, batch, subject), logits_to_keep=1).logits
     after = model(inputs_embeds=_embeds(model, again, subject), logits_to_keep=1).logits
-    assert torch.equal(before, after)
+    ours, theirs = model.state_dict(), subject.model.state_dict()
+    assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    # Memory-mapped weights have other addresses, where float32 kernels may round otherwise.
+    assert_close(after, before, TOLERANCE_FEATURES, "logits")
     assert model.generation_config.eos_token_id == subject.model.generation_config.eos_token_id
     assert json.loads((out / "processor_config.json").read_text())["aspect"] == "pad"
 
