@@ -9,7 +9,7 @@ ZERO3_PACKAGES := ^(deepspeed|einops|hjson|msgpack|ninja|py-cpuinfo)==
 OUT ?= runs/reproduce
 PYTEST_ARGS ?=
 
-.PHONY: help setup reproduce test check fix docs assets bench clean
+.PHONY: help setup reproduce chromium test check fix docs assets bench clean
 .DEFAULT_GOAL := help
 
 help:  ## List the targets
@@ -32,7 +32,20 @@ $(ZERO3_STAMP): $(STAMP)
 reproduce: setup  ## Run the whole recipe: corpora, stages, Table 1, report (OUT=runs/reproduce)
 	$(BIN)/r1omni reproduce --out $(OUT)
 
-test: setup $(ZERO3_STAMP)  ## Run the unit, integration and parity tests
+# One test looks at the pages in a browser. It is skipped, and says so, where Chromium cannot be installed unasked.
+chromium:  ## Install Chromium for the browser test, where that needs no password
+	@for name in chromium chromium-browser google-chrome; do if command -v $$name >/dev/null; then exit 0; fi; done; \
+	if ! command -v apt-get >/dev/null; then why="there is no apt-get here"; \
+	elif [ "$$(id -u)" != 0 ] && ! sudo -n true 2>/dev/null; then why="that needs root, or sudo without a password"; \
+	else \
+		root=$$([ "$$(id -u)" = 0 ] || echo sudo); \
+		if $$root apt-get update -qq && $$root env DEBIAN_FRONTEND=noninteractive \
+			apt-get install -qq -y --no-install-recommends chromium >/dev/null; then exit 0; fi; \
+		why="apt-get failed, see above"; \
+	fi; \
+	echo "Chromium is not installed ($$why): the browser test is left out. As root, run make chromium." >&2
+
+test: setup $(ZERO3_STAMP) chromium  ## Run the unit, integration and parity tests
 	$(BIN)/pytest tests/unit tests/integration tests/parity -m 'not slow and not gpu' $(PYTEST_ARGS)
 
 check: setup  ## Check format, lint, types, import directions, generated docs and the installed packages

@@ -14,16 +14,16 @@ from r1omni.model.weights import read_inventory
 DTYPES = {"BF16": "bfloat16", "F32": "float32", "F16": "float16"}
 
 
-def test_every_key_of_the_file_is_read_or_knowingly_left(golden: Golden) -> None:
+def test_every_key_of_the_file_is_read_or_knowingly_left(golden: Golden, checkpoint: Path) -> None:
     listed = golden.json("checkpoint_keys.json")
     listed = listed.get("keys", listed)
-    found = read_inventory(golden.path("checkpoint"))
+    found = read_inventory(checkpoint)
     assert set(found) == set(listed)
     for key, entry in listed.items():
         shape, dtype = (entry["shape"], entry["dtype"]) if isinstance(entry, dict) else (entry[0], entry[1])
         assert list(found[key].shape) == list(shape)
         assert DTYPES[found[key].dtype] in str(dtype) or found[key].dtype in str(dtype)
-    report = inspect_checkpoint(golden.path("checkpoint"), router=str(golden.tower("bert")))
+    report = inspect_checkpoint(checkpoint, router=str(golden.tower("bert")))
     assert report.problems == ()
     read = sum(part.num_parameters for part in report.parts)
     assert read + report.num_unread_parameters == sum(stored.num_parameters for stored in found.values())

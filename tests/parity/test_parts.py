@@ -158,6 +158,7 @@ def test_the_set_was_made_at_the_sizes_we_read(golden: Golden, subject: Subject)
     assert config.text_config.rope_parameters["rope_theta"] == made["lm"]["theta"]
     assert config.text_config.rms_norm_eps == made["lm"]["eps"]
     assert_close(subject.gate[0], torch.tensor(meta["gate_probs"]), TOLERANCE_PROBABILITIES)
+    assert subject.inputs["input_ids"][0].tolist() == meta["prompt"]["input_ids"]
     assert len(subject.processor.tokenizer) == meta["tokenizer"]["len"]
     for token, token_id in meta["tokenizer"]["ids"].items():
         assert subject.processor.tokenizer.convert_tokens_to_ids(token) == token_id

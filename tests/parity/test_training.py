@@ -3,10 +3,11 @@
 import torch
 from torch import Tensor
 
-from parity.golden import TOLERANCE_LOGITS, TOLERANCE_RELATIVE, Golden, Subject, Tensors, assert_close
+from parity.golden import TOLERANCE_LOGITS, TOLERANCE_RELATIVE, Golden, Subject, Tensors, assert_close, expand
 from r1omni.core.instruction import parse_answer
 from r1omni.media.decode import load_media
 from r1omni.model.official import rename
+from r1omni.model.processing import HumanOmniProcessor
 from r1omni.scoring.rewards import REWARDS
 from r1omni.train.loss import group_advantages, policy_loss
 
@@ -86,18 +87,18 @@ def test_sft_loss_equals_the_reference(golden: Golden, subject: Subject) -> None
 
 def _expanded_lengths(subject: Subject, stored: Tensors, prefix: str) -> Tensor:
     frames = len(subject.video)
-    return torch.tensor([len(subject.expand(row, frames)) for row in _sft_rows(stored, prefix)])
+    return torch.tensor([len(expand(subject.processor, row, frames)) for row in _sft_rows(stored, prefix)])
 
 
-def test_sft_router_text_is_tokenized_as_the_reference_does(golden: Golden, subject: Subject) -> None:
+def test_sft_router_text_is_tokenized_as_the_reference_does(golden: Golden, processor: HumanOmniProcessor) -> None:
     stored, said = golden.tensors("sft.safetensors"), golden.json("sft.json")
     rows = zip(stored["bert_input_ids"], stored["bert_attention_mask"].bool(), said["bert_prompts"], strict=True)
     for ids, mask, text in rows:
-        assert subject.processor.router_tokenizer(text)["input_ids"] == ids[mask].tolist()
+        assert processor.router_tokenizer(text)["input_ids"] == ids[mask].tolist()
     assert len(said["human_turns_after_preprocess"]) == len(stored["input_ids"])
     for turn, row in zip(said["human_turns_after_preprocess"], _sft_rows(stored, ""), strict=True):
         tail = turn.rsplit("_end>", 1)[1]  # three newlines and the question
-        asked = subject.processor.tokenizer("_end>" + tail)["input_ids"][3:]
+        asked = processor.tokenizer("_end>" + tail)["input_ids"][3:]
         joined = ",".join(map(str, row))
         assert ",".join(map(str, asked)) in joined
 

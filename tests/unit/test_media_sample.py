@@ -5,7 +5,7 @@ import pytest
 
 from r1omni.media.sample import sample_frame_indices
 
-GOLDEN = Path(__file__).parents[3] / "shared/parity/dev_small/frame_sample.json"
+GOLDEN = Path(__file__).parents[1] / "golden" / "small" / "frame_sample.json"
 
 
 def test_indices_are_the_centres_of_equal_segments():
@@ -30,7 +30,6 @@ def test_nothing_to_choose_from_is_an_error(num_available, num_frames):
         sample_frame_indices(num_available, num_frames)
 
 
-@pytest.mark.skipif(not GOLDEN.is_file(), reason="the golden set of the official code is not here")
 def test_indices_equal_the_official_ones():
     golden = json.loads(GOLDEN.read_text())
     eight = {int(key): indices for key, indices in golden.items() if key.isdigit()}

@@ -1,6 +1,7 @@
 """Sizes: presets, published counts, and what does not fit together."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from r1omni.model.configuration import HumanOmniConfig
 from r1omni.model.official import PARTS, expected_shapes, part_of, rename
 from r1omni.model.presets import PRESETS, build_model, preset_config
 
-SHARED = Path(__file__).parents[3] / "shared" / "parity"
+GOLDEN = Path(__file__).parents[1] / "golden"
 PUBLISHED = {
     "language model / embed_tokens": "language_model.embed_tokens.",
     "language model / layers+norm": ("language_model.layers.", "language_model.norm."),
@@ -43,9 +44,7 @@ def _count(shapes: dict[str, tuple[int, ...]], prefixes: str | tuple[str, ...]) 
 
 @pytest.mark.parametrize("preset", ["0.5b", "7b"])
 def test_full_size_parts_hold_the_published_numbers_of_parameters(preset: str) -> None:
-    if not SHARED.is_dir():
-        pytest.skip(f"no inventory at {SHARED}: it lies beside the project, not in it")
-    inventory: dict[str, Any] = json.loads((SHARED / "full_size_inventory.json").read_text())
+    inventory: dict[str, Any] = json.loads((GOLDEN / "full_size_inventory.json").read_text())
     parts = next(v for k, v in inventory.items() if k.lower().startswith(f"{preset} (") and "parts" in v)["parts"]
     shapes = expected_shapes(preset_config(preset))
     compared = [name for name in parts if "unused" not in name]
@@ -54,13 +53,21 @@ def test_full_size_parts_hold_the_published_numbers_of_parameters(preset: str) -
         assert _count(shapes, PUBLISHED[name]) == parts[name], name
 
 
+def _every_layer(pattern: str) -> list[str]:
+    """`a.{0..2}.b` -> a.0.b, a.1.b, a.2.b."""
+    layers = re.search(r"\{(\d+)\.\.(\d+)\}", pattern)
+    if layers is None:
+        return [pattern]
+    return [pattern.replace(layers[0], str(layer)) for layer in range(int(layers[1]), int(layers[2]) + 1)]
+
+
 def test_every_published_key_is_mapped_and_shaped_as_ours() -> None:
-    if not SHARED.is_dir():
-        pytest.skip(f"no list of keys at {SHARED}: it lies beside the project, not in it")
-    keys = json.loads((SHARED / "full_size_keys_0.5B.json").read_text())["keys"]
+    written: dict[str, list[int]] = json.loads((GOLDEN / "full_size_keys_0.5B.json").read_text())
+    keys = {key: tuple(shape) for pattern, shape in written.items() for key in _every_layer(pattern)}
+    assert len(keys) == 1323
     config = preset_config("0.5b")
     expected = expected_shapes(config)
-    mapped = {name: tuple(shape) for key, shape in keys.items() if (name := rename(key, config.num_vision_layers))}
+    mapped = {name: shape for key, shape in keys.items() if (name := rename(key, config.num_vision_layers))}
     del mapped["lm_head.weight"]  # tied
     assert mapped == expected
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-CHROMIUM = shutil.which("chromium")
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 @pytest.mark.browser
-@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed; as root, `make chromium` installs it")
 def test_pages_fit_narrow_and_wide_windows_and_fetch_nothing(tmp_path: Path):
     playwright = pytest.importorskip("playwright.sync_api")
     spec = spec_from_file_location("report_pages", Path(__file__).with_name("test_report_page.py"))

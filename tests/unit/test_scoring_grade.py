@@ -9,7 +9,7 @@ from r1omni.core.labels import DFEW_LABELS, MAFW_LABELS, RAVDESS_LABELS
 from r1omni.scoring.grade import grade
 from r1omni.scoring.rewards import REWARDS, accuracy_reward, format_reward
 
-PARITY = Path(__file__).parents[3] / "shared" / "parity" / "dev_small" / "rewards.json"
+GOLDEN = Path(__file__).parents[1] / "golden" / "small" / "rewards.json"
 
 
 def test_answer_is_compared_stripped_and_lower_cased():
@@ -74,11 +74,10 @@ def test_gold_answer_of_every_class_earns_every_reward(labels):
         assert {name: reward(answer, label, labels) for name, reward in REWARDS.items()} == {"accuracy": 1, "format": 1}
 
 
-@pytest.mark.skipif(not PARITY.exists(), reason="the parity data of the published rewards is not here")
 def test_rewards_agree_with_the_published_ones_except_where_documented():
     stricter_format = {"<think></think><answer></answer>"}
     differs = {"accuracy": [], "format": []}
-    for case in json.loads(PARITY.read_text())["cases"]:
+    for case in json.loads(GOLDEN.read_text())["cases"]:
         if "angry" not in case["solution"]:
             continue  # numbers, no emotions
         answer = parse_answer(case["completion"])
