@@ -96,11 +96,12 @@ def stats(
     """Count a manifest: labels, splits, folds, actors, lengths."""
     from r1omni.datasets.manifest import read_manifest
     from r1omni.datasets.stats import manifest_stats, stats_svg, stats_text
+    from r1omni.runs.files import write_text
 
     durations_s = jsonlib.loads(checked.read_text(encoding="utf-8"))["durations_s"] if checked else None
     counted = manifest_stats(read_manifest(manifest), durations_s)
     if svg is not None:
-        svg.write_text(stats_svg(counted), encoding="utf-8")
+        write_text(svg, stats_svg(counted))
     typer.echo(jsonlib.dumps(counted, indent=2, ensure_ascii=False) if json else stats_text(counted))
 
 

@@ -57,11 +57,11 @@ def evaluate(
     A clip that cannot be read is recorded with its error, and the count of errors stands beside every metric. The model
     is only loaded where answers are missing: a finished run is scored and shown again at once.
     """
-    from r1omni.config.record import run_facts
     from r1omni.datasets.manifest import manifest_hash, read_manifest
     from r1omni.evaluate.picks import keep_picks
     from r1omni.evaluate.predictions import read_predictions
     from r1omni.evaluate.run import evaluate as run_evaluation
+    from r1omni.runs.record import run_facts
 
     part = _shard(shard)
 

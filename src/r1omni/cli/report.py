@@ -50,12 +50,11 @@ def write_report(runs: Sequence[Path], out: Path, trainings: Sequence[Path] = ()
         out: the page.
         trainings: trainings whose curves are shown.
     """
-    from r1omni.evaluate.predictions import write_atomically
     from r1omni.evaluate.side_by_side import side_by_side
+    from r1omni.runs.files import write_text
 
     page, figures = side_by_side(runs, trainings)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(out, page)
+    write_text(out, page)
     return figures
 
 

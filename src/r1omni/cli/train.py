@@ -154,11 +154,11 @@ def recorded(run: SftConfig | GrpoConfig) -> Iterator[Callable[[dict[str, Any]],
     if not IS_FIRST_PROCESS:
         yield None
         return
-    from r1omni.config.record import run_facts, write_record
     from r1omni.datasets.manifest import manifest_hash
+    from r1omni.runs.record import run_facts, write_record
 
     hashes = {str(manifest): manifest_hash(manifest) for manifest in (*run.data.train, *run.data.validation)}
-    write_record(run.output_dir, run, run_facts(run.seed, hashes))
+    write_record(run.output_dir, to_toml(run), run_facts(run.seed, hashes))
     with show_progress() as report:
 
         def on_step(row: dict[str, Any]) -> None:

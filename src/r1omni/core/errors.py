@@ -6,6 +6,7 @@
     ├── DatasetError       (ValueError)    a release on disk that is not what it should be
     ├── MediaError         (ValueError)    a clip that cannot be read; carries a `kind`
     ├── CheckpointError    (ValueError)    a checkpoint that cannot be loaded
+    ├── WriteError         (OSError)       a file that cannot be written
     ├── NotReadyError      (RuntimeError)  a stage whose precondition does not hold
     ├── DivergedError      (RuntimeError)  training that went wrong and was stopped
     └── StoppedError       (RuntimeError)  work that was asked to stop and can go on later
@@ -56,6 +57,10 @@ class MediaError(R1OmniError, ValueError):
 
 class CheckpointError(R1OmniError, ValueError):
     """A checkpoint that lacks a part, has a wrong shape, or cannot be read."""
+
+
+class WriteError(R1OmniError, OSError):
+    """A file that could not be written: a full disk, or a folder without write permission."""
 
 
 class NotReadyError(R1OmniError, RuntimeError):

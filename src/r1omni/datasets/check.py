@@ -13,7 +13,6 @@ Content is compared byte by byte: re-encoded copies are not found. The report is
 """
 
 import hashlib
-import json
 import math
 import multiprocessing
 from collections import Counter
@@ -34,6 +33,7 @@ from r1omni.datasets.manifest import read_manifest, write_manifest
 from r1omni.datasets.names import SENTIMENTS
 from r1omni.media.decode import Media, load_clip
 from r1omni.media.folder import content_files
+from r1omni.runs.files import write_json
 
 DROPPED = ("unreadable", "zero-length", "oov-label", "leak", "duplicate")
 """Kinds of problem whose clips the clean manifest leaves out."""
@@ -129,9 +129,7 @@ def check_file(
     clips = read_manifest(manifest)
     report = check_manifest(clips, workers, labels=labels, progress=progress)
     write_manifest(out / "manifest.jsonl", clean_clips(clips, report))
-    temporary = out / ".check.json.part"
-    temporary.write_text(json.dumps(report, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    temporary.replace(out / "check.json")
+    write_json(out / "check.json", report)
     return report
 
 

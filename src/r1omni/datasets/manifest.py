@@ -9,7 +9,6 @@ import hashlib
 import json
 import math
 import os
-import tempfile
 from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 
 from r1omni.core.clip import Clip
 from r1omni.core.errors import ManifestError
+from r1omni.runs.files import write_bytes
 
 FIELDS: tuple[str, ...] = tuple(field.name for field in fields(Clip))
 """The fields of a manifest line, in the order in which they are written."""
@@ -85,7 +85,6 @@ def write_manifest(path: Path | str, clips: Iterable[Clip]) -> None:
         ManifestError: two clips share an id, or a clip holds a value that JSON cannot.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     folder = path.parent.resolve()
     resolved: dict[Path, Path] = {}
     lines: list[bytes] = []
@@ -98,15 +97,7 @@ def write_manifest(path: Path | str, clips: Iterable[Clip]) -> None:
         # Only the folder is resolved, not the file: a link's own name has the clip's extension.
         resolved.setdefault(parent, parent.resolve())
         lines.append(_line(clip, os.path.relpath(resolved[parent] / clip.path.name, folder), path))
-    handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.writelines(lines)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    write_bytes(path, b"".join(lines))
 
 
 def manifest_hash(path: Path | str) -> str:

@@ -27,6 +27,7 @@ from r1omni.core.labels import EMOTIONS
 from r1omni.datasets.names import emotion_name
 from r1omni.datasets.release import Release
 from r1omni.datasets.tabular import read_table
+from r1omni.runs.files import replaced_file, write_bytes
 
 NUM_EMER = 232
 NUM_OWN = 348
@@ -90,17 +91,16 @@ def write_template(path: Path, clips: Sequence[Clip], labels: Sequence[str] = EM
         [clip.id, os.path.relpath(clip.path, folder), clip.subtitle, clip.label, clip.reasoning, None] for clip in clips
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.part{path.suffix}")
     if path.suffix.lower() == ".csv":
         text = io.StringIO()
         csv.writer(text).writerows([TEMPLATE_COLUMNS, *rows])
         # With a byte order mark, spreadsheet programs read it as UTF-8.
-        temporary.write_text(text.getvalue(), encoding="utf-8-sig", newline="")
+        write_bytes(path, text.getvalue().encode("utf-8-sig"))
     elif path.suffix.lower() == ".xlsx":
-        _write_workbook(temporary, rows, labels)
+        with replaced_file(path) as partial:
+            _write_workbook(partial, rows, labels)
     else:
         raise DatasetError(f"{path}: expected the template's name to end in .csv or .xlsx")
-    os.replace(temporary, path)
 
 
 def read_annotations(path: Path, clips: Sequence[Clip]) -> Release:

@@ -14,7 +14,8 @@ from typing import Literal
 
 from r1omni.core.clip import Clip
 from r1omni.core.errors import MediaError
-from r1omni.evaluate.predictions import Prediction, write_atomically
+from r1omni.evaluate.predictions import Prediction
+from r1omni.runs.files import write_text
 
 Likelihood = Callable[[list[Clip], list[str]], Sequence[dict[str, float] | MediaError]]
 """The probability of every label, given each clip and what was written of it."""
@@ -83,7 +84,7 @@ def keep_picks(
     if path.exists() and {**json.loads(path.read_bytes()), "clips": None} == {**basis, "clips": None}:
         return
     picks = pick_clips(clips, predictions, likelihood, count)
-    write_atomically(path, json.dumps({**basis, "clips": [asdict(pick) for pick in picks]}, indent=2) + "\n")
+    write_text(path, json.dumps({**basis, "clips": [asdict(pick) for pick in picks]}, indent=2) + "\n")
 
 
 def read_picks(folder: Path) -> list[Pick]:

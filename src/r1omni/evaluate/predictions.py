@@ -6,8 +6,6 @@ a run ends, so that another normaliser needs no second generation. Timing is no 
 """
 
 import json
-import os
-import tempfile
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,40 +117,6 @@ def read_predictions(path: Path | str) -> list[Prediction]:
                 "with id, text and gold. Delete the file or give another --out."
             ) from error
     return predictions
-
-
-def repair(path: Path) -> None:
-    """Cut off a half-written last line, so that appending goes on with a whole one.
-
-    Args:
-        path: a predictions file; need not exist.
-    """
-    if not path.exists():
-        return
-    with path.open("r+b") as file:
-        content = file.read()
-        file.truncate(content.rfind(b"\n") + 1)
-
-
-def write_atomically(path: Path, content: str) -> None:
-    """Write a file under a temporary name and rename it; nothing is touched where the bytes are already there.
-
-    Args:
-        path: the file.
-        content: its text, written as UTF-8.
-    """
-    payload = content.encode()
-    if path.exists() and path.read_bytes() == payload:
-        return
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(payload)
-        Path(temporary).chmod(0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def in_order(

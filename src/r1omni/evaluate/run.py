@@ -25,11 +25,10 @@ from r1omni.evaluate.predictions import (
     in_order,
     predict_from,
     read_predictions,
-    repair,
     to_line,
-    write_atomically,
 )
 from r1omni.evaluate.scores import check_field, closed_set_scores, open_set_scores, scores_by_group
+from r1omni.runs.files import repair, write_text
 from r1omni.scoring.normalise import NormaliserName, normalise
 
 Generate = Callable[[list[Clip]], Sequence[str | MediaError]]
@@ -184,7 +183,7 @@ def _claim(folder: Path, identity: dict[str, Any], facts: dict[str, Any]) -> Non
                 f"{folder} holds another run: its {name} is {known.get(name)!r}, this one's is {identity[name]!r}. "
                 "Give another --out, or start over with --no-resume."
             )
-    write_atomically(path, json.dumps(identity | {"facts": facts}, indent=2, ensure_ascii=False) + "\n")
+    write_text(path, json.dumps(identity | {"facts": facts}, indent=2, ensure_ascii=False) + "\n")
 
 
 def _recorded(folder: Path) -> list[Prediction]:
@@ -203,9 +202,9 @@ def _finish(
     ordered = in_order(clips, _recorded(folder), normaliser, labels)
     if ordered is None:
         return None
-    write_atomically(folder / "predictions.jsonl", "".join(map(to_line, ordered)))
+    write_text(folder / "predictions.jsonl", "".join(map(to_line, ordered)))
     scores = score(clips, ordered, labels, normaliser, group_by)
-    write_atomically(folder / "scores.json", json.dumps(scores, indent=2, ensure_ascii=False) + "\n")
+    write_text(folder / "scores.json", json.dumps(scores, indent=2, ensure_ascii=False) + "\n")
     return scores
 
 

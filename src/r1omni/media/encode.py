@@ -29,7 +29,7 @@ def write_video(
     waveform: np.ndarray | None = None,
     sample_rate_hz: int = 16000,
 ) -> None:
-    """Write an mp4; the file appears under its name only when it is complete.
+    """Write an mp4. Where a kill must leave no part of a file, write to `runs.files.replaced_file`.
 
     Args:
         path: target; its folder is created if missing.
@@ -44,13 +44,8 @@ def write_video(
     _check(frames, frame_rate_fps, waveform, sample_rate_hz)
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        with av.open(str(temporary), "w", format="mp4", options=_MP4_OPTIONS) as container:
-            _write_streams(container, frames, frame_rate_fps, waveform, sample_rate_hz)
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with av.open(str(target), "w", format="mp4", options=_MP4_OPTIONS) as container:
+        _write_streams(container, frames, frame_rate_fps, waveform, sample_rate_hz)
 
 
 def _write_streams(

@@ -7,7 +7,6 @@ tensor, so that it needs the memory of one output shard and not of the model.
 import json
 import logging
 import os
-import shutil
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,6 @@ from typing import Any
 
 import torch
 from safetensors.torch import save_file
-from torch import Tensor
 from transformers import BertTokenizer, GenerationConfig, Qwen2Tokenizer, SiglipImageProcessorPil
 
 from r1omni.core.errors import CheckpointError
@@ -33,7 +31,8 @@ from r1omni.model.official import (
 from r1omni.model.precision import best_dtype
 from r1omni.model.processing import HumanOmniProcessor
 from r1omni.model.published_towers import Towers, fetch
-from r1omni.model.weights import INDEX, SINGLE, Stored, read_inventory, read_json, read_tensors
+from r1omni.model.weights import INDEX, SINGLE, Stored, read_inventory, read_json, read_tensors, reading_order
+from r1omni.runs.files import replaced_folder, sweep
 
 _log = logging.getLogger(__name__)
 
@@ -196,14 +195,12 @@ def convert_checkpoint(
     _raise_problems(checkpoint.problems)
     checkpoint.config.video_pooling = _official_pooling(path_or_id, video_pooling)
     processor = official_processor(checkpoint)
-    partial = target.with_name(f".{target.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    checkpoint.config.save_pretrained(partial)
-    official_generation_config(checkpoint, processor).save_pretrained(partial)
-    processor.save_pretrained(partial)
-    _write_shards(checkpoint.sources, partial, shard_bytes)
-    partial.rename(target)
+    sweep(target.parent)
+    with replaced_folder(target) as partial:
+        checkpoint.config.save_pretrained(partial)
+        official_generation_config(checkpoint, processor).save_pretrained(partial)
+        processor.save_pretrained(partial)
+        _write_shards(checkpoint.sources, partial, shard_bytes)
     return target
 
 
@@ -331,30 +328,18 @@ def _part_report(part: str, sources: dict[str, Stored]) -> PartReport:
 def _write_shards(sources: dict[str, Stored], folder: Path, shard_bytes: int) -> None:
     """Write tensors as they are read, starting a new file where the next one would not fit."""
     names = {id(stored): name for name, stored in sources.items()}
-    shards: list[list[str]] = []
-    held: dict[str, Tensor] = {}
-    held_bytes = 0
-
-    def flush() -> None:
-        save_file(held, folder / f"part-{len(shards)}", metadata={"format": "pt"})
-        shards.append(list(held))
-        held.clear()
-
-    for stored, tensor in read_tensors(sources.values()):
-        if held and held_bytes + stored.num_bytes > shard_bytes:
-            flush()
-            held_bytes = 0
-        held[names[id(stored)]] = tensor.contiguous()
-        held_bytes += stored.num_bytes
-    flush()
-    if len(shards) == 1:
-        (folder / "part-0").rename(folder / SINGLE)
-        return
+    shards: list[list[Stored]] = [[]]
+    for stored in reading_order(sources.values()):
+        if shards[-1] and sum(held.num_bytes for held in shards[-1]) + stored.num_bytes > shard_bytes:
+            shards.append([])
+        shards[-1].append(stored)
     weight_map: dict[str, str] = {}
-    for i, keys in enumerate(shards):
-        name = f"model-{i + 1:05d}-of-{len(shards):05d}.safetensors"
-        (folder / f"part-{i}").rename(folder / name)
-        weight_map.update(dict.fromkeys(keys, name))
-    total = sum(stored.num_bytes for stored in sources.values())
-    index = {"metadata": {"total_size": total}, "weight_map": dict(sorted(weight_map.items()))}
-    (folder / INDEX).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
+    for i, shard in enumerate(shards, start=1):
+        file = SINGLE if len(shards) == 1 else f"model-{i:05d}-of-{len(shards):05d}.safetensors"
+        tensors = {names[id(stored)]: tensor.contiguous() for stored, tensor in read_tensors(shard)}
+        save_file(tensors, folder / file, metadata={"format": "pt"})
+        weight_map.update(dict.fromkeys(tensors, file))
+    if len(shards) > 1:
+        total = sum(stored.num_bytes for stored in sources.values())
+        index = {"metadata": {"total_size": total}, "weight_map": dict(sorted(weight_map.items()))}
+        (folder / INDEX).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")

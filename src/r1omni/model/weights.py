@@ -131,14 +131,22 @@ def _read_header(path: Path) -> dict[str, Stored]:
     return found
 
 
+def reading_order(wanted: Iterable[Stored]) -> list[Stored]:
+    """Order tensors so that every file is opened once.
+
+    Args:
+        wanted: which ones.
+    """
+    return sorted(wanted, key=lambda stored: (str(stored.file), stored.key))
+
+
 def read_tensors(wanted: Iterable[Stored]) -> Iterator[tuple[Stored, Tensor]]:
     """Yield tensors one at a time, file by file.
 
     Args:
         wanted: which ones.
     """
-    in_order = sorted(wanted, key=lambda stored: (str(stored.file), stored.key))
-    for file, group in groupby(in_order, key=lambda stored: stored.file):
+    for file, group in groupby(reading_order(wanted), key=lambda stored: stored.file):
         with safe_open(file, "pt") as tensors:
             for stored in group:
                 yield stored, tensors.get_tensor(stored.key)

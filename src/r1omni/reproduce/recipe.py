@@ -32,7 +32,7 @@ from r1omni.core.errors import ConfigError, MediaError
 from r1omni.core.instruction import LABEL_INSTRUCTION, REASONING_INSTRUCTION, parse_answer
 from r1omni.core.labels import MAFW_LABELS
 from r1omni.datasets.manifest import read_manifest
-from r1omni.evaluate.predictions import read_predictions, write_atomically
+from r1omni.evaluate.predictions import read_predictions
 from r1omni.infer.cache import FeatureCache
 from r1omni.infer.engine import Engine
 from r1omni.model.modeling import HumanOmniForConditionalGeneration
@@ -44,6 +44,7 @@ from r1omni.reproduce.gallery import build_report
 from r1omni.reproduce.lanes import Stage, lanes_here, run_stages
 from r1omni.reproduce.table1 import Question, answer_corpus, compare_runs, controls, hallucination_rate, table_row
 from r1omni.reproduce.tower_targets import train_audio, train_vision
+from r1omni.runs.files import replaced_folder, write_json, write_text
 from r1omni.scoring.grade import grade
 from r1omni.scoring.metrics import uar, war
 from r1omni.scoring.rewards import REWARDS
@@ -98,7 +99,7 @@ class Recipe:
         path = self.out / "seconds.json"
         taken = json.loads(path.read_text()) if path.exists() else {}
         taken[name] = taken.get(name, 0.0) + seconds
-        write_atomically(path, json.dumps(taken, indent=1))
+        write_text(path, json.dumps(taken, indent=1))
 
 
 def corpus_clips(recipe: Recipe, corpus: str, split: str | None = None) -> list[Clip]:
@@ -166,7 +167,7 @@ def pretrain_sense(name: str, recipe: Recipe, report: Report) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for part in SENSES[name]:
         save_file(getattr(model, part).state_dict(), folder / f"{part}.safetensors")
-    write_atomically(folder / "facts.json", json.dumps(facts, indent=1))
+    write_text(folder / "facts.json", json.dumps(facts, indent=1))
 
 
 def join_towers(recipe: Recipe, report: Report) -> None:
@@ -186,11 +187,10 @@ def join_towers(recipe: Recipe, report: Report) -> None:
 
 def save_model(model: Model, processor: HumanOmniProcessor, folder: Path, facts: Mapping[str, object]) -> None:
     """Write a model folder whole or not at all."""
-    partial = folder.with_name(folder.name + ".partial")
-    model.save_pretrained(partial)
-    processor.save_pretrained(partial)
-    (partial / "facts.json").write_text(json.dumps(facts, indent=1))
-    partial.replace(folder)
+    with replaced_folder(folder) as partial:
+        model.save_pretrained(partial)
+        processor.save_pretrained(partial)
+        write_json(partial / "facts.json", facts)
 
 
 def load_model(recipe: Recipe, stage: str) -> tuple[Model, HumanOmniProcessor]:
@@ -400,7 +400,7 @@ def write_table(recipe: Recipe, report: Report) -> None:
         "comparisons": comparisons,
         "controls": checks,
     }
-    write_atomically(recipe.out / "table.json", json.dumps(table, indent=1) + "\n")
+    write_text(recipe.out / "table.json", json.dumps(table, indent=1) + "\n")
     report("table", 1.0)
 
 
@@ -413,7 +413,7 @@ def write_report(recipe: Recipe) -> None:
     """Write report.html, one offline file."""
     tests = {corpus: corpus_clips(recipe, corpus, "test") for corpus in TEST_CORPORA}
     page = build_report(recipe.out, list(INSTRUCTIONS), tests, recipe.settings.gallery_clips)
-    write_atomically(recipe.out / "report.html", page)
+    write_text(recipe.out / "report.html", page)
 
 
 def evaluation_folder(recipe: Recipe, model: str, corpus: str) -> Path:
@@ -483,4 +483,4 @@ def claim_folder(recipe: Recipe) -> None:
             "choose another --out, or remove that folder."
         )
     recipe.out.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, json.dumps(wanted, indent=1) + "\n")
+    write_text(path, json.dumps(wanted, indent=1) + "\n")

@@ -26,6 +26,7 @@ from r1omni.core.clip import Clip
 from r1omni.core.errors import ConfigError
 from r1omni.core.labels import DFEW_LABELS, MAFW_LABELS, RAVDESS_LABELS, Emotion
 from r1omni.datasets.manifest import write_manifest
+from r1omni.runs.files import replaced_file
 from r1omni.synth.acting import face_pose, voice_style
 from r1omni.synth.cast import FILM_VOICES, STUDIO_VOICES, Cast, cast_clip, dressed, make_cast
 from r1omni.synth.render import ClipSpec, render_clip
@@ -176,9 +177,8 @@ def _write(planned: _Planned) -> str:
     if not path.exists() or (planned.targets and not targets.exists()):
         geometry = render_clip(planned.spec, path)
         if planned.targets:
-            temporary = targets.with_suffix(".partial.npz")
-            np.savez(temporary, landmarks=geometry.landmarks, voice=geometry.voice)
-            temporary.replace(targets)
+            with replaced_file(targets) as partial, partial.open("wb") as file:
+                np.savez(file, landmarks=geometry.landmarks, voice=geometry.voice)
     return planned.clip.id
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from r1omni.media.encode import write_video
+from r1omni.runs.files import replaced_file
 from r1omni.synth.face import LANDMARK_NAMES, FacePose, Look, Motion, Person, landmarks
 from r1omni.synth.portrait import draw_person
 from r1omni.synth.scene import Room, background
@@ -70,7 +71,8 @@ def render_clip(spec: ClipSpec, path: str | os.PathLike[str]) -> RenderedGeometr
     sound = place(sound, _SPEECH_START_S, spec.duration_s, SAMPLE_RATE_HZ, spec.seed)
     measured = prosody(sound, SAMPLE_RATE_HZ)
     frames, points = film(spec, measured[:, 1])
-    write_video(path, frames, spec.frame_rate_fps, sound, SAMPLE_RATE_HZ)
+    with replaced_file(path) as partial:
+        write_video(partial, frames, spec.frame_rate_fps, sound, SAMPLE_RATE_HZ)
     return RenderedGeometry(points, measured, spec.sentence)
 
 

@@ -11,10 +11,8 @@ weights are written whole, so that any number of processes, sharded or not, goes
 
 import base64
 import json
-import os
 import random
 import re
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +24,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from r1omni.core.errors import CheckpointError
+from r1omni.runs.files import remove_folder, replaced_folder
 from r1omni.train.optimise import trainable_parameters
 from r1omni.train.sharding import fill, gather_whole, load_whole_state, shape_of, whole
 
@@ -151,16 +150,12 @@ class Checkpoints:
         target = self.path(step)
         if not writes or target.exists():
             return
-        partial = target.with_name(f".partial-{target.name}")
-        shutil.rmtree(partial, ignore_errors=True)
         try:
-            partial.mkdir(parents=True)
-            for name, tensors in files.items():
-                save_file(tensors, partial / f"{name}.safetensors")
-            (partial / "state.json").write_text(json.dumps({"step": step, **state}))
-            os.replace(partial, target)
+            with replaced_folder(target) as partial:
+                for name, tensors in files.items():
+                    save_file(tensors, partial / f"{name}.safetensors")
+                (partial / "state.json").write_text(json.dumps({"step": step, **state}))
         except (OSError, SafetensorError) as error:
-            shutil.rmtree(partial, ignore_errors=True)
             raise CheckpointError(
                 f"The checkpoint of step {step} could not be written to {target}: {error}. Free some space, then start "
                 f"again with the same output_dir; the run goes on from the newest checkpoint ({self.newest})."
@@ -168,10 +163,7 @@ class Checkpoints:
         kept = {*self.steps()[-self.keep :], state.get("best_step")}
         for old in self.steps():
             if old not in kept:
-                # Renamed first, so that a kill in the middle leaves no half checkpoint under a good name.
-                doomed = self.path(old).with_name(f".old-{old}")
-                os.replace(self.path(old), doomed)
-                shutil.rmtree(doomed)
+                remove_folder(self.path(old))
 
     def load_model(self, step: int, model: nn.Module) -> None:
         """Put a checkpoint's weights into the model.

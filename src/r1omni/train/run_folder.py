@@ -9,13 +9,9 @@
 """
 
 import json
-import math
-import os
-import shutil
 import signal
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any, Self
@@ -26,9 +22,19 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from r1omni.core.clip import Clip
-from r1omni.core.errors import CheckpointError, MediaError, R1OmniError
+from r1omni.core.errors import CheckpointError, MediaError, WriteError
 from r1omni.infer.features import Features
 from r1omni.report.curves import curves_page
+from r1omni.runs.files import (
+    append_rows,
+    read_rows,
+    remove_folder,
+    replaced_folder,
+    rewind,
+    sweep,
+    write_json,
+    write_text,
+)
 from r1omni.train.processes import gather_rows, sum_over
 from r1omni.train.sharding import gather_whole
 from r1omni.train.trackers import log_to
@@ -57,6 +63,9 @@ class RunFolder:
         self.writes = writes
         self.trackers = trackers
         self.path.mkdir(parents=True, exist_ok=True)
+        if writes:
+            sweep(self.path)
+            sweep(self.path / "checkpoints")
 
     @property
     def done(self) -> dict[str, Any] | None:
@@ -69,19 +78,11 @@ class RunFolder:
         """Add lines to a JSONL file; numbers that are not finite become null.
 
         Raises:
-            R1OmniError: the disk is full or not writable.
+            WriteError: the disk is full or not writable.
         """
         if not self.writes or not rows:
             return
-        try:
-            with open(self.path / name, "a", encoding="utf-8") as file:
-                for row in rows:
-                    file.write(json.dumps(_finite(row), ensure_ascii=False) + "\n")
-        except OSError as error:
-            raise R1OmniError(
-                f"{self.path / name} could not be written: {error}. Free some space, then start again with the same "
-                "output_dir; the run goes on from its newest checkpoint."
-            ) from error
+        append_rows(self.path / name, rows)
 
     def record(self, metrics: dict[str, Any]) -> None:
         """Add a line to metrics.jsonl and tell the trackers."""
@@ -90,40 +91,25 @@ class RunFolder:
 
     def draw_curves(self) -> None:
         """Write curves.html from metrics.jsonl; without the room for it the run goes on."""
-        metrics = self.path / "metrics.jsonl"
-        if not self.writes or not metrics.exists():
+        rows = read_rows(self.path / "metrics.jsonl") if self.writes else []
+        if not rows:
             return
-        rows = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
-        partial = self.path / ".curves.partial"
         try:
-            partial.write_text(curves_page(self.path.resolve().name, rows), encoding="utf-8")
-            os.replace(partial, self.path / "curves.html")
-        except OSError as error:
-            partial.unlink(missing_ok=True)
-            warnings.warn(f"{self.path / 'curves.html'} was not written: {error}", RuntimeWarning, stacklevel=2)
+            write_text(self.path / "curves.html", curves_page(self.path.resolve().name, rows))
+        except WriteError as error:
+            warnings.warn(f"The learning curves were not drawn: {error}", RuntimeWarning, stacklevel=2)
 
     def rewind(self, step: int) -> None:
         """Drop the lines of steps after this one, and a last line that was cut."""
         for name in ("metrics.jsonl", "samples.jsonl", "errors.jsonl"):
-            path = self.path / name
-            if not self.writes or not path.exists():
-                continue
-            kept = []
-            for line in path.read_text(encoding="utf-8").splitlines():
-                try:
-                    if json.loads(line)["step"] <= step:
-                        kept.append(line + "\n")
-                except json.JSONDecodeError:
-                    break
-            partial = path.with_suffix(".partial")
-            partial.write_text("".join(kept), encoding="utf-8")
-            os.replace(partial, path)
+            if self.writes:
+                rewind(self.path / name, lambda row: row["step"] <= step)
 
     def clear(self) -> None:
         """Remove what an earlier run left, for a run that starts anew."""
         if self.writes:
             for name in ("checkpoints", "model", "adapter"):
-                shutil.rmtree(self.path / name, ignore_errors=True)
+                remove_folder(self.path / name)
             for name in ("metrics.jsonl", "samples.jsonl", "errors.jsonl", "summary.json", "curves.html"):
                 (self.path / name).unlink(missing_ok=True)
 
@@ -145,10 +131,10 @@ class RunFolder:
         adapters = hasattr(model, "peft_config")
         try:
             if adapters:
-                with self._renamed("adapter") as partial:
+                with replaced_folder(self.path / "adapter") as partial:
                     model.save_pretrained(partial, state_dict=state)
-            (self.path / "summary.json").write_text(json.dumps(_finite(summary), indent=1))
-            with self._renamed("model") as partial:
+            write_json(self.path / "summary.json", summary)
+            with replaced_folder(self.path / "model") as partial:
                 if adapters:
                     model.get_base_model().save_pretrained(partial, state_dict=folded(model, state))
                 else:
@@ -159,18 +145,6 @@ class RunFolder:
                 f"The final model could not be written to {self.path}: {error}. Free some space, then start again with "
                 "the same output_dir; the run goes on from its newest checkpoint."
             ) from error
-
-    @contextmanager
-    def _renamed(self, name: str) -> Iterator[Path]:
-        """A folder to write into that gets its name when it is complete, and is gone otherwise."""
-        partial = self.path / f".partial-{name}"
-        shutil.rmtree(partial, ignore_errors=True)
-        try:
-            yield partial
-            shutil.rmtree(self.path / name, ignore_errors=True)
-            os.replace(partial, self.path / name)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
 
 
 def folded(model: Any, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -256,13 +230,3 @@ class StopRequest:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.wanted = True
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(inner) for key, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(inner) for inner in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

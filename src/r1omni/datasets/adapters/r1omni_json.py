@@ -9,7 +9,6 @@ An instruction that is not one of ours is kept in `meta.instruction`, other fiel
 """
 
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from r1omni.datasets.names import emotion_name
 from r1omni.datasets.release import Release, finish
 from r1omni.datasets.tabular import read_text
 from r1omni.datasets.tree import locate
+from r1omni.runs.files import write_json
 
 _MARKERS = "<video>\n<audio>\n"
 _KEPT = ("clip_meta_path", "crop_path")
@@ -79,10 +79,7 @@ def write(path: Path, clips: Iterable[Clip]) -> None:
         ]
         kept = {key: clip.meta[key] for key in _KEPT if key in clip.meta}
         entries.append({"video": str(clip.path), "conversations": turns, **kept})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text(json.dumps(entries, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    write_json(path, entries)
 
 
 def _load(path: Path) -> list[dict[str, Any]]:

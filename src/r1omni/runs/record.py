@@ -1,6 +1,5 @@
 """What a run folder says of its own making: the resolved configuration, versions, git revision, seed and manifests."""
 
-import json
 import platform
 import subprocess
 from collections.abc import Mapping
@@ -8,8 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from r1omni.config.load import to_toml
-from r1omni.config.schema import Schema
+from r1omni.runs.files import write_json, write_text
 
 RECORDED_PACKAGES = ("r1omni", "torch", "transformers", "accelerate", "peft", "numpy", "av")
 
@@ -30,19 +28,16 @@ def run_facts(seed: int | None = None, manifest_hashes: Mapping[str, str] | None
     }
 
 
-def write_record(folder: Path, run: Schema, facts: Mapping[str, Any]) -> None:
+def write_record(folder: Path, configuration: str, facts: Mapping[str, Any]) -> None:
     """Write `run.toml`, which starts the same run again, and `run.json`.
 
     Args:
         folder: the run folder, made where it is missing.
-        run: the resolved configuration.
+        configuration: the resolved configuration as TOML.
         facts: what `run_facts` gave.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, text in (("run.toml", to_toml(run)), ("run.json", json.dumps(facts, indent=1) + "\n")):
-        partial = folder / f".{name}.partial"
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(folder / name)
+    write_text(folder / "run.toml", configuration)
+    write_json(folder / "run.json", facts)
 
 
 def git_revision() -> str | None:
