@@ -10,17 +10,10 @@ from r1omni.cli.progress import hide_loading_bars
 from r1omni.config.sections import DataSection, EngineSection, LoraSection, VideoPooling
 from r1omni.core.clip import Answer, Clip
 from r1omni.core.errors import ConfigError, MediaError
-from r1omni.core.instruction import LABEL_INSTRUCTION, REASONING_INSTRUCTION
-from r1omni.core.labels import DFEW_LABELS, EMOTIONS, MAFW_LABELS, RAVDESS_LABELS
+from r1omni.core.labels import label_set
 
 if TYPE_CHECKING:
     from r1omni.infer.engine import Engine
-
-INSTRUCTIONS = {"reasoning": REASONING_INSTRUCTION, "label": LABEL_INSTRUCTION}
-"""What a model is asked for -> how."""
-
-LABEL_SETS = {"dfew": DFEW_LABELS, "mafw": MAFW_LABELS, "ravdess": RAVDESS_LABELS, "all": EMOTIONS}
-
 
 def load_for_use(source: str, video_pooling: VideoPooling | None = None) -> tuple[Any, Any]:
     """Load a model and its processor onto the best device, in the number format it computes best in.
@@ -58,23 +51,6 @@ def build_engine(model: Any, processor: Any, settings: EngineSection) -> "Engine
         num_frames=settings.num_frames or processor.num_frames,
         modality=settings.modality,
     )
-
-
-def label_set(clips: Sequence[Clip]) -> tuple[str, ...]:
-    """Return the smallest corpus's label set that holds every gold label of the clips.
-
-    Args:
-        clips: a manifest.
-
-    Raises:
-        ConfigError: no clip has a label.
-    """
-    golds = {clip.label for clip in clips if clip.label is not None}
-    if not golds:
-        raise ConfigError(
-            "no clip has a gold label: there is nothing to measure against; mend the manifest or the split"
-        )
-    return next((labels for labels in LABEL_SETS.values() if golds <= set(labels)), tuple(sorted(golds)))
 
 
 def greedy_texts(engine: "Engine", instruction: str, max_new_tokens: int) -> Callable[[list[Clip]], list[Any]]:

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from r1omni.cli.build import INSTRUCTIONS, LABEL_SETS, build_engine, greedy_texts, label_set, load_for_use
+from r1omni.cli.build import build_engine, greedy_texts, load_for_use
 from r1omni.cli.options import Answers, ModalityOption, VideoPoolingOption
 from r1omni.cli.progress import show_progress
 from r1omni.cli.report import summary, write_report
 from r1omni.config.sections import EngineSection
 from r1omni.core.clip import Clip
 from r1omni.core.errors import ConfigError
+from r1omni.core.instruction import INSTRUCTIONS
+from r1omni.core.labels import LABEL_SETS, label_set
 
 if TYPE_CHECKING:
     from r1omni.infer.engine import Engine

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from r1omni.cli.build import INSTRUCTIONS
 from r1omni.cli.options import (
     Answers,
     AudioOption,
@@ -19,6 +18,7 @@ from r1omni.cli.options import (
     VisionOption,
 )
 from r1omni.cli.progress import hide_loading_bars
+from r1omni.core.instruction import INSTRUCTIONS
 
 if TYPE_CHECKING:
     from r1omni.infer.predict_files import Prediction

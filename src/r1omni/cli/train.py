@@ -10,9 +10,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from r1omni.cli.build import (
-    INSTRUCTIONS,
     build_engine,
-    label_set,
     load_for_training,
     named_rewards,
     training_clips,
@@ -24,6 +22,8 @@ from r1omni.config.grpo_run import GrpoConfig
 from r1omni.config.load import list_settings, load_run, to_toml
 from r1omni.config.schema import Schema
 from r1omni.config.sft_run import SftConfig
+from r1omni.core.instruction import INSTRUCTIONS
+from r1omni.core.labels import label_set
 
 app = typer.Typer(help="Train a model.", no_args_is_help=True, rich_markup_mode=None)
 

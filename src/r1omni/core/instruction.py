@@ -5,6 +5,7 @@ Source: arXiv 2503.05379, sections 3.1 and 3.2.
 """
 
 import re
+from collections.abc import Mapping
 
 from r1omni.core.clip import Answer
 
@@ -19,6 +20,9 @@ LABEL_INSTRUCTION = (
     "obvious to you?"
 )
 """Asks for the emotion alone: the base model and the label-only SFT."""
+
+INSTRUCTIONS: Mapping[str, str] = {"reasoning": REASONING_INSTRUCTION, "label": LABEL_INSTRUCTION}
+"""What a model is asked for -> the words that ask for it."""
 
 _WELL_FORMED = re.compile(r"\s*<think>(?P<think>.*?)</think>\s*<answer>(?P<answer>.*?)</answer>\s*", re.DOTALL)
 _TAG = re.compile(r"</?(?:think|answer)>")

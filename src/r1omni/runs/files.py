@@ -1,7 +1,7 @@
 """The one way files are written: whole or not at all, or line by line.
 
     replaced_file, replaced_folder    written under a temporary name and renamed
-    write_text, write_bytes, write_json
+    write_text, write_bytes, write_json, write_json_once
     append_lines, append_rows         one write per call, flushed; a kill can cut only the last line
     repair, rewind, read_rows         what a killed writer of lines left
     sweep                             removes the temporary files and folders of writers that were killed
@@ -117,7 +117,40 @@ def write_json(path: Path, value: object, *, indent: int | None = 1) -> None:
         value: what JSON can hold.
         indent: spaces per level; None writes one line.
     """
-    write_text(path, json.dumps(_finite(value), indent=indent, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(path, _json(value, indent))
+
+
+def write_json_once(path: Path, value: object) -> bool:
+    """Write a JSON document unless there is a file of that name; of several writers at once, exactly one does.
+
+    Args:
+        path: the file.
+        value: what JSON can hold.
+
+    Returns:
+        Whether this call wrote it.
+
+    Raises:
+        WriteError: the disk is full or the folder not writable.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = _partial_beside(path)
+        try:
+            partial.write_text(_json(value), encoding="utf-8")
+            try:
+                os.link(partial, path)
+            except FileExistsError:
+                return False
+            except OSError:  # a file system without hard links: two writers at the same instant are not told apart
+                if path.exists():
+                    return False
+                os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise _write_error(path, error) from error
+    return True
 
 
 def append_lines(path: Path, lines: Iterable[str]) -> None:
@@ -266,6 +299,10 @@ def _write_error(path: Path, error: OSError) -> WriteError:
         f"{path} could not be written: {error.strerror or error}. Free some space, or make the folder writable, then "
         "start the same command again; it goes on where it stopped."
     )
+
+
+def _json(value: object, indent: int | None = 1) -> str:
+    return json.dumps(_finite(value), indent=indent, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _finite(value: object) -> object:
