@@ -15,6 +15,7 @@ from r1omni.core.labels import label_set
 if TYPE_CHECKING:
     from r1omni.infer.engine import Engine
 
+
 def load_for_use(source: str, video_pooling: VideoPooling | None = None) -> tuple[Any, Any]:
     """Load a model and its processor onto the best device, in the number format it computes best in.
 
