@@ -176,7 +176,7 @@ def test_wrong_use_is_refused_before_anything_is_generated(tmp_path: Path):
         evaluate(model, [CLIPS[0], CLIPS[0]], DFEW_LABELS, out_dir=tmp_path)
     with pytest.raises(ConfigError, match="Shard 2 of 2"):
         run(tmp_path, model, shard=(2, 2))
-    with pytest.raises(ConfigError, match="Normaliser 'fuzzy'"):
+    with pytest.raises(ConfigError, match="Unknown normaliser 'fuzzy'"):
         run(tmp_path, model, normaliser="fuzzy")
     with pytest.raises(ConfigError, match="No clip has the field 'accent'"):
         run(tmp_path, model, group_by=["accent"])
