@@ -25,6 +25,7 @@ from typing import Annotated, Any, Literal
 import torch
 import typer
 from torch import Tensor
+from transformers import BatchFeature
 
 from alone import run_alone, say
 from cost import Cost, bytes_in_use, matmul_rate, measure, read_peak, start_peak
@@ -35,8 +36,9 @@ from r1omni.infer.decode import sample_groups
 from r1omni.infer.embedding import embed_prompts
 from r1omni.infer.features import Features
 from r1omni.infer.prompt import Prompt
+from r1omni.infer.scorer import Scorer, release_towers
 from r1omni.model.presets import build_model, cut_config, preset_config
-from r1omni.train.logprobs import AnswerScorer, release_towers
+from r1omni.model.processing import HumanOmniProcessor
 from r1omni.train.loss import group_advantages, policy_loss
 from r1omni.train.optimise import set_trainable
 
@@ -126,7 +128,7 @@ class _Work:
         return self.answer_ids.device
 
 
-class _FixedPrompts:
+class _FixedPrompts(HumanOmniProcessor):
     """Stands for the processor: every prompt has the full number of tokens."""
 
     def __init__(self, config: Any) -> None:
@@ -134,17 +136,12 @@ class _FixedPrompts:
         audio = [config.audio_token_id] * config.audio_tokens
         self.row = [*range(8, 8 + TEXT_TOKENS // 2), *video, *audio, *range(8, 8 + TEXT_TOKENS - TEXT_TOKENS // 2)]
 
-    def process_text(self, prompts: Sequence[object], *_: object, prefixes: Sequence[str] = ()) -> Any:
+    def process_text(self, prompts: Sequence[object], *_: object, **__: object) -> BatchFeature:
         count = len(prompts)
         ids = torch.tensor([self.row] * count)
         words = torch.arange(5, 25).expand(count, -1)
         text = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-        return _Batch(text | {"router_input_ids": words, "router_attention_mask": torch.ones_like(words)})
-
-
-class _Batch(dict[str, Tensor]):
-    def to(self, device: Any) -> "_Batch":
-        return _Batch({name: value.to(device) for name, value in self.items()})
+        return BatchFeature(text | {"router_input_ids": words, "router_attention_mask": torch.ones_like(words)})
 
 
 def measure_grpo(
@@ -441,7 +438,7 @@ def _read_alone(model: Any, embeds: Tensor, ids: Tensor) -> Tensor:
 def _logprobs_engine(work: _Work, model: Any, count: int) -> Tensor:
     ids = work.answer_ids[:count]
     mask = torch.ones_like(ids, dtype=torch.bool)
-    return AnswerScorer(model, work.processor)([""] * count, [work.features] * count, ids, mask).flatten(0, 1)
+    return Scorer(model, work.processor)([Prompt.ask("", work.features)] * count, ids, mask).flatten(0, 1)
 
 
 def _backward(work: _Work, logprobs: Tensor, reference: Tensor) -> None:

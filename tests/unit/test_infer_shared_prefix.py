@@ -6,8 +6,8 @@ import torch
 from r1omni.config.sections import TRAINED_PARTS
 from r1omni.infer.embedding import embed_prompts
 from r1omni.infer.prompt import Prompt
+from r1omni.infer.scorer import Scorer, pad_answers
 from r1omni.infer.shared_prefix import answer_logprobs
-from r1omni.train.logprobs import AnswerScorer, pad_answers
 from r1omni.train.loss import policy_loss
 from r1omni.train.optimise import recompute_activations, set_trainable
 from small_model import MadeUpFeatures, small_clips, small_model
@@ -71,7 +71,8 @@ def test_loss_and_every_gradient_equal_the_plain_way(adapters, checkpointing):
     if checkpointing:
         recompute_activations(model.language_model)
         model.language_model.train()
-    logprobs = AnswerScorer(model, processor)(INSTRUCTIONS, features, ids, mask).flatten(0, 1)
+    prompts = [Prompt.ask(*asked) for asked in zip(INSTRUCTIONS, features, strict=True)]
+    logprobs = Scorer(model, processor)(prompts, ids, mask).flatten(0, 1)
     loss, gradients = loss_and_gradients(model, logprobs, mask.flatten(0, 1))
     torch.testing.assert_close(loss, expected, atol=0, rtol=1e-4)
     assert gradients.keys() == expected_gradients.keys() and len(gradients) > 20

@@ -30,8 +30,9 @@ from r1omni.core.clip import Clip
 from r1omni.core.errors import ConfigError, DivergedError, R1OmniError, StoppedError
 from r1omni.core.instruction import REASONING_INSTRUCTION
 from r1omni.infer.engine import Engine
+from r1omni.infer.prompt import Prompt
+from r1omni.infer.scorer import Scorer, pad_answers, release_towers
 from r1omni.train.checkpoints import Checkpoints, generator_state, restore_generators
-from r1omni.train.logprobs import AnswerScorer, pad_answers, release_towers
 from r1omni.train.loss import BatchCounts, group_advantages, policy_loss
 from r1omni.train.optimise import (
     build_optimizer,
@@ -229,7 +230,7 @@ def train_grpo(
     if gradient_checkpointing:
         recompute_activations(model.language_model)
     scorer, optimizer = distribute(
-        accelerator, AnswerScorer(model, processor), lambda: build_optimizer(model, learning_rate, weight_decay)
+        accelerator, Scorer(model, processor), lambda: build_optimizer(model, learning_rate, weight_decay)
     )
     trained = list(trainable_parameters(model).values())
     judge = None
@@ -237,7 +238,7 @@ def train_grpo(
         reference.eval().requires_grad_(False)
         release_towers(reference)
         reference.to(accelerator.device)
-        judge, _ = distribute(accelerator, AnswerScorer(reference, processor))
+        judge, _ = distribute(accelerator, Scorer(reference, processor))
     summary = GRPOSummary(num_errors=num_errors)
     order = ClipOrder(clips, seed)
     step = 0
@@ -472,8 +473,8 @@ def _batch_counts(accelerator: Accelerator, groups: list[Group], parts: list[_Pa
 
 
 def _score(scorer: Any, part: _Part, instruction: str, temperature: float) -> Tensor:
-    instructions = [instruction] * len(part.groups)
-    return scorer(instructions, [group.features for group in part.groups], part.ids, part.mask, temperature).cpu()
+    prompts = [Prompt.ask(instruction, group.features) for group in part.groups]
+    return scorer(prompts, part.ids, part.mask, temperature).cpu()
 
 
 def _mean_over_processes(accelerator: Accelerator, metrics: dict[str, float]) -> dict[str, float]:

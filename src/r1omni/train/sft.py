@@ -21,8 +21,9 @@ from r1omni.core.clip import Clip
 from r1omni.core.errors import ConfigError, StoppedError
 from r1omni.infer.embedding import stop_ids
 from r1omni.infer.features import NO_FEATURES, Features
+from r1omni.infer.prompt import Prompt
+from r1omni.infer.scorer import Scorer, pad_answers
 from r1omni.train.checkpoints import Checkpoints, generator_state, restore_generators
-from r1omni.train.logprobs import AnswerScorer, pad_answers
 from r1omni.train.optimise import (
     build_optimizer,
     learning_rate_schedule,
@@ -182,7 +183,7 @@ def train_sft(
     if gradient_checkpointing:
         recompute_activations(model.language_model)
     scorer, optimizer = distribute(
-        accelerator, AnswerScorer(model, processor), lambda: build_optimizer(model, learning_rate, weight_decay)
+        accelerator, Scorer(model, processor), lambda: build_optimizer(model, learning_rate, weight_decay)
     )
     trained = list(trainable_parameters(model).values())
     summary = SFTSummary(num_errors=num_errors)
@@ -325,10 +326,12 @@ def _negative_logprob(scorer: Any, rows: Sequence[_Row], features: FeaturesOf | 
     clips = [row.example.clip for row in rows if row.example.clip is not None]
     found = iter(features(clips)) if features is not None and clips else iter(())
     inputs = [NO_FEATURES if row.example.clip is None else next(found) for row in rows]
-    for entry in inputs:
+    prompts = []
+    for row, entry in zip(rows, inputs, strict=True):
         if not isinstance(entry, Features):
             raise entry
+        prompts.append(Prompt.ask(row.example.instruction, entry))
     ids, mask = pad_answers([[row.ids] for row in rows])
     for row, counted in zip(rows, mask, strict=True):
         counted[0, : row.num_given] = False
-    return -scorer([row.example.instruction for row in rows], inputs, ids, mask).sum()
+    return -scorer(prompts, ids, mask).sum()

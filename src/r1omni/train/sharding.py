@@ -35,7 +35,7 @@ def distribute(
 
     Args:
         accelerator: of the run.
-        scorer: an `AnswerScorer`, on its device.
+        scorer: a `Scorer`, on its device.
         make_optimizer: called when the parameters are those that train: FSDP2 replaces them. None for a scorer that
             does not train.
 

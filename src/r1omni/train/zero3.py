@@ -2,7 +2,7 @@
 
 accelerate's launcher asks for it and brings its settings. The engine is DeepSpeed's own, so that the backward pass and
 the step stay apart: a gradient that is not finite is seen before the step. Every forward pass gathers each module's
-weights from all processes, so all of them have to run the same modules: `AnswerScorer.run_every_part`. State is read
+weights from all processes, so all of them have to run the same modules: `Scorer.run_every_part`. State is read
 and written whole, parameter by parameter, so that checkpoints are those of any other run.
 """
 
@@ -59,7 +59,7 @@ def shard(scorer: Any, optimizer: torch.optim.Optimizer | None, mixed_precision:
     """Shard a scorer and what trains it.
 
     Args:
-        scorer: an `AnswerScorer`, on its device.
+        scorer: a `Scorer`, on its device.
         optimizer: over its trainable parameters; None for a scorer that does not train.
         mixed_precision: arithmetic of its forward pass.
 
