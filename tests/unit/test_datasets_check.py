@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from r1omni.core.clip import Clip
+from r1omni.core.errors import DatasetError
 from r1omni.datasets.check import check_file, check_manifest, check_text, clean_clips
 from r1omni.datasets.manifest import read_manifest, write_manifest
-from r1omni.datasets.stats import manifest_stats, stats_svg, stats_text
+from r1omni.datasets.stats import manifest_stats, read_durations, stats_svg, stats_text
 from r1omni.media.encode import write_video
 
 RATE_HZ = 16000
@@ -162,3 +163,11 @@ def test_check_writes_its_report_and_a_clean_manifest(folder: Path, tmp_path: Pa
     assert json.loads((tmp_path / "out/check.json").read_text())["counts"]["unreadable"] == 1
     assert [kept.id for kept in read_manifest(tmp_path / "out/manifest.jsonl")] == ["good"]
     assert check_text(report).startswith("2 clips checked, 1 clean\nunreadable 1 (dropped): text: not-media")
+
+
+def test_durations_come_from_a_check_report_and_from_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "check.json").write_text('{"durations_s": {"a": 1.5}}')
+    assert read_durations(tmp_path / "check.json") == {"a": 1.5}
+    (tmp_path / "other.json").write_text('["a"]')
+    with pytest.raises(DatasetError, match=r"other\.json: found no durations"):
+        read_durations(tmp_path / "other.json")

@@ -12,7 +12,7 @@ import pytest
 from r1omni.core.errors import ConfigError, DatasetError
 from r1omni.core.instruction import LABEL_INSTRUCTION, REASONING_INSTRUCTION
 from r1omni.datasets.adapters import ADAPTERS, r1omni_json
-from r1omni.datasets.release import read_release
+from r1omni.datasets.release import adapter_options, read_release
 from r1omni.datasets.tabular import read_table
 
 ROWS = [("00012", "a.mp4", "anger", "别走"), ("00013", "b.wav", "calm", "")]
@@ -173,3 +173,10 @@ def test_every_adapter_is_importable_and_refuses_unknown_options(tmp_path: Path)
 def test_a_root_that_is_no_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="no such folder"):
         read_release("dfew", tmp_path / "none")
+
+
+def test_an_adapter_lists_its_options_with_choices_and_defaults():
+    options = {option.name: option for option in adapter_options("dfew")}
+    assert options["annotations"].choices == ("folds", "xlsx") and options["annotations"].default == "folds"
+    assert options["fold"].choices == () and options["fold"].default is None
+    assert all(option.meaning for option in options.values())

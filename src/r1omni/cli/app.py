@@ -1,6 +1,6 @@
-"""The command `r1omni`: its verbs, and nothing else.
+"""The command `r1omni` and its verbs.
 
-Each verb is one file; what it needs beyond parsing is imported when it runs, so that `--help` answers at once.
+Each verb is one file; what it needs beyond parsing is imported when it runs, so that `--help` is fast.
 """
 
 import typer
@@ -32,7 +32,7 @@ def root(
         False, "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
     ),
 ) -> None:
-    """Emotion recognition from pictures and sound that gives its reasons: use it, measure it, train it."""
+    """Emotion recognition from video and sound that explains itself: predict, evaluate, train."""
 
 
 app.command("reproduce", epilog=f"Example: {reproduce.EXAMPLE}")(reproduce.reproduce)

@@ -14,20 +14,20 @@ from typing import Any, NoReturn
 from r1omni.core.errors import ConfigError, R1OmniError, StoppedError
 
 INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells have it."""
+"""Exit code after Ctrl-C, as in shells."""
 TERMINATED = 143
 """Exit code after SIGTERM, likewise."""
 
 
 def run(command: Callable[[], Any]) -> NoReturn:
-    """Run a command and leave the process with its exit code.
+    """Run a command and exit with its exit code.
 
     Args:
         command: the Typer application, which ends with SystemExit.
     """
     debug = bool(os.environ.get("R1OMNI_DEBUG"))
     logging.basicConfig(level=logging.DEBUG if debug else logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    # One process of ours tokenises while others decode: the tokenizers' own threads would only warn about the fork.
+    # Processes are forked after tokenizers ran; the tokenizers' threads would only warn about that.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     if not debug:
@@ -40,10 +40,10 @@ def run(command: Callable[[], Any]) -> NoReturn:
         print(f"r1omni: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(_exit_code(error))
     except KeyboardInterrupt:
-        print("r1omni: interrupted; the same command goes on where it stopped", file=sys.stderr)
+        print("r1omni: interrupted; the same command resumes where it stopped", file=sys.stderr)
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
-        # The reader of our output went away (`| head`): not a failure of ours.
+        # The reader of the output closed the pipe (`| head`): not a failure.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     sys.exit(0)

@@ -1,4 +1,4 @@
-"""`r1omni checkpoint`: what is in a checkpoint, and published ones as one self-contained folder."""
+"""`r1omni checkpoint`: lists a checkpoint's parts, and converts published ones to one self-contained folder."""
 
 from pathlib import Path
 from typing import Annotated
@@ -20,9 +20,9 @@ def inspect(
     router: RouterOption = None,
     video_pooling: VideoPoolingOption = None,
 ) -> None:
-    """List a checkpoint's parts, and whatever keeps it from loading.
+    """List a checkpoint's parts and the problems that keep it from loading.
 
-    Exits with 1 when something does.
+    Exits with 1 if there are problems.
     """
     from r1omni.model.load_model import inspect_checkpoint
 
@@ -45,13 +45,13 @@ def inspect(
 )
 def convert(
     source: Source,
-    out: Annotated[Path, typer.Option(help="The folder to write; must not exist.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="The folder to write; it must not exist.", show_default=False)],
     vision: VisionOption = None,
     audio: AudioOption = None,
     router: RouterOption = None,
     video_pooling: VideoPoolingOption = None,
 ) -> None:
-    """Write a published checkpoint as one self-contained folder."""
+    """Convert a published checkpoint to one self-contained folder."""
     from r1omni.model.load_model import convert_checkpoint
 
     typer.echo(convert_checkpoint(source, out, vision=vision, audio=audio, router=router, video_pooling=video_pooling))

@@ -1,13 +1,10 @@
-"""`r1omni data`: a release on disk becomes a manifest; manifests are checked and counted."""
+"""`r1omni data`: releases to manifests, and tools that check and count manifests."""
 
-import importlib
-import inspect
 import json as jsonlib
-import re
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal, get_args, get_origin
+from typing import Annotated
 
 import typer
 
@@ -17,13 +14,13 @@ from r1omni.cli.progress import show_progress
 from r1omni.config.load import split_flags
 from r1omni.datasets.adapters import ADAPTERS
 
-app = typer.Typer(help="Make, check and count manifests.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Write, check and count manifests.", no_args_is_help=True, rich_markup_mode=None)
 
 
 def _adapter_verb(corpus: str) -> Callable[..., None]:
     def make_manifest(
         context: typer.Context,
-        root: Annotated[Path, typer.Option(help="The release as it was unpacked.", show_default=False)],
+        root: Annotated[Path, typer.Option(help="Folder of the unpacked release.", show_default=False)],
         out: Annotated[Path, typer.Option(help="The manifest to write.", show_default=False)],
     ) -> None:
         from r1omni.datasets.manifest import write_manifest
@@ -39,19 +36,13 @@ def _adapter_verb(corpus: str) -> Callable[..., None]:
     return make_manifest
 
 
-def adapter_options(corpus: str) -> Iterator[tuple[str, str]]:
-    """List an adapter's own options with their meaning, from the signature and docstring of its `read`.
+def _flags(corpus: str) -> Iterator[tuple[str, str]]:
+    """List an adapter's own options as flags with their meaning."""
+    from r1omni.datasets.release import adapter_options
 
-    Args:
-        corpus: a key of `ADAPTERS`.
-    """
-    read = importlib.import_module(ADAPTERS[corpus]).read
-    meanings = dict(re.findall(r"^    (\w+): (.+(?:\n {8}.+)*)", inspect.getdoc(read) or "", re.MULTILINE))
-    for name, parameter in list(inspect.signature(read).parameters.items())[1:]:
-        choices = get_args(parameter.annotation) if get_origin(parameter.annotation) is Literal else ()
-        value = "|".join(map(str, choices)) or "VALUE"
-        default = "" if parameter.default in (None, inspect.Parameter.empty) else f" [default: {parameter.default}]"
-        yield f"--{name.replace('_', '-')} {value}", " ".join(meanings.get(name, "").split()) + default
+    for option in adapter_options(corpus):
+        default = "" if option.default is None else f" [default: {option.default}]"
+        yield f"--{option.name.replace('_', '-')} {'|'.join(option.choices) or 'VALUE'}", option.meaning + default
 
 
 for _corpus in ADAPTERS:
@@ -59,7 +50,7 @@ for _corpus in ADAPTERS:
     app.command(
         _name,
         epilog=f"Example: r1omni data {_name} --root {_name}/ --out {_name}.jsonl",
-        cls=listing("Options of this corpus", partial(adapter_options, _corpus)),
+        cls=listing("Options of this corpus", partial(_flags, _corpus)),
         context_settings=PASS_ON,
     )(_adapter_verb(_corpus))
 
@@ -69,12 +60,13 @@ def check(
     manifest: Annotated[Path, typer.Argument(help="The manifest to check.", show_default=False)],
     out: Annotated[Path, typer.Option(help="Folder for check.json and the clean manifest.jsonl.", show_default=False)],
     labels: Annotated[
-        str | None, typer.Option(help="Expected labels, with commas. [default: all that are known]", show_default=False)
+        str | None,
+        typer.Option(help="Expected labels, separated by commas. [default: all known ones]", show_default=False),
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Processes that decode.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, help="Decoding processes.")] = 1,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document, and nothing else.")] = False,
 ) -> None:
-    """Decode every clip of a manifest and say what is wrong, double or doubtful."""
+    """Decode every clip of a manifest and report errors, duplicates and suspicious clips."""
     from r1omni.datasets.check import check_file, check_text
 
     with show_progress() as progress:
@@ -90,16 +82,15 @@ def stats(
     checked: Annotated[
         Path | None, typer.Option(help="check.json of `data check`, for durations.", show_default=False)
     ] = None,
-    svg: Annotated[Path | None, typer.Option(help="Also write the counts as a picture.", show_default=False)] = None,
+    svg: Annotated[Path | None, typer.Option(help="Also draw the counts into this file.", show_default=False)] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document, and nothing else.")] = False,
 ) -> None:
-    """Count a manifest: labels, splits, folds, actors, lengths."""
+    """Count a manifest: labels, splits, folds, languages, durations."""
     from r1omni.datasets.manifest import read_manifest
-    from r1omni.datasets.stats import manifest_stats, stats_svg, stats_text
+    from r1omni.datasets.stats import manifest_stats, read_durations, stats_svg, stats_text
     from r1omni.runs.files import write_text
 
-    durations_s = jsonlib.loads(checked.read_text(encoding="utf-8"))["durations_s"] if checked else None
-    counted = manifest_stats(read_manifest(manifest), durations_s)
+    counted = manifest_stats(read_manifest(manifest), read_durations(checked) if checked else None)
     if svg is not None:
         write_text(svg, stats_svg(counted))
     typer.echo(jsonlib.dumps(counted, indent=2, ensure_ascii=False) if json else stats_text(counted))

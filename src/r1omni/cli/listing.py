@@ -1,4 +1,4 @@
-"""A command whose `--help` also lists what it passes on: an adapter's options, a schema's settings."""
+"""A command whose `--help` also lists the options it passes on: an adapter's options, a schema's settings."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -6,15 +6,15 @@ from typing import Any
 from typer.core import TyperCommand
 
 PASS_ON: dict[str, Any] = {"allow_extra_args": True, "ignore_unknown_options": True}
-"""Context settings of a command that leaves unknown options to others."""
+"""Context settings of a command that passes on unknown options."""
 
 
 def listing(heading: str, rows: Callable[[], Iterable[tuple[str, str]]]) -> type[TyperCommand]:
-    """Make the command class.
+    """Return the command class.
 
     Args:
-        heading: what stands above the list.
-        rows: called only when help is asked for; gives each option and its meaning.
+        heading: heading of the list.
+        rows: called only when help is shown; returns each option and its meaning.
     """
 
     class ListingCommand(TyperCommand):

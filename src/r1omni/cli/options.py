@@ -7,22 +7,25 @@ import typer
 from r1omni.core.clip import Modality
 
 Answers = Annotated[
-    Literal["reasoning", "label"], typer.Option(help="What the model is asked for: reasons and an answer, or a label.")
+    Literal["reasoning", "label"],
+    typer.Option(help="What the model is asked for: reasoning and an answer, or a label."),
 ]
 ModalityOption = Annotated[Modality, typer.Option(help="What is read; auto reads the modalities the file has.")]
 VisionOption = Annotated[
-    str | None, typer.Option(help="SigLIP folder or hub id, where a published checkpoint lacks its tower.")
+    str | None, typer.Option(help="SigLIP folder or hub id, for a published checkpoint without its vision tower.")
 ]
-AudioOption = Annotated[str | None, typer.Option(help="Whisper folder or hub id, likewise.")]
-RouterOption = Annotated[str | None, typer.Option(help="BERT folder or hub id, likewise; its vocabulary is needed.")]
+AudioOption = Annotated[str | None, typer.Option(help="Whisper folder or hub id, for one without its audio tower.")]
+RouterOption = Annotated[
+    str | None, typer.Option(help="BERT folder or hub id, for one without its router or the router's vocabulary.")
+]
 DtypeOption = Annotated[
     Literal["auto", "float32", "bfloat16", "float16"],
-    typer.Option(help="Number format; auto takes what this machine computes best in."),
+    typer.Option(help="Number format; auto chooses the one this machine computes fastest in."),
 ]
 VideoPoolingOption = Annotated[
     Literal["none", "slow_fast"] | None,
     typer.Option(
-        help="none: every video token is read; slow_fast: all frames pooled 2x2, then every fourth in full, as in "
+        help="none: every video token; slow_fast: all frames pooled 2x2, then every fourth in full, as in "
         "HumanOmni's own 7B model. [default: the checkpoint's own]",
         show_default=False,
     ),

@@ -1,9 +1,9 @@
-"""`r1omni predict`: what the model says about clips, for people or as JSON."""
+"""`r1omni predict`: a model's answers to clips, for people or as JSON."""
 
 import json as jsonlib
 from pathlib import Path
 from textwrap import shorten
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from r1omni.infer.predict_files import Prediction
 
 SHOWN_LABELS = 5
-"""Likeliest labels shown to people; JSON has them all."""
+"""Number of labels shown to people, the most probable ones; JSON has all."""
 BAR_CELLS = 24
 
 EXAMPLE = "r1omni predict interview.mp4 call.wav --model runs/reproduce/stages/r1-omni/model"
@@ -46,9 +46,9 @@ def predict(
     like_official: LikeOfficialOption = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document, and nothing else.")] = False,
 ) -> None:
-    """Say which emotion a clip shows, and why.
+    """Name the emotion that a clip shows, and why.
 
-    Exits with 1 when a clip could not be read; the others are answered all the same.
+    Exits with 1 if a clip could not be read; the others are still answered.
     """
     from r1omni.infer.predict_files import BUNDLED_NOTE, load_engine, predict_files
 
@@ -64,7 +64,7 @@ def predict(
         like_official=like_official,
     )
     if not json:
-        typer.echo(f"Computing in {str(engine.model.dtype).removeprefix('torch.')}.", err=True)
+        typer.echo(f"Number format: {str(engine.model.dtype).removeprefix('torch.')}.", err=True)
     predictions = []
     for prediction in predict_files(engine, clips, instruction=INSTRUCTIONS[answers]):
         predictions.append(prediction)
@@ -73,28 +73,14 @@ def predict(
         if prediction.error is not None:
             typer.echo(f"r1omni: {prediction.error}", err=True)
     if json:
-        typer.echo(jsonlib.dumps({"clips": [_record(prediction) for prediction in predictions]}, indent=2))
+        typer.echo(jsonlib.dumps({"clips": [prediction.record() for prediction in predictions]}, indent=2))
     if model is None:
         typer.echo(BUNDLED_NOTE, err=True)
     raise typer.Exit(int(any(prediction.error for prediction in predictions)))
 
 
-def _record(prediction: "Prediction") -> dict[str, Any]:
-    record = {
-        "path": str(prediction.path),
-        "reasoning": prediction.reasoning,
-        "answer": prediction.answer,
-        "probabilities": prediction.probabilities or None,
-        "text": prediction.text,
-        "seconds": prediction.seconds,
-    }
-    if prediction.error is not None:
-        record["error"] = {"kind": prediction.error.kind, "sentence": str(prediction.error)}
-    return record
-
-
 def _show(prediction: "Prediction") -> None:
-    """Write a prediction for a person: coloured bars on a terminal, plain lines elsewhere."""
+    """Print a prediction: coloured bars on a terminal, plain lines elsewhere."""
     from rich.console import Console
     from rich.padding import Padding
     from rich.text import Text

@@ -8,20 +8,20 @@ from typing import Protocol
 
 
 class Report(Protocol):
-    """Told what is being done, the share of it that is done and, where there is something to say, details."""
+    """Called with the name of a stage, the share of it that is done and, optionally, details."""
 
     def __call__(self, stage: str, share: float, details: str = "", /) -> None:
-        """Show it."""
+        """Show the progress."""
         ...
 
 
 LINE_EVERY_S = 15.0
-"""Least time between two plain lines of one stage."""
+"""Minimum time between two plain lines of one stage."""
 
 
 @contextmanager
 def show_progress() -> Iterator[Report]:
-    """Show stages as they go on; yields the function to call with each stage's name and share done."""
+    """Show the progress of stages; yields the function to call with each stage's name and share done."""
     if not sys.stderr.isatty():
         yield _Lines()
         return
@@ -49,7 +49,7 @@ def show_progress() -> Iterator[Report]:
 
 
 def hide_loading_bars() -> None:
-    """Keep transformers from drawing a bar while it reads weights; bars of hub downloads stay."""
+    """Hide transformers' progress bars while it reads weights; those of hub downloads remain."""
     from transformers.utils import logging
 
     logging.disable_progress_bar()
@@ -60,7 +60,7 @@ class _Lines:
 
     def __init__(self) -> None:
         self.started: dict[str, tuple[float, float]] = {}
-        """Time and share of each stage's first report; a resumed one starts above 0."""
+        """Time and share of each stage's first report; a resumed stage starts above 0."""
         self.written_s: dict[str, float] = {}
         self.finished: set[str] = set()
 

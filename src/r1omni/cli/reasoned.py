@@ -13,9 +13,9 @@ def mix(
     emer: Annotated[Path, typer.Argument(help="Manifest of EMER.", show_default=False)],
     own: Annotated[Path, typer.Argument(help="Manifest of your own reasoned examples.", show_default=False)],
     out: Out,
-    num_emer: Annotated[int, typer.Option(min=0, help="Examples drawn of the first.")] = 232,
-    num_own: Annotated[int, typer.Option(min=0, help="Examples drawn of the second.")] = 348,
-    seed: Annotated[int, typer.Option(min=0, help="Of the draw and the order.")] = 0,
+    num_emer: Annotated[int, typer.Option(min=0, help="Examples drawn from the first.")] = 232,
+    num_own: Annotated[int, typer.Option(min=0, help="Examples drawn from the second.")] = 348,
+    seed: Annotated[int, typer.Option(min=0, help="Seeds the draw and the order.")] = 0,
 ) -> None:
     """Draw a cold start from two manifests; the paper's mix by default."""
     from r1omni.datasets import reasoned_examples
@@ -32,7 +32,7 @@ def template(
     manifest: Manifest,
     out: Annotated[Path, typer.Option(help="The table to write: .csv or .xlsx.", show_default=False)],
 ) -> None:
-    """Write a table in which annotators give each clip its label and reasons."""
+    """Write a table in which annotators enter each clip's label and reasoning."""
     from r1omni.datasets.manifest import read_manifest
     from r1omni.datasets.reasoned_examples import write_template
 
@@ -42,10 +42,10 @@ def template(
 
 def annotations(
     manifest: Manifest,
-    table: Annotated[Path, typer.Option(help="The table as annotators filled it.", show_default=False)],
+    table: Annotated[Path, typer.Option(help="The completed table.", show_default=False)],
     out: Out,
 ) -> None:
-    """Join a filled table with the manifest it was made from."""
+    """Join a completed table with the manifest it was made from."""
     from r1omni.datasets.manifest import read_manifest, write_manifest
     from r1omni.datasets.reasoned_examples import read_annotations
 
@@ -57,7 +57,7 @@ def annotations(
 
 
 def validate(manifest: Manifest) -> None:
-    """Say what is wrong with reasoned examples; exits with 1 when something is."""
+    """List the problems of reasoned examples; exits with 1 if there are any."""
     from r1omni.datasets import reasoned_examples
     from r1omni.datasets.manifest import read_manifest
 
@@ -73,4 +73,4 @@ EXAMPLES = {
     annotations: "r1omni data annotations own.jsonl --table annotate.xlsx --out reasoned.jsonl",
     validate: "r1omni data validate reasoned.jsonl",
 }
-"""Each verb of this file and an example of its use."""
+"""Verb of this file -> an example of its use."""

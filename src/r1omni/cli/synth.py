@@ -1,4 +1,4 @@
-"""`r1omni synth`: made corpora."""
+"""`r1omni synth`: synthetic corpora."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -22,14 +22,14 @@ Corpus = Literal[
 
 
 def synth(
-    corpus: Annotated[Corpus, typer.Argument(help="Which corpus to make.", show_default=False)],
+    corpus: Annotated[Corpus, typer.Argument(help="The corpus to generate.", show_default=False)],
     out: Annotated[Path, typer.Option(help="Folder of the corpus: clips and manifest.jsonl.", show_default=False)],
     clips: Annotated[int, typer.Option(min=1, help="Number of clips over all splits.")] = 100,
-    seed: Annotated[int, typer.Option(min=0, help="The world to draw from; the same seed gives the same files.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seeds the world; the same seed gives the same files.")] = 0,
 ) -> None:
-    """Make a corpus of drawn people who speak.
+    """Generate a corpus of drawn people who speak.
 
-    The clips are real mp4 files; what is true of each stands in the manifest's `meta`.
+    The clips are real mp4 files; the ground truth of each is in the manifest's `meta`.
     """
     from r1omni.synth.corpus import make_corpus
 

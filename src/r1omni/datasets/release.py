@@ -7,11 +7,12 @@ people often have only part of a release. Nothing is guessed: what a release doe
 
 import importlib
 import inspect
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import ValidationError, validate_call
 
@@ -30,6 +31,18 @@ class Release:
     """In an order that depends only on the release; paths are absolute."""
     warnings: list[str]
     """One sentence each: what is missing, differs or was left out."""
+
+
+@dataclass(frozen=True)
+class AdapterOption:
+    """One option of an adapter's `read`."""
+
+    name: str
+    choices: tuple[str, ...]
+    """Allowed values; empty for free ones."""
+    default: object
+    """None where there is no default."""
+    meaning: str
 
 
 def read_release(corpus: str, root: Path | str, /, **options: Any) -> Release:
@@ -54,6 +67,23 @@ def read_release(corpus: str, root: Path | str, /, **options: Any) -> Release:
         known = ", ".join(list(inspect.signature(read).parameters)[1:])
         wrong = "; ".join(f"option {'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
         raise ConfigError(f"{name}: {wrong}; options are {known or 'none'}") from error
+
+
+def adapter_options(corpus: str) -> list[AdapterOption]:
+    """List an adapter's own options, from the signature and docstring of its `read`.
+
+    Args:
+        corpus: a key of `ADAPTERS`.
+    """
+    read = importlib.import_module(ADAPTERS[corpus]).read
+    meanings = dict(re.findall(r"^    (\w+): (.+(?:\n {8}.+)*)", inspect.getdoc(read) or "", re.MULTILINE))
+    options = []
+    for name, parameter in list(inspect.signature(read).parameters.items())[1:]:
+        is_choice = get_origin(parameter.annotation) is Literal
+        choices = tuple(map(str, get_args(parameter.annotation))) if is_choice else ()
+        default = None if parameter.default is inspect.Parameter.empty else parameter.default
+        options.append(AdapterOption(name, choices, default, " ".join(meanings.get(name, "").split())))
+    return options
 
 
 def finish(

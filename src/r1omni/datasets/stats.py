@@ -4,14 +4,17 @@ Durations come from the clips' start and stop, from `meta.duration_s`, or from a
 A figure over nothing is None; clips of unknown duration are counted.
 """
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from r1omni.core.clip import Clip
+from r1omni.core.errors import DatasetError
 
 _BAR_WIDTH = 40
 _CHARACTER_PX = 8
@@ -45,6 +48,21 @@ def manifest_stats(clips: Sequence[Clip], durations_s: Mapping[str, float] | Non
         "subtitled": sum(clip.subtitle is not None for clip in clips),
         "length_s": _lengths([_length(clip, durations_s or {}) for clip in clips]),
     }
+
+
+def read_durations(report: Path) -> dict[str, float]:
+    """Return the duration of each clip by id, in seconds, from a check report.
+
+    Args:
+        report: check.json of `check_file`.
+
+    Raises:
+        DatasetError: the file is not a check report.
+    """
+    try:
+        return json.loads(report.read_text(encoding="utf-8"))["durations_s"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DatasetError(f"{report}: found no durations ({error!r}); expected check.json of `data check`") from error
 
 
 def stats_text(stats: Mapping[str, Any]) -> str:

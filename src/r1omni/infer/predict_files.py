@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -48,6 +49,20 @@ class Prediction:
     """This clip's share of the wall time of its batch, decoding included."""
     error: MediaError | None = None
     """Why there is no answer."""
+
+    def record(self) -> dict[str, Any]:
+        """Return the prediction as `predict --json` prints it: None where a value is missing, `error` if unreadable."""
+        record = {
+            "path": str(self.path),
+            "reasoning": self.reasoning,
+            "answer": self.answer,
+            "probabilities": self.probabilities or None,
+            "text": self.text,
+            "seconds": self.seconds,
+        }
+        if self.error is not None:
+            record["error"] = {"kind": self.error.kind, "sentence": str(self.error)}
+        return record
 
 
 def load_engine(

@@ -129,3 +129,22 @@ def compare_runs(model_a: str, model_b: str, corpus: str, folder_a: Path, folder
     """B minus A in points on one corpus, paired by clip."""
     first, second = read_predictions(folder_a / "predictions.jsonl"), read_predictions(folder_b / "predictions.jsonl")
     return {"a": model_a, "b": model_b, "corpus": corpus, **compare(first, second)}
+
+
+def table_text(rows: list[dict[str, Any]]) -> str:
+    """Format Table 1: a line per model, WAR and UAR per corpus; a metric over nothing is a dash.
+
+    Args:
+        rows: of table.json.
+    """
+    cells = {(row["model"], row["corpus"], metric): row[metric] for row in rows for metric in ("war", "uar")}
+    models, corpora = dict.fromkeys(row["model"] for row in rows), dict.fromkeys(row["corpus"] for row in rows)
+    lines = ["".join([f"{'':<16}", *(f"{corpus:>16}" for corpus in corpora)])]
+    lines.append("".join([f"{'':<16}", *(f"{'WAR':>9}{'UAR':>7}" for _ in corpora)]))
+    for model in models:
+        line = f"{model:<16}"
+        for corpus in corpora:
+            war, uar = (cells.get((model, corpus, metric)) for metric in ("war", "uar"))
+            line += f"{'-' if war is None else f'{war:.1f}':>9}{'-' if uar is None else f'{uar:.1f}':>7}"
+        lines.append(line)
+    return "\n".join(lines)
