@@ -11,9 +11,10 @@ import pytest
 
 from r1omni.core.clip import Clip
 from r1omni.core.errors import DatasetError
-from r1omni.datasets.check import check_file, check_manifest, check_text, clean_clips
+from r1omni.datasets.check import check_file, check_manifest, check_text, clean_clips, look
 from r1omni.datasets.manifest import read_manifest, write_manifest
 from r1omni.datasets.stats import manifest_stats, read_durations, stats_svg, stats_text
+from r1omni.media.decode import Media
 from r1omni.media.encode import write_video
 
 RATE_HZ = 16000
@@ -58,14 +59,14 @@ def test_every_problem_is_found_and_the_clean_manifest_holds_the_rest(folder: Pa
     shares: list[float] = []
     report = check_manifest(clips, progress=lambda stage, share: shares.append(share))
     assert kinds(report, "good") == []
-    assert kinds(report, "other") == ["oov-label"]
+    assert kinds(report, "other") == ["unknown-label"]
     assert kinds(report, "silent") == ["silent"]
     assert kinds(report, "black") == ["black"]
     assert kinds(report, "short_sound") == ["duration"]
     assert kinds(report, "empty") == ["zero-length"]
     assert kinds(report, "text") == kinds(report, "missing") == ["unreadable"]
-    assert [kept.id for kept in clean_clips(clips, report)] == ["good", "silent", "black", "short_sound"]
-    assert (report["clips"], report["clean"], report["unlabelled"]) == (8, 4, 1)
+    assert [kept.id for kept in clean_clips(clips, report)] == ["good", "other", "silent", "black", "short_sound"]
+    assert (report["clips"], report["clean"], report["unlabelled"]) == (8, 5, 1)
     assert report["durations_s"]["good"] == pytest.approx(1.0, abs=0.1)
     assert shares[-1] == 1.0
     json.dumps(report, allow_nan=False)
@@ -104,7 +105,20 @@ def test_a_length_that_the_manifest_states_wrongly_is_told(folder: Path) -> None
 
 def test_an_own_label_set_replaces_ours(folder: Path) -> None:
     report = check_manifest([clip(folder, "good", "bored"), clip(folder, "other")], labels=["bored"])
-    assert [problem["id"] for problem in report["problems"]] == ["other"]
+    assert [(problem["id"], problem["kind"]) for problem in report["problems"]] == [("other", "oov-label")]
+
+
+def test_a_corpus_with_labels_of_its_own_keeps_its_clips(folder: Path) -> None:
+    report = check_manifest([clip(folder, "good", "bored"), clip(folder, "other", "amused")])
+    assert report["clean"] == 2
+    assert report["counts"]["unknown-label"] == 2
+
+
+def test_gaps_and_damage_of_the_sound_are_listed(folder: Path) -> None:
+    media = Media(None, None, np.ones(80000, np.float32), 16000, 5.0, sound_gaps_s=((1.0, 2.5),), num_damaged_packets=3)
+    found = dict(look(clip(folder, "good"), media))
+    assert "1.00 to 2.50 s" in found["sound-gap"]
+    assert "3 packets" in found["damaged"]
 
 
 def test_several_processes_report_the_same(folder: Path) -> None:

@@ -66,7 +66,10 @@ def check(
     workers: Annotated[int, typer.Option(min=1, help="Decoding processes.")] = 1,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document, and nothing else.")] = False,
 ) -> None:
-    """Decode every clip of a manifest and report errors, duplicates and suspicious clips."""
+    """Decode every clip of a manifest and report errors, duplicates and suspicious clips.
+
+    Exits with 1 if no clip is left.
+    """
     from r1omni.datasets.check import check_file, check_text
 
     with show_progress() as progress:
@@ -74,6 +77,7 @@ def check(
             manifest, out, workers, labels=labels.split(",") if labels is not None else None, progress=progress
         )
     typer.echo(jsonlib.dumps(report, indent=2, ensure_ascii=False) if json else check_text(report))
+    raise typer.Exit(int(report["clean"] == 0))
 
 
 @app.command(epilog="Example: r1omni data stats dfew.jsonl")

@@ -2,10 +2,13 @@
 
     dropped    unreadable     the clip cannot be decoded
                zero-length    the file is empty, or its duration is 0
-               oov-label      the label is not in the label set
+               oov-label      the label is not in the label set that was given
                leak           the same content in two splits or two folds: the training copy is dropped
                duplicate      the same content twice in one split: the later line is dropped
-    kept       silent         its sound never rises above -60 dB of full scale
+    kept       unknown-label  the label is not one of our emotion names, and no label set was given
+               sound-gap      packets of its sound are missing; silence stands in their place
+               damaged        packets of its sound cannot be decoded
+               silent         its sound never rises above -60 dB of full scale
                black          no sampled picture has a mean above 8 of 255
                duration       sound, pictures, `stop_s` or `meta.duration_s` disagree about the duration
 
@@ -37,7 +40,7 @@ from r1omni.runs.files import write_json
 
 DROPPED = ("unreadable", "zero-length", "oov-label", "leak", "duplicate")
 """Kinds of problem whose clips the clean manifest leaves out."""
-KEPT = ("silent", "black", "duration")
+KEPT = ("unknown-label", "sound-gap", "damaged", "silent", "black", "duration")
 """Kinds that are only reported."""
 
 SILENT_PEAK = 1e-3
@@ -72,7 +75,8 @@ def check_manifest(
     Args:
         clips: the manifest's clips.
         workers: processes that decode; 1 uses this process. A clip that kills its process is unreadable.
-        labels: the label set; None allows all our emotions and sentiments. A compound label is checked by its parts.
+        labels: the label set, whose other labels are dropped; None only reports labels that are not among our emotions
+            and sentiments. A compound label is checked by its parts.
         progress: called with a stage's name and the share of it that is done.
 
     Returns:
@@ -84,7 +88,7 @@ def check_manifest(
     for clip, finding in zip(clips, findings, strict=True):
         if clip.label is not None and clip.label not in allowed and not allowed.issuperset(clip.label.split("_")):
             message = f"label {clip.label!r}; expected one of {', '.join(sorted(allowed))}"
-            finding.problems.append(("oov-label", message))
+            finding.problems.append(("unknown-label" if labels is None else "oov-label", message))
     _compare(clips, findings)
     problems = [
         {"id": clip.id, "kind": kind, "message": message, "dropped": kind in DROPPED}
@@ -211,13 +215,24 @@ def _inspect(clip: Clip) -> _Finding:
         finding.problems.append((kind, f"{error.kind}: {error}"))
         return finding
     finding.duration_s = media.duration_s
-    finding.problems += _look(clip, media)
+    finding.problems += look(clip, media)
     return finding
 
 
-def _look(clip: Clip, media: Media) -> list[tuple[str, str]]:
-    """Check the decoded arrays."""
+def look(clip: Clip, media: Media) -> list[tuple[str, str]]:
+    """Return the problems of decoded arrays as (kind, message).
+
+    Args:
+        clip: the manifest's line.
+        media: what was read of it.
+    """
     found = []
+    if media.sound_gaps_s:
+        spans = ", ".join(f"{start:.2f} to {stop:.2f} s" for start, stop in media.sound_gaps_s[:3])
+        more = f" and {len(media.sound_gaps_s) - 3} more" if len(media.sound_gaps_s) > 3 else ""
+        found.append(("sound-gap", f"{clip.path}: its sound has gaps: {spans}{more}"))
+    if media.num_damaged_packets:
+        found.append(("damaged", f"{clip.path}: {media.num_damaged_packets} packets of its sound cannot be decoded"))
     is_still = media.frames is not None and len(media.frames) == 1 and media.waveform is None
     if media.duration_s <= 0 and not is_still:
         found.append(("zero-length", f"{clip.path}: lasts {media.duration_s} s"))

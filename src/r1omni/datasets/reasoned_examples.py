@@ -24,6 +24,7 @@ from r1omni.core.clip import Clip
 from r1omni.core.errors import DatasetError
 from r1omni.core.instruction import format_answer, parse_answer
 from r1omni.core.labels import EMOTIONS
+from r1omni.datasets.cells import is_missing
 from r1omni.datasets.names import emotion_name
 from r1omni.datasets.release import Release
 from r1omni.datasets.tabular import read_table
@@ -34,7 +35,8 @@ NUM_OWN = 348
 
 TEMPLATE_COLUMNS = ("id", "clip", "subtitle", "label", "reasoning", "notes")
 MIN_WORDS = 8
-MAX_WORDS = 250
+MAX_WORDS = 600
+"""Published reasoning of EMER has 219 words on average and 521 at most."""
 
 _GUIDE = (
     "One row per clip; leave id and clip as they are.",
@@ -44,6 +46,8 @@ _GUIDE = (
     "notes: anything else; it is not trained on. A row without label or reasoning counts as not done yet.",
 )
 _TAG = re.compile(r"</?\s*(?:think|answer)\s*>", re.IGNORECASE)
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What a cell of a text table must not begin with: a spreadsheet would run it as a formula."""
 _WORD = re.compile(r"[\u3400-\u9fff]|[^\W\u3400-\u9fff]+(?:['’-][^\W\u3400-\u9fff]+)*")
 
 
@@ -93,7 +97,7 @@ def write_template(path: Path, clips: Sequence[Clip], labels: Sequence[str] = EM
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix.lower() == ".csv":
         text = io.StringIO()
-        csv.writer(text).writerows([TEMPLATE_COLUMNS, *rows])
+        csv.writer(text).writerows([TEMPLATE_COLUMNS, *([_as_words(cell) for cell in row] for row in rows)])
         # With a byte order mark, spreadsheet programs read it as UTF-8.
         write_bytes(path, text.getvalue().encode("utf-8-sig"))
     elif path.suffix.lower() == ".xlsx":
@@ -118,14 +122,15 @@ def read_annotations(path: Path, clips: Sequence[Clip]) -> Release:
         DatasetError: the table lacks a column, has duplicate ids, or has no completed row.
     """
     row_of = {}
-    for number, row in enumerate(read_table(path, ("id", "label", "reasoning")), start=2):
+    for number, cells in enumerate(read_table(path, ("id", "label", "reasoning")), start=2):
+        row = {column: _as_written(cell) for column, cell in cells.items()}
         if row["id"] in row_of:
             raise DatasetError(f"{path}:{number}: duplicate id {row['id']!r}; keep one of the two rows")
         row_of[row["id"]] = row
     done = []
     for clip in clips:
         row = row_of.pop(clip.id, {})
-        if row.get("label") and row.get("reasoning"):
+        if not is_missing(row.get("label", "")) and not is_missing(row.get("reasoning", "")):
             subtitle = row.get("subtitle") or clip.subtitle
             label = emotion_name(row["label"])
             done.append(replace(clip, label=label, reasoning=" ".join(row["reasoning"].split()), subtitle=subtitle))
@@ -191,6 +196,16 @@ def _faults(clip: Clip, labels: Collection[str], min_words: int, max_words: int)
     if num_words > max_words:
         faults.append(("too-long", f"{num_words} words; expected {max_words} or fewer"))
     return faults
+
+
+def _as_words(cell: str | None) -> str | None:
+    """Keep a spreadsheet from running a cell as a formula: an apostrophe marks it as words."""
+    return f"'{cell}" if cell and cell.startswith(_FORMULA) else cell
+
+
+def _as_written(cell: str) -> str:
+    """Take the mark of `_as_words` away again."""
+    return cell[1:] if cell[:1] == "'" and cell[1:].startswith(_FORMULA) else cell
 
 
 def _draw(clips: Sequence[Clip], count: int, name: str, draw: random.Random) -> list[Clip]:

@@ -1,13 +1,17 @@
-"""Reads the tables of a release: CSV, TSV, spreadsheet, Parquet, JSON lines; every value comes back as text.
+"""Reads the tables of a release: CSV, TSV, spreadsheet, Parquet, JSON; every value comes back as text.
 
-Ids are kept as written (`02522`, never 2522). Text is UTF-8, else GB18030, as in the Chinese releases; bytes that are
-neither are an error that names the file.
+Ids are kept as written (`02522`, never 2522). The separator is the one that splits the header best. Text is UTF-8, else
+what its bytes look like: GB18030, as in the Chinese releases, or Windows-1252, as spreadsheets on Windows write it;
+bytes that are neither are an error that names the file.
 """
 
 import csv
 import io
 import json
+import re
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,59 +19,102 @@ from r1omni.core.errors import DatasetError
 
 Row = dict[str, str]
 
-ENCODINGS = ("utf-8", "gb18030")
-"""Encodings to try, in this order."""
-
 _INSTALL = "install it with `pip install 'r1omni[data]'`"
+_SEPARATORS = (",", ";", "\t", "|")
+_PAIR = re.compile(rb"[\x81-\xfe][\x40-\x7e\x80-\xfe]")
+"""Two bytes that GB18030 reads as one character."""
+_COMMON_PAIR = re.compile(rb"[\xa1-\xfe][\xa1-\xfe]")
+"""Such a pair of the range that everyday Chinese uses; in Windows-1252 two accented letters or signs in a row."""
 
 
-def read_text(path: Path, encodings: Sequence[str] = ENCODINGS) -> str:
+@dataclass(frozen=True)
+class Table:
+    """A table with a header."""
+
+    rows: list[Row]
+    """Column name -> cell, stripped; every row has every column."""
+    encoding: str | None
+    """Encoding of a text file that is not UTF-8; None for UTF-8 and for formats that are no text."""
+
+
+def read_text(path: Path, encoding: str | None = None) -> str:
     """Read a text file.
 
     Args:
         path: the file; a byte order mark is recognised.
-        encodings: to try in this order; the first that fits is used.
+        encoding: None takes UTF-8, else what the bytes look like.
 
     Raises:
-        DatasetError: the file cannot be read, or is in none of the encodings.
+        DatasetError: the file cannot be read in this encoding, or in any that was tried.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DatasetError(f"{path}: cannot be read ({error.strerror})") from error
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        encodings = ("utf-16",)
-    for encoding in encodings:
-        try:
-            return content.decode(encoding).removeprefix("\ufeff")
-        except UnicodeDecodeError:
-            continue
-    raise DatasetError(f"{path}: found bytes that are not {' or '.join(encodings)}; save the file as UTF-8")
+    return _decode(path, encoding)[0]
 
 
-def read_table(path: Path, columns: Sequence[str] = (), encodings: Sequence[str] = ENCODINGS) -> list[Row]:
+def read_table(path: Path, columns: Sequence[str] = (), encoding: str | None = None) -> list[Row]:
+    """Read the rows of a table; arguments and errors as for `load_table`."""
+    return load_table(path, columns, encoding).rows
+
+
+def load_table(path: Path, columns: Sequence[str] = (), encoding: str | None = None) -> Table:
     """Read a table with a header, in the format of its extension.
 
     Args:
-        path: a .csv, .tsv, .txt (tab-separated), .xlsx, .parquet or .jsonl file.
+        path: a .csv, .tsv, .txt, .xlsx, .parquet, .jsonl or .json file (a list of objects); cells of text files are
+            separated by comma, semicolon, tab or bar.
         columns: required columns.
-        encodings: for text, see `read_text`.
+        encoding: for text, see `read_text`.
 
     Raises:
-        DatasetError: the file cannot be read, lacks a column, or needs a package that is not installed.
+        DatasetError: the file cannot be read, lacks a column, has one twice, or needs a package that is not installed.
     """
-    suffix = path.suffix.lower()
+    suffix, taken = path.suffix.lower(), None
     if suffix == ".xlsx":
         rows = _read_spreadsheet(path)
     elif suffix == ".parquet":
         rows = _read_parquet(path)
-    elif suffix == ".jsonl":
-        rows = _read_json_lines(path, encodings)
     else:
-        rows = _read_separated(path, "," if suffix == ".csv" else "\t", encodings)
+        content, taken = _decode(path, encoding)
+        if suffix in (".jsonl", ".ndjson"):
+            rows = _read_json_lines(path, content)
+        elif suffix == ".json":
+            rows = _read_json_list(path, content)
+        else:
+            rows = _read_separated(path, content)
     if rows and (absent := [column for column in columns if column not in rows[0]]):
         raise DatasetError(f"{path}: found columns {', '.join(rows[0])}; expected {', '.join(absent)} too")
-    return rows
+    return Table(rows, None if taken in (None, "utf-8", "utf-16") else taken)
+
+
+def _decode(path: Path, encoding: str | None) -> tuple[str, str]:
+    """Return a file's text and the encoding it was read in."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be read ({error.strerror})") from error
+    for tried in [encoding] if encoding else _likely_encodings(content):
+        try:
+            return content.decode(tried).removeprefix("\ufeff"), tried
+        except UnicodeDecodeError:
+            continue
+        except LookupError:
+            raise DatasetError(
+                f"{path}: there is no encoding {tried!r}; give another --encoding, such as utf-8, cp1252 or gb18030"
+            ) from None
+    tried = encoding or "UTF-8, GB18030 or Windows-1252"
+    raise DatasetError(
+        f"{path}: found bytes that are not {tried}; name its encoding with --encoding, or save it as UTF-8"
+    )
+
+
+def _likely_encodings(content: bytes) -> tuple[str, ...]:
+    """Encodings to try in this order: of the two old ones first the one that the bytes look like."""
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return ("utf-16",)
+    pairs = _PAIR.findall(content)
+    common = sum(_COMMON_PAIR.fullmatch(pair) is not None for pair in pairs)
+    # A curly quote or an accent before an ASCII letter is a pair too, of characters that no Chinese text is full of.
+    old = ("gb18030", "cp1252") if 2 * common > len(pairs) else ("cp1252", "gb18030")
+    return ("utf-8", *old)
 
 
 def as_text(value: Any) -> str:
@@ -83,22 +130,39 @@ def as_text(value: Any) -> str:
     return str(value).strip()
 
 
-def _read_separated(path: Path, separator: str, encodings: Sequence[str]) -> list[Row]:
-    reader = csv.reader(io.StringIO(read_text(path, encodings), newline=""), delimiter=separator)
+def _header(path: Path, cells: Sequence[str]) -> list[str]:
+    """Return the names of the columns; a column without a name gets its number."""
+    names = [cell.strip() or f"column {number}" for number, cell in enumerate(cells, start=1)]
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise DatasetError(f"{path}: the column {twice[0]!r} is there twice; rename or remove one of them")
+    return names
+
+
+def _read_separated(path: Path, content: str) -> list[Row]:
+    lines = content.splitlines(keepends=True)
+    if lines and lines[0].lower().startswith("sep=") and len(lines[0].strip()) == 5:
+        separator, content = lines[0][4], "".join(lines[1:])  # a spreadsheet's own word for it
+    else:
+        separator = _separator(next((line for line in lines if line.strip()), ""), path.suffix.lower())
+    reader = csv.reader(io.StringIO(content, newline=""), delimiter=separator)
     try:
-        header = [name.strip() for name in next(reader, [])]
+        header = _header(path, next((row for row in reader if any(cell.strip() for cell in row)), []))
         rows = []
         for row in reader:
             if not any(cell.strip() for cell in row):
                 continue
-            if len(row) > len(header):
+            if any(cell.strip() for cell in row[len(header) :]):
                 raise DatasetError(f"{path}:{reader.line_num}: found {len(row)} cells; expected {len(header)}")
-            rows.append(
-                dict(zip(header, [cell.strip() for cell in row] + [""] * (len(header) - len(row)), strict=True))
-            )
+            cells = [cell.strip() for cell in row[: len(header)]]
+            rows.append(dict(zip(header, cells + [""] * (len(header) - len(cells)), strict=True)))
         return rows
     except csv.Error as error:
         raise DatasetError(f"{path}:{reader.line_num}: not a table ({error})") from error
+
+
+def _separator(header: str, suffix: str) -> str:
+    usual = "," if suffix == ".csv" else "\t"
+    return max(_SEPARATORS, key=lambda mark: (len(next(csv.reader([header], delimiter=mark), [])), mark == usual))
 
 
 def _read_spreadsheet(path: Path) -> list[Row]:
@@ -114,7 +178,7 @@ def _read_spreadsheet(path: Path) -> list[Row]:
         book.close()
     except Exception as error:  # noqa: BLE001 a broken file raises whatever its zip and XML parsers raise
         raise DatasetError(f"{path}: not a readable .xlsx file ({error}); save it again, or as CSV") from error
-    header = lines[0] if lines else []
+    header = _header(path, lines[0]) if lines else []
     return [dict.fromkeys(header, "") | dict(zip(header, row, strict=False)) for row in lines[1:] if any(row)]
 
 
@@ -131,9 +195,9 @@ def _read_parquet(path: Path) -> list[Row]:
     return [{key: as_text(value) for key, value in record.items()} for record in records]
 
 
-def _read_json_lines(path: Path, encodings: Sequence[str]) -> list[Row]:
-    rows: list[Row] = []
-    for number, line in enumerate(read_text(path, encodings).split("\n"), start=1):
+def _read_json_lines(path: Path, content: str) -> list[Row]:
+    records: list[dict[str, Any]] = []
+    for number, line in enumerate(content.split("\n"), start=1):
         if not line.strip():
             continue
         try:
@@ -142,6 +206,20 @@ def _read_json_lines(path: Path, encodings: Sequence[str]) -> list[Row]:
             raise DatasetError(f"{path}:{number}: not JSON ({error.msg}); expected one object per line") from error
         if not isinstance(record, dict):
             raise DatasetError(f"{path}:{number}: found {type(record).__name__}; expected one JSON object per line")
-        rows.append({key: as_text(value) for key, value in record.items()})
-    keys = list(dict.fromkeys(key for row in rows for key in row))
-    return [{key: row.get(key, "") for key in keys} for row in rows]
+        records.append(record)
+    return _as_rows(records)
+
+
+def _read_json_list(path: Path, content: str) -> list[Row]:
+    try:
+        records = json.loads(content)
+    except json.JSONDecodeError as error:
+        raise DatasetError(f"{path}:{error.lineno}: not JSON ({error.msg}); expected a list of objects") from error
+    if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
+        raise DatasetError(f"{path}: expected a JSON list of objects, one per clip")
+    return _as_rows(records)
+
+
+def _as_rows(records: Sequence[dict[str, Any]]) -> list[Row]:
+    keys = list(dict.fromkeys(key for record in records for key in record))
+    return [{key: as_text(record.get(key)) for key in keys} for record in records]

@@ -15,10 +15,25 @@ from r1omni.media.folder import PICTURE_SUFFIXES
 
 MediaKind = Literal["video", "audio", "frames"]
 
+_VIDEO = "mp4 avi mkv mov webm flv m4v mpg mpeg wmv 3gp 3g2 ts mts m2ts ogv gif vob asf mxf f4v divx rm rmvb"
+_AUDIO = "wav mp3 flac m4a ogg opus aac wma aiff aif aifc oga amr ac3 mka caf au wv ape m4b mp2 spx"
 _KIND_OF_SUFFIX: dict[str, MediaKind] = {
-    **dict.fromkeys((".mp4", ".avi", ".mkv", ".mov", ".webm", ".flv", ".m4v", ".mpg", ".mpeg", ".wmv"), "video"),
-    **dict.fromkeys((".wav", ".mp3", ".flac", ".m4a", ".ogg", ".opus", ".aac"), "audio"),
+    **{f".{suffix}": "video" for suffix in _VIDEO.split()},
+    **{f".{suffix}": "audio" for suffix in _AUDIO.split()},
 }
+
+
+def media_kind(name: str) -> Literal["video", "audio", "image"] | None:
+    """Return what a file holds by its extension; None if that names no video, sound or picture.
+
+    Args:
+        name: the file's name.
+    """
+    suffix = os.path.splitext(name)[1].lower()
+    kind = _KIND_OF_SUFFIX.get(suffix)
+    if kind is not None and kind != "frames":
+        return kind
+    return "image" if suffix in PICTURE_SUFFIXES else None
 
 
 class Tree:
@@ -38,6 +53,8 @@ class Tree:
             raise DatasetError(f"{self.root}: no such folder; give the release's folder as --root")
         self._media: dict[str, list[tuple[MediaKind, Path]]] = {}
         self._files: dict[str, list[Path]] = {}
+        self._pictures: list[Path] = []
+        self._by_name: dict[str, list[Path]] = {}
         seen: set[str] = set()
         for folder, folders, names in os.walk(self.root, followlinks=True):
             real = os.path.realpath(folder)
@@ -52,15 +69,18 @@ class Tree:
         pictures = False
         for name in names:
             stem, suffix = os.path.splitext(name)
+            self._by_name.setdefault(name.lower(), []).append(folder / name)
             kind = _KIND_OF_SUFFIX.get(suffix.lower())
             if kind is not None:
                 self._media.setdefault(_key(stem), []).append((kind, folder / name))
             elif suffix.lower() in PICTURE_SUFFIXES:
                 pictures = True
+                self._pictures.append(folder / name)
             else:
                 self._files.setdefault(name.lower(), []).append(folder / name)
         if pictures and folder != self.root:
             self._media.setdefault(_key(folder.name), []).append(("frames", folder))
+            self._by_name.setdefault(folder.name.lower(), []).append(folder)
 
     def clips(self, kinds: Sequence[MediaKind] = ("video", "audio")) -> Iterator[tuple[str, Path]]:
         """Yield every media file as (name without extension, path), sorted by path.
@@ -71,6 +91,31 @@ class Tree:
         found = [path for files in self._media.values() for kind, path in files if kind in kinds]
         for path in sorted(found):
             yield path.name if path.is_dir() else path.stem, path
+
+    def pictures(self) -> list[Path]:
+        """Return every still image, sorted by path; those of a clip's folder of pictures are among them."""
+        return sorted(self._pictures)
+
+    def others(self) -> list[Path]:
+        """Return every file that is neither video, sound nor picture by its extension, sorted by path."""
+        return sorted(path for paths in self._files.values() for path in paths)
+
+    def named(self, name: str) -> list[Path]:
+        """Return the files, and folders of pictures, of exactly this name; failing these, in any case of its letters.
+
+        Args:
+            name: the file's name with its extension.
+        """
+        found = self._by_name.get(name.lower(), [])
+        return [path for path in found if path.name == name] or found
+
+    def with_stem(self, stem: str) -> list[Path]:
+        """Return the media files and folders of pictures of this name, whatever their extension.
+
+        Args:
+            stem: the name without an extension; a number is found with and without leading zeros.
+        """
+        return [path for _, path in self._media.get(_key(stem), ())]
 
     def clip(
         self,
@@ -162,30 +207,6 @@ class Tree:
     def _under(self, path: Path, within: Sequence[str]) -> bool:
         folders = iter(part.lower() for part in path.relative_to(self.root).parts[:-1])
         return all(any(part == word.lower() for part in folders) for word in within)
-
-
-def locate(given: Sequence[str], folder: Path) -> tuple[list[Path | None], list[str]]:
-    """Find clips by the paths that a list gives; return the paths and warnings about them.
-
-    A path is tried as given, then relative to the folder, then by its name anywhere under the folder; the folder is
-    walked only for the last.
-
-    Args:
-        given: the paths.
-        folder: the clips' folder.
-    """
-    folder = Path(os.path.abspath(folder))
-    paths: list[Path | None] = []
-    for text in given:
-        standing = (Path(text), folder / text, folder / text.lstrip("/"))
-        paths.append(next((path for path in standing if path.is_absolute() and path.is_file()), None))
-    if all(paths):
-        return paths, []
-    tree = Tree(folder)
-    found = [
-        path or tree.clip(Path(text).name, kinds=("video", "audio")) for text, path in zip(given, paths, strict=True)
-    ]
-    return found, tree.warnings()
 
 
 def _key(stem: str) -> str:

@@ -137,6 +137,20 @@ def load_media(
         raise _explain(str(file), is_cut, error) from error
 
 
+def can_open(path: Path) -> bool:
+    """Tell whether a file has pictures or sound, whatever its name; nothing is decoded.
+
+    Args:
+        path: existing file.
+    """
+    try:
+        with open_file(str(path)) as container:
+            streams = container.streams
+            return container.format.name not in _UNTRUSTED_FORMATS and bool(streams.video or streams.audio)
+    except (FFmpegError, UnicodeDecodeError, ValueError, OSError, OverflowError):
+        return False
+
+
 def load_clip(clip: Clip, **options: Any) -> Media:
     """Read a manifest's clip: its part, with the frame rate given there for a folder of pictures.
 

@@ -13,7 +13,7 @@ from pathlib import Path
 FRAME_RATE_FPS = 25.0
 """Assumed where the manifest gives none."""
 
-PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
+PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".avif", ".heic", ".heif"})
 
 _NUMBER = re.compile(r"(\d+)")
 

@@ -8,6 +8,8 @@ Ids are always padded to five digits, so that predictions can be compared. A cli
 contains it. DFEW has no subtitles.
 """
 
+import csv
+import io
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -17,6 +19,7 @@ from r1omni.core.clip import Clip
 from r1omni.core.errors import DatasetError
 from r1omni.core.labels import DFEW_LABELS
 from r1omni.datasets import counts
+from r1omni.datasets.cells import whole_number
 from r1omni.datasets.release import Release, finish, fold_split
 from r1omni.datasets.tabular import read_table, read_text
 from r1omni.datasets.tree import MediaKind, Tree
@@ -97,10 +100,17 @@ def _read_folds(tree: Tree) -> tuple[dict[str, str], dict[str, int], list[str]]:
 
 
 def _read_list(path: Path) -> list[tuple[str, str]]:
-    lines = [line.split(",") for line in read_text(path).split("\n") if line.strip()]
-    if lines and not lines[0][-1].strip().isdecimal():
-        del lines[0]
-    return [(_clip_id(line[0]), _label(line[-1].strip(), f"{path}, clip {line[0]}")) for line in lines]
+    """Read the clips of a list by the names of its columns; without a header, clip and label are the first two."""
+    rows = [[cell.strip() for cell in row] for row in csv.reader(io.StringIO(read_text(path))) if any(row)]
+    name_at, label_at = 0, 1
+    if rows and "label" in (header := [cell.lower() for cell in rows[0]]):
+        name_at = next((header.index(name) for name in ("video_name", "order", "name", "clip") if name in header), 0)
+        label_at = header.index("label")
+        del rows[0]
+    short = [row for row in rows if len(row) <= max(name_at, label_at)]
+    if short:
+        raise DatasetError(f"{path}: found the row {','.join(short[0])!r}; expected a clip and its label in each row")
+    return [(_clip_id(row[name_at]), _label(row[label_at], f"{path}, clip {row[name_at]}")) for row in rows]
 
 
 def _read_workbook(tree: Tree) -> tuple[dict[str, str], dict[str, int], list[str]]:
@@ -117,6 +127,7 @@ def _clip_id(text: str) -> str:
 
 
 def _label(text: str, where: str) -> str:
+    text = whole_number(text) or text
     if text not in {"1", "2", "3", "4", "5", "6", "7"}:
         raise DatasetError(f"{where}: found the label {text!r}; expected 1 to 7, for {', '.join(DFEW_LABELS)}")
     return DFEW_LABELS[int(text) - 1]

@@ -19,7 +19,6 @@ from r1omni.datasets.tree import Tree
 
 _PARTS = {"train": ("train",), "val": ("dev", "val"), "test": ("test",)}
 _LIST = {"train": "train_sent_emo.csv", "val": "dev_sent_emo.csv", "test": "test_sent_emo.csv"}
-_ENCODINGS = ("utf-8", "cp1252")
 
 
 def read(root: Path) -> Release:
@@ -41,7 +40,7 @@ def read(root: Path) -> Release:
         if path is None:
             warnings.append(f"MELD: {list_name} is not under {tree.root}; the split {split} was left out")
             continue
-        for row in read_table(path, ("Dialogue_ID", "Utterance_ID", "Emotion", "Utterance"), _ENCODINGS):
+        for row in read_table(path, ("Dialogue_ID", "Utterance_ID", "Emotion", "Utterance")):
             name = f"dia{row['Dialogue_ID']}_utt{row['Utterance_ID']}"
             clip = _clip(name, split, row, str(path))
             found.update((split, f"{split} {clip.label}"))

@@ -107,7 +107,7 @@ def _locate(tree: Tree, clip: Clip, video: str, index: str, segment: _Segment | 
 def _read_transcripts(tree: Tree) -> dict[str, _Segment]:
     segments: dict[str, _Segment] = {}
     for path in tree.all_files(".txt", within=("Segmented",)):
-        for number, line in enumerate(read_text(path, ("utf-8", "cp1252")).split("\n"), start=1):
+        for number, line in enumerate(read_text(path).split("\n"), start=1):
             if not line.strip():
                 continue
             cells = line.strip().split("___", 4)

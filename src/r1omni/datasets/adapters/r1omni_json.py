@@ -16,10 +16,10 @@ from typing import Any
 from r1omni.core.clip import Clip
 from r1omni.core.errors import DatasetError
 from r1omni.core.instruction import LABEL_INSTRUCTION, REASONING_INSTRUCTION, format_answer, parse_answer
+from r1omni.datasets.locate import locate
 from r1omni.datasets.names import emotion_name
 from r1omni.datasets.release import Release, finish
 from r1omni.datasets.tabular import read_text
-from r1omni.datasets.tree import locate
 from r1omni.runs.files import write_json
 
 _MARKERS = "<video>\n<audio>\n"
@@ -30,13 +30,14 @@ def read(root: Path, *, media_root: Path | None = None) -> Release:
     """Read a training or evaluation file.
 
     Args:
-        root: the JSON file.
+        root: the JSON file, or a folder that holds exactly one.
         media_root: the clips' folder; a path in the file that does not exist is searched there, first as given, then by
             name. None searches the JSON file's folder.
 
     Raises:
         DatasetError: the file is not of this format, or no clip is on disk.
     """
+    root = _only_json(root) if root.is_dir() else root
     entries = _load(root)
     clips, given, broken = [], [], []
     for number, entry in enumerate(entries):
@@ -50,8 +51,8 @@ def read(root: Path, *, media_root: Path | None = None) -> Release:
     paths, warnings = locate(given, folder)
     if broken:
         warnings.append(
-            f"{root}: {len(broken):,} of {len(entries):,} entries have no readable answer (broken tags) and were left "
-            f"out, the first is entry {broken[0]}"
+            f"{root}: {len(broken):,} of {len(entries):,} entries have no readable answer (broken tags, or none) "
+            f"and were left out, the first is entry {broken[0]}"
         )
     return finish("R1-Omni JSON", folder, list(zip(clips, paths, strict=True)), warnings, given[0] if given else "")
 
@@ -82,6 +83,14 @@ def write(path: Path, clips: Iterable[Clip]) -> None:
     write_json(path, entries)
 
 
+def _only_json(folder: Path) -> Path:
+    found = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".json")
+    if len(found) != 1:
+        names = ", ".join(path.name for path in found[:5]) or "none"
+        raise DatasetError(f"{folder}: found {len(found)} JSON files ({names}); name the file itself with --root")
+    return found[0]
+
+
 def _load(path: Path) -> list[dict[str, Any]]:
     try:
         entries = json.loads(read_text(path))
@@ -101,7 +110,8 @@ def _clip(entry: dict[str, Any], number: int, path: Path) -> Clip:
         raise DatasetError(f"{path}, entry {number}: found no `video`; expected the clip's path")
     meta = {key: entry[key] for key in _KEPT if isinstance(entry.get(key), str)}
     if "QA_question" in entry:
-        label, reasoning = str(entry["QA_question"]).rpartition("Answer:")[2], None
+        _, marker, said = str(entry["QA_question"]).rpartition("Answer:")
+        label, reasoning = said if marker else "", None
     else:
         human, reply = _turns(entry, number, path)
         if human.removeprefix(_MARKERS) not in (REASONING_INSTRUCTION, LABEL_INSTRUCTION):

@@ -1,0 +1,106 @@
+"""Finds the files that a list names by paths of somebody else's disk.
+
+A path that exists is taken. Otherwise files of exactly that name are looked for under the folder; of several, the one
+whose folders agree best with the path's: first the longest common ending of whole folder names, then the number of
+common folder names, then the file nearest to the folder. What is still equal is an error that lists the candidates: a
+guess would give a clip another clip's label.
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+from r1omni.core.errors import DatasetError
+from r1omni.datasets.tree import Tree, media_kind
+
+_NAMED = 3
+
+
+def locate(given: Sequence[str], folder: Path) -> tuple[list[Path | None], list[str]]:
+    """Find clips by the paths that a list gives; return the paths, None where nothing fits, and warnings about them.
+
+    Args:
+        given: the paths, with slashes or backslashes, absolute or relative, with or without an extension.
+        folder: the clips' folder; it is walked only if some path does not exist.
+
+    Raises:
+        DatasetError: several files fit one path equally well.
+    """
+    folder = Path(os.path.abspath(folder))
+    paths = [_as_given(text, folder) for text in given]
+    if all(paths):
+        return paths, []
+    tree = Tree(folder)
+    other_extension: list[str] = []
+    ambiguous: list[tuple[str, list[Path]]] = []
+    for place, text in enumerate(given):
+        if paths[place] is not None:
+            continue
+        wanted = _parts(text)
+        candidates = tree.named(wanted[-1]) if wanted else []
+        if wanted and not candidates:
+            candidates = _of_same_kind(tree, wanted[-1])
+            if candidates and media_kind(wanted[-1]) is not None:
+                other_extension.append(text)
+        best = _best(candidates, wanted, folder)
+        if len(best) > 1:
+            ambiguous.append((text, best))
+        paths[place] = best[0] if best else None
+    if ambiguous:
+        text, best = ambiguous[0]
+        shown = ", ".join(str(path.relative_to(folder)) for path in best[:_NAMED])
+        raise DatasetError(
+            f"{len(ambiguous):,} paths fit several files under {folder} equally well; {text} may be {shown}; write "
+            "paths relative to that folder in the list, or give a folder with one of them as --media-root"
+        )
+    warnings = []
+    if other_extension:
+        warnings.append(
+            f"{len(other_extension):,} files were found under their name with another extension, the first is "
+            f"{other_extension[0]}"
+        )
+    return paths, warnings
+
+
+def _as_given(text: str, folder: Path) -> Path | None:
+    if not text.strip():
+        return None
+    relative = "/".join(_parts(text))
+    for path in (Path(text), folder / text, folder / relative):
+        if path.is_absolute() and (path.is_file() or path.is_dir()) and path != folder:
+            return path
+    return None
+
+
+def _parts(text: str) -> list[str]:
+    """Folder and file names of a path of any system, without drive and root."""
+    return [
+        part
+        for part in PurePosixPath(text.strip().replace("\\", "/")).parts
+        if part not in ("/", ".", "..") and part[-1:] != ":"
+    ]
+
+
+def _of_same_kind(tree: Tree, name: str) -> list[Path]:
+    """Files of the same name without its extension, and of the same kind where the name has an extension."""
+    kind = media_kind(name)
+    stem = os.path.splitext(name)[0] if kind is not None else name
+    return [path for path in tree.with_stem(stem) if kind is None or media_kind(path.name) == kind]
+
+
+def _best(candidates: Sequence[Path], wanted: Sequence[str], folder: Path) -> list[Path]:
+    """The candidates that agree best with a path; more than one where they agree equally well."""
+    above = [part.lower() for part in wanted[:-1]]
+    ranked: dict[Path, tuple[int, int, int]] = {}
+    for path in candidates:
+        parents = [part.lower() for part in path.relative_to(folder).parts[:-1]]
+        ending = 0
+        for one, other in zip(reversed(parents), reversed(above), strict=False):
+            if one != other:
+                break
+            ending += 1
+        ranked[path] = (ending, len(set(parents) & set(above)), -len(parents))
+    if not ranked:
+        return []
+    top = max(ranked.values())
+    return sorted(path for path, rank in ranked.items() if rank == top)
