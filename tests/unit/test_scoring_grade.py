@@ -93,3 +93,10 @@ def test_rewards_agree_with_the_published_ones_except_where_documented():
         "<think>a</think><answer>sad</answer><answer>angry</answer>",
         "<think>a</think><answer>sad</answer> <think>b</think><answer>angry</answer>",
     }
+
+
+def test_gold_labels_are_normalised_like_answers():
+    answer = parse_answer("<think>He shouts.</think><answer>Angry</answer>")
+    assert grade(answer, " Angry", ("Angry", "Sad")).correct
+    assert grade(answer, "ANGRY", ("angry", "sad")).correct
+    assert not grade(answer, "Sad", ("Angry", "Sad")).out_of_vocabulary

@@ -107,3 +107,29 @@ def test_every_word_stands_once_on_the_wheel_and_every_family_is_named_by_its_fi
     assert set(WHEEL) == set(SECTOR_VALENCE)
     assert set(SECTOR_OF) == set(FAMILY_OF.values())
     assert set(EMOTIONS) <= set(SECTOR_OF)
+
+
+OWN = ("disgusted", "scared", "joyful", "unhappy", "peaceful", "Angry ")
+
+
+@pytest.mark.parametrize("normaliser", ["exact", "synonym"])
+@pytest.mark.parametrize("label", OWN)
+def test_the_label_set_always_wins(normaliser, label):
+    assert normalise(label, normaliser, OWN) == label.strip().lower()
+
+
+@pytest.mark.parametrize(
+    ("answer", "label"),
+    [("disgust", "disgusted"), ("fear", "scared"), ("Happiness.", "joyful"), ("sad", "unhappy"), ("anger", "angry")],
+)
+def test_a_synonym_becomes_the_label_of_its_family(answer, label):
+    assert normalise(answer, "synonym", OWN) == label
+
+
+def test_a_synonym_of_two_labels_is_neither_unless_one_is_the_class_itself():
+    assert normalise("glad", "synonym", ("joyful", "cheerful")) not in ("joyful", "cheerful")
+    assert normalise("glad", "synonym", ("joyful", "happy")) == "happy"
+
+
+def test_a_word_outside_the_label_set_stays_outside():
+    assert normalise("sad", "synonym", ("joyful", "angry")) == "sad"

@@ -60,7 +60,7 @@ LABEL_SETS: Mapping[str, tuple[Emotion, ...]] = {
 
 
 def label_set(clips: Sequence[Clip]) -> tuple[str, ...]:
-    """Return the first of `LABEL_SETS` that holds every gold label, or else the gold labels themselves.
+    """Return the first of `LABEL_SETS` that holds every gold label, or else the gold labels themselves, in lower case.
 
     Args:
         clips: a manifest.
@@ -68,7 +68,7 @@ def label_set(clips: Sequence[Clip]) -> tuple[str, ...]:
     Raises:
         ConfigError: no clip has a label.
     """
-    golds = {clip.label for clip in clips if clip.label is not None}
+    golds = {clip.label.strip().lower() for clip in clips if clip.label is not None}
     if not golds:
         raise ConfigError("no clip has a gold label, so nothing can be measured; fix the manifest or the split")
     return next((labels for labels in LABEL_SETS.values() if golds <= set(labels)), tuple(sorted(golds)))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from r1omni.core.clip import Answer, Score
 from r1omni.core.errors import ConfigError
-from r1omni.scoring.normalise import NormaliserName, normalise
+from r1omni.scoring.normalise import NormaliserName, exact, normalise
 
 
 def grade(answer: Answer, gold: str, labels: Sequence[str], normaliser: NormaliserName = "exact") -> Score:
@@ -16,13 +16,14 @@ def grade(answer: Answer, gold: str, labels: Sequence[str], normaliser: Normalis
 
     Args:
         answer: the parsed output.
-        gold: the true label, one of `labels`.
+        gold: the true label, one of `labels` but for case and spaces around it.
         labels: the label set of the corpus.
         normaliser: how the answer is normalised before it is compared; see `scoring.normalise`.
 
     Raises:
         ConfigError: the gold label is not in the label set, so that no answer could be correct.
     """
+    gold, labels = exact(gold), [exact(label) for label in labels]
     if gold not in labels:
         raise ConfigError(
             f"Gold label {gold!r} is not in the label set ({', '.join(labels)}); "

@@ -1,15 +1,17 @@
 """Normalisers: what is done to an answer before it is compared with the gold label.
 
 `exact` is the paper's: strip and lower-case. `synonym` also drops the punctuation around the answer and maps
-inflections and plain synonyms to the class names through the wheel. Neither looks for a word inside a sentence: an
-answer that names every emotion would always be correct. Every figure is reported with the name of its normaliser.
+inflections and plain synonyms to the class names through the wheel. The label set always wins: an answer that is one of
+its labels stays that label, and a synonym becomes the label of its family, whatever word the label set has for it.
+Neither looks for a word inside a sentence: an answer that names every emotion would always be correct. Gold labels and
+label sets are stripped and lower-cased like answers. Every figure is reported with the name of its normaliser.
 
 Where the label set holds compound classes (`angry_disgust`), `synonym` reads an answer's words as a set: "disgust and
 anger" is `angry_disgust`, one of the two alone is not.
 """
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Literal, get_args
 
 from r1omni.core.errors import ConfigError
@@ -52,7 +54,10 @@ def normalise(
     Args:
         answer: the answer part; None for a missing answer.
         normaliser: a row of `NORMALISERS`.
-        labels: the label set; used for compound classes only.
+        labels: the label set; None for free words.
+
+    Returns:
+        A label as `exact` writes it, or, outside the label set, the answer's own words; None for no answer.
 
     Raises:
         ConfigError: the normaliser is unknown.
@@ -61,9 +66,22 @@ def normalise(
         raise ConfigError(f"Unknown normaliser {normaliser!r}; choose one of {', '.join(get_args(NormaliserName))}.")
     if answer is None:
         return None
-    if normaliser == "synonym" and labels is not None:
-        parts = frozenset(synonym(part) for part in _BETWEEN.split(answer.lower())) - {""}
-        named = [label for label in labels if "_" in label and frozenset(label.split("_")) == parts]
-        if named:
-            return named[0]
-    return NORMALISERS[normaliser](answer) or None
+    if normaliser == "exact" or labels is None:
+        return NORMALISERS[normaliser](answer) or None
+    return _within([exact(label) for label in labels], answer) or None
+
+
+def _within(labels: Sequence[str], answer: str) -> str:
+    """Map an answer to the label that it means; to the same as without a label set where it means none of them."""
+    bare = " ".join(answer.lower().strip(_AROUND).split())
+    if bare in labels:
+        return bare
+    parts = frozenset(synonym(part) for part in _BETWEEN.split(answer.lower())) - {""}
+    compound = [label for label in labels if "_" in label and frozenset(map(synonym, label.split("_"))) == parts]
+    if compound:
+        return compound[0]
+    family = synonym(answer)
+    if family in labels:
+        return family
+    meant = [label for label in labels if family in EMOTIONS and SYNONYMS.get(label) == family]
+    return meant[0] if len(meant) == 1 else family
