@@ -1,7 +1,7 @@
 """Generate the reference pages from the code: help.md, configuration.md, labels.md.
 
 python docs/generate.py            write them
-python docs/generate.py --check    say which are out of date, and exit with 1
+python docs/generate.py --check    list those that are out of date, and exit with 1
 """
 
 import sys
@@ -43,7 +43,7 @@ def _help(command: Any, name: str, parent: Any) -> Iterator[tuple[str, str]]:
 def configuration_page() -> str:
     """Return a table of settings for each kind of training."""
     parts = [
-        f"{NOTE}# Configuration\n\nDefaults, then TOML files left to right, then dotted flags: the last one wins. "
+        f"{NOTE}# Configuration\n\nDefaults, then TOML files from left to right, then dotted flags: the last one wins. "
         "`--dry-run` prints the resolved run, and every run folder keeps it as `run.toml`.\n"
     ]
     for verb, schema in (("train sft", SftConfig), ("train grpo", GrpoConfig)):
@@ -63,14 +63,14 @@ def labels_page() -> str:
         f"| {emotion} | {' | '.join('yes' if emotion in labels else '' for labels in corpora.values())} |"
         for emotion in EMOTIONS
     )
-    return f"{NOTE}# Labels\n\nNames, never numeric ids, pass between the rooms.\n\n{head}\n{rows}\n"
+    return f"{NOTE}# Labels\n\nThe emotions are identified by name, never by number.\n\n{head}\n{rows}\n"
 
 
 PAGES = {"help.md": help_page, "configuration.md": configuration_page, "labels.md": labels_page}
 
 
 def main() -> int:
-    """Write or check the pages; returns the exit code."""
+    """Write or check the pages; return the exit code."""
     pages = {HERE / name: page() for name, page in PAGES.items()}
     if "--check" in sys.argv[1:]:
         stale = [path for path, text in pages.items() if not path.exists() or path.read_text(encoding="utf-8") != text]

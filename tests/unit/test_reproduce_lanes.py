@@ -79,6 +79,6 @@ def test_a_request_to_stop_is_an_error_and_not_an_exit(tmp_path: Path, num_lanes
         os.kill(os.getpid(), signal.SIGTERM)
 
     stages = {"first": Stage(partial(note, "first")), "after": Stage(partial(note, "after"), ("first",))}
-    with pytest.raises(StoppedError, match="goes on from what is done"):
+    with pytest.raises(StoppedError, match="the same command resumes the run"):
         run_stages(stages, tmp_path, num_lanes, stop_at, lambda name, seconds: None)
     assert (tmp_path / "events").read_text().split() == ["first"]

@@ -1,4 +1,4 @@
-"""Clips -> supervised examples, a function for each stage."""
+"""Clips -> supervised examples, one function per stage."""
 
 from itertools import cycle
 
@@ -13,7 +13,7 @@ from r1omni.train.sft import Example
 
 
 def caption_examples(clips: list[Clip]) -> list[Example]:
-    """What is seen and heard in each clip, without any emotion, asked for in many ways."""
+    """Return captions of what is seen and heard in each clip, without any emotion, for varied instructions."""
     return [
         Example(instruction=instruction, answer=clip.reasoning or "", clip=clip)
         for clip, instruction in zip(clips, cycle(CAPTION_INSTRUCTIONS), strict=False)
@@ -21,14 +21,14 @@ def caption_examples(clips: list[Clip]) -> list[Example]:
 
 
 def knowledge_examples(count: int, seed: int, noise: Noise) -> list[Example]:
-    """What expressions mean, from text alone: descriptions of people who feel something, and what they feel.
+    """Return text-only examples of what expressions mean: descriptions of people, and what they feel.
 
-    A language model knows this from reading. The descriptions name three cues or more and are as noisy as people are;
-    only what the person feels is learnt, so that the descriptions teach no habit of inventing cues.
+    They stand in for what a language model learns from its pretraining text. The descriptions name three or more cues,
+    with the world's noise; the loss is on the emotion only, so that the descriptions do not teach inventing cues.
 
     Args:
-        count: how many.
-        seed: the world.
+        count: number of examples.
+        seed: seeds the world.
         noise: the world's noise.
     """
     rng = np.random.default_rng([seed, 2000])
@@ -46,12 +46,12 @@ def knowledge_examples(count: int, seed: int, noise: Noise) -> list[Example]:
 
 
 def label_examples(clips: list[Clip]) -> list[Example]:
-    """The label and nothing else: the label-only SFT."""
+    """Return examples of labels alone, for the label-only SFT."""
     return [Example(instruction=LABEL_INSTRUCTION, answer=clip.label or "", clip=clip) for clip in clips]
 
 
 def reasoned_examples(clips: list[Clip]) -> list[Example]:
-    """Reasons and an answer between their tags: the cold start."""
+    """Return examples of tagged reasoning and answer, for the cold start."""
     return [
         Example(
             instruction=REASONING_INSTRUCTION,

@@ -26,13 +26,13 @@ CURVES = {
 
 
 def build_report(out: Path, models: list[str], tests: dict[str, list[Clip]], num_cards: int) -> str:
-    """Build the page from what the stages left in the run's folder.
+    """Build the page from the stages' files in the run's folder.
 
     Args:
         out: the run's folder.
         models: the models of the table, in its order.
         tests: corpus -> its test split, in the order of the predictions.
-        num_cards: clips shown, spread over the corpora.
+        num_cards: number of clips, spread over the corpora.
     """
     folder = out / "evaluations"
     confusions = [
@@ -69,12 +69,12 @@ def build_report(out: Path, models: list[str], tests: dict[str, list[Clip]], num
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The lines of a stage's metrics.jsonl that measure training; validation lines are left out."""
+    """Return the training lines of a stage's metrics.jsonl, without those of validation."""
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     return [row for row in rows if "validation" not in row]
 
 
 def clip_cards(clips: list[Clip], predictions: dict[str, list[Prediction]], count: int) -> list[ClipCard]:
-    """Show `count` clips spread evenly over a test split, whether the models were right on them or not."""
+    """Return `count` clips spread evenly over a test split, whether or not the models answered them correctly."""
     chosen = range(0, len(clips), max(1, len(clips) // count))[:count]
     return [card(clips[index], [(model, rows[index]) for model, rows in predictions.items()]) for index in chosen]

@@ -1,8 +1,8 @@
-"""Stages side by side, for those that do not need each other: each in a process of its own, with one thread.
+"""Runs independent stages in parallel, each in a process of its own with one thread.
 
-A small model gains little from a second thread and much from a second lane. The stages and their needs are the
-recipe's; here is only who runs when. What a stage leaves lies in the run's folder, so nothing but names, progress and
-errors passes between the processes.
+A small model gains little from a second thread and much from a second process. The recipe defines the stages and their
+dependencies; this module only schedules them. Stages leave their results in the run's folder, so that only names,
+progress and errors pass between processes.
 """
 
 import multiprocessing
@@ -21,34 +21,34 @@ Report = Callable[[str, float], None]
 
 _POLL_S = 0.2
 _KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "2000000000", "MALLOC_TRIM_THRESHOLD_": "4000000000"}
-"""For glibc in the lanes: activations given back to the system and taken again cost a third of a training step."""
+"""glibc's settings in the lanes: returning activations to the system takes a third of a training step."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One piece of work, done once."""
+    """One step of a recipe, run once."""
 
     run: Callable[..., object]
     """A function of a module, called with the context of `run_stages` and the reporter."""
     needs: tuple[str, ...] = ()
-    """Stages that must be done before."""
+    """Names of the stages that must be finished first."""
 
 
 def run_stages(
     stages: Mapping[str, Stage], context: Any, num_lanes: int, report: Report, finished: Callable[[str, float], None]
 ) -> None:
-    """Run every stage after those it needs.
+    """Run every stage after those that it depends on.
 
     Args:
         stages: name -> stage, in the order of preference.
-        context: what every stage is given; pickled.
-        num_lanes: stages at a time; 1 runs them here, one after the other.
-        report: told what the stages tell of their progress.
-        finished: told each stage and the seconds it took.
+        context: passed to every stage; pickled.
+        num_lanes: maximum number of stages at a time; 1 runs them in this process.
+        report: called with the progress of the stages.
+        finished: called with each finished stage and its seconds.
 
     Raises:
-        StoppedError: SIGTERM came; stages under way were asked to stop.
-        Exception: whatever a stage raises; stages under way are asked to stop first, as by SIGTERM.
+        StoppedError: SIGTERM was received; running stages were asked to stop.
+        Exception: whatever a stage raises; running stages are first asked to stop, as by SIGTERM.
     """
     with _stopping():
         if num_lanes == 1:
@@ -104,7 +104,7 @@ def _run_beside(
 
 
 _told: Any = None
-"""Of a lane's process: where its progress goes."""
+"""In a lane's process: the queue for its progress."""
 
 
 def _enter(told: Any) -> None:
@@ -125,14 +125,14 @@ def _run(stage: Stage, context: Any) -> float:
 
 @contextmanager
 def _stopping() -> Iterator[None]:
-    """Turn SIGTERM into an error while stages run, so that it reaches them too."""
+    """Raise on SIGTERM while stages run, so that it reaches them too."""
 
     def stop(number: int, frame: object) -> None:
-        raise StoppedError("Stopped on request; the same command goes on from what is done.")
+        raise StoppedError("Stopped on request; the same command resumes the run.")
 
     try:
         previous = signal.signal(signal.SIGTERM, stop)
-    except ValueError:  # not the main thread: whoever owns it decides
+    except ValueError:  # not the main thread, which is the caller's
         yield
         return
     try:
@@ -142,7 +142,7 @@ def _stopping() -> Iterator[None]:
 
 
 def lanes_here() -> int:
-    """Stages that this machine runs at a time: one on a GPU, else one for each of at most two cores."""
+    """Return the number of stages that this machine runs at a time: one on a GPU, else one per core, at most two."""
     import torch
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,16 +1,16 @@
 """The recipe, top to bottom: corpora -> towers -> base -> cold start -> label-only SFT -> RLVR -> Table 1 -> report.
 
-Every stage writes its own folder under `OUT/stages/` and is done when the folder is complete; a second call does what
-is missing, and a killed run goes on where it stopped. Stages that do not need each other run side by side (`STAGES`
-says what needs what). The five models of the table are
+Every stage writes its own folder under `OUT/stages/` and is finished when the folder is complete; a second call runs
+what is missing, and a killed run resumes where it stopped. Independent stages run in parallel (`STAGES` lists the
+dependencies). The five models of the table are
 
-    base             pretrained on captions, text and a few labels        answers with a label
-    cold-start       base + the reasoned examples                         reasons, then answers
-    label-sft        base + the labels of the two training corpora        answers with a label
-    cold-start-sft   cold-start + the same labels (a control)             answers with a label
-    r1-omni          cold-start + RLVR on the same clips and labels       reasons, then answers
+    base             pretrained on captions, text and a few labels        a label
+    cold-start       base + the reasoned examples                         reasoning, then an answer
+    label-sft        base + the labels of the two training corpora        a label
+    cold-start-sft   cold-start + the same labels (a control)             a label
+    r1-omni          cold-start + RLVR on the same clips and labels       reasoning, then an answer
 
-Left out on purpose: anything that looks at a test split before the last stage.
+Left out on purpose: anything that uses a test split before the last stage.
 """
 
 import hashlib
@@ -67,7 +67,7 @@ INSTRUCTIONS: dict[str, str] = {
     "cold-start-sft": LABEL_INSTRUCTION,
     "r1-omni": REASONING_INSTRUCTION,
 }
-"""The models of the table, in its order, and what each is asked."""
+"""Model of the table, in its order -> its instruction."""
 
 TRAINING_CORPORA = ("dfew-like", "mafw-like")
 TEST_CORPORA = ("dfew-like", "mafw-like", "ravdess-like")
@@ -75,7 +75,7 @@ SHORTCUT_FIGURES = {
     "war_shortcuts_swapped": ("dfew-like", "dfew-like-swapped"),
     "war_no_shortcuts": ("dfew-like", "dfew-like-unbiased"),
 }
-"""Figure -> the corpus it stands beside, and the control corpus it is measured on: one whose shortcuts mislead, one
+"""Figure -> the corpus whose row has it, and the control corpus it is measured on: one whose shortcuts mislead, one
 without any."""
 SENSES = {"vision": ("vision_tower", "projector"), "audio": ("audio_tower", "audio_projector")}
 """Stage -> the parts of the model that it trains."""
@@ -83,7 +83,7 @@ SENSES = {"vision": ("vision_tower", "projector"), "audio": ("audio_tower", "aud
 
 @dataclass
 class Recipe:
-    """One run of the recipe: where it lies, what shapes it, and how long its stages took."""
+    """One run of the recipe: its folder, its settings, and the time of its stages."""
 
     out: Path
     settings: ScaleSettings
@@ -91,11 +91,11 @@ class Recipe:
     noise: Noise = field(default_factory=Noise)
 
     def stage(self, name: str) -> Path:
-        """Folder of a stage."""
+        """Return the folder of a stage."""
         return self.out / "stages" / name
 
     def record_seconds(self, name: str, seconds: float) -> None:
-        """Add to the time a stage took, over all calls."""
+        """Add to the time of a stage, over all calls."""
         path = self.out / "seconds.json"
         taken = json.loads(path.read_text()) if path.exists() else {}
         taken[name] = taken.get(name, 0.0) + seconds
@@ -103,18 +103,18 @@ class Recipe:
 
 
 def corpus_clips(recipe: Recipe, corpus: str, split: str | None = None) -> list[Clip]:
-    """The clips of a made corpus, all or of one split."""
+    """Return the clips of a synthetic corpus, all or of one split."""
     clips = read_manifest(recipe.out / "corpora" / corpus / "manifest.jsonl")
     return [clip for clip in clips if split is None or clip.split == split]
 
 
 def labelled_clips(recipe: Recipe, split: str) -> list[Clip]:
-    """The clips of both training corpora in one split."""
+    """Return the clips of both training corpora in one split."""
     return [clip for corpus in TRAINING_CORPORA for clip in corpus_clips(recipe, corpus, split)]
 
 
 def make_corpora(recipe: Recipe, report: Report) -> None:
-    """Write the made corpora."""
+    """Write the synthetic corpora."""
     for corpus, size in recipe.settings.corpora.sizes().items():
         make_corpus(
             corpus,
@@ -127,7 +127,7 @@ def make_corpora(recipe: Recipe, report: Report) -> None:
 
 
 def fresh_model(recipe: Recipe) -> tuple[Model, HumanOmniProcessor]:
-    """Build the untrained model, the same in every process, and its tokenizers from the made texts."""
+    """Build the untrained model, the same in every process, and its tokenizers from the corpora's texts."""
     settings = recipe.settings
     texts = [clip.reasoning or "" for clip in corpus_clips(recipe, "emer-like")]
     texts += [LABEL_INSTRUCTION, REASONING_INSTRUCTION, *CAPTION_INSTRUCTIONS, KNOWLEDGE_INSTRUCTION] * 200
@@ -143,7 +143,7 @@ def fresh_model(recipe: Recipe) -> tuple[Model, HumanOmniProcessor]:
         router_config={"vocab_size": len(router)},
     )
     model = build_model(config, seed=recipe.seed)
-    # The router starts without a preference; the projector is aligned under even weights.
+    # The router starts without a preference; the projector is aligned with equal weights.
     for tensor in model.gate[-1].parameters():
         torch.nn.init.zeros_(tensor)
     return model, HumanOmniProcessor.from_config(config, language, router)
@@ -155,7 +155,7 @@ def pretrain_sense(name: str, recipe: Recipe, report: Report) -> None:
     Args:
         name: vision or audio.
         recipe: the run.
-        report: told the progress.
+        report: called with the progress.
     """
     folder, settings = recipe.stage(name), recipe.settings
     if (folder / "facts.json").exists():
@@ -171,7 +171,7 @@ def pretrain_sense(name: str, recipe: Recipe, report: Report) -> None:
 
 
 def join_towers(recipe: Recipe, report: Report) -> None:
-    """Put both trained senses into one model."""
+    """Combine the two trained towers and their projectors in one model."""
     folder = recipe.stage("towers") / "model"
     if folder.exists():
         return
@@ -186,7 +186,7 @@ def join_towers(recipe: Recipe, report: Report) -> None:
 
 
 def save_model(model: Model, processor: HumanOmniProcessor, folder: Path, facts: Mapping[str, object]) -> None:
-    """Write a model folder whole or not at all."""
+    """Write a model folder atomically."""
     with replaced_folder(folder) as partial:
         model.save_pretrained(partial)
         processor.save_pretrained(partial)
@@ -194,26 +194,26 @@ def save_model(model: Model, processor: HumanOmniProcessor, folder: Path, facts:
 
 
 def load_model(recipe: Recipe, stage: str) -> tuple[Model, HumanOmniProcessor]:
-    """Read the model that a stage left."""
+    """Load the model that a stage wrote."""
     folder = recipe.stage(stage) / "model"
     return Model.from_pretrained(folder), HumanOmniProcessor.from_pretrained(folder)
 
 
 def weights_sha256(folder: Path) -> str:
-    """Hash of a model folder's weights."""
+    """Return the hash of a model folder's weights."""
     with (folder / "model.safetensors").open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def make_engine(recipe: Recipe, model: Model, processor: HumanOmniProcessor) -> Engine:
-    """The one engine that encodes and generates, over the run's feature cache."""
+    """Return an engine over the run's feature cache."""
     cache = FeatureCache(recipe.out / "features")
     batch_size = recipe.settings.eval_batch_size
     return Engine(model, processor, cache=cache, batch_size=batch_size, num_frames=processor.num_frames)
 
 
 def validation_scores(engine: Engine, clips: list[Clip], instruction: str, settings: ScaleSettings) -> dict[str, float]:
-    """WAR and UAR of greedy answers on held-out clips with the crowd's labels, as fractions."""
+    """Return WAR and UAR of greedy answers on held-out clips with noisy labels, as fractions."""
     length = settings.grpo.max_completion_length
     generated = engine.generate(clips, instruction, max_new_tokens=length)
     golds = [clip.label or "" for clip in clips]
@@ -234,16 +234,16 @@ def run_sft(
     *,
     validated: bool = False,
 ) -> None:
-    """One supervised stage from the model of an earlier one.
+    """Run one supervised stage from the model of an earlier one.
 
     Args:
         recipe: the run.
-        report: told the progress.
-        name: the stage, and the model it makes.
+        report: called with the progress.
+        name: the stage, and the model it produces.
         start: the stage whose model it starts from.
-        examples: what it learns.
-        settings: its numbers.
-        validated: keep the epoch with the best WAR on the validation split (labels of the crowd), else the last.
+        examples: its training examples.
+        settings: its settings.
+        validated: keep the epoch with the best WAR on the validation split (noisy labels), else the last.
     """
     if (recipe.stage(name) / "model").exists():
         return
@@ -268,7 +268,7 @@ def run_sft(
 
 
 def run_rlvr(recipe: Recipe, report: Report) -> None:
-    """RLVR by GRPO from the cold start, on the labels of the two training corpora."""
+    """Run RLVR by GRPO from the cold start, on the labels of the two training corpora."""
     if (recipe.stage("r1-omni") / "model").exists():
         return
     settings = recipe.settings.grpo
@@ -297,18 +297,18 @@ def run_rlvr(recipe: Recipe, report: Report) -> None:
 
 
 def reward_of(name: str) -> Callable[[Answer, Clip], float]:
-    """A reward of the scorer, held against the clip's label within its corpus's label set."""
+    """Return a reward that compares the answer with the clip's label, within its corpus's label set."""
     function = REWARDS[name]
     return lambda answer, clip: function(answer, clip.label or "", CORPORA[clip.corpus or ""].labels)
 
 
 def encode_once(name: str, recipe: Recipe, report: Report) -> None:
-    """Run the frozen towers over clips of the run; no later stage runs them again.
+    """Encode clips of the run with the frozen towers; later stages use the cached features.
 
     Args:
         name: features-1 and features-2, the halves of the pretraining clips, or features-3, all others.
         recipe: the run.
-        report: told the progress.
+        report: called with the progress.
     """
     model, processor = load_model(recipe, "towers")
     engine = make_engine(recipe, model, processor)
@@ -322,9 +322,9 @@ def encode_once(name: str, recipe: Recipe, report: Report) -> None:
 
 
 def pretrain_base(recipe: Recipe, report: Report) -> None:
-    """Base: captions of cues, what expressions mean from text alone, and a few labels.
+    """Train the base model: captions of cues, text about what expressions mean, and a few labels.
 
-    The language model alone learns: at its first, rough steps an aligned projector falls back to a constant.
+    Only the language model is trained: its first, large steps would collapse an aligned projector to a constant.
     """
     settings = recipe.settings.base
     examples = caption_examples(corpus_clips(recipe, "humanomni-like"))
@@ -335,26 +335,26 @@ def pretrain_base(recipe: Recipe, report: Report) -> None:
 
 
 def start_cold(recipe: Recipe, report: Report) -> None:
-    """Cold start: the base and the reasoned examples."""
+    """Train the cold start: the base model on the reasoned examples."""
     examples = reasoned_examples(corpus_clips(recipe, "emer-like"))
     run_sft(recipe, report, "cold-start", "base", examples, recipe.settings.cold_start)
 
 
 def tune_on_labels(name: str, start: str, recipe: Recipe, report: Report) -> None:
-    """Label-only SFT, from the base or, as a control, from the cold start.
+    """Train on labels alone, from the base or, as a control, from the cold start.
 
     Args:
         name: the stage.
         start: the stage whose model it starts from.
         recipe: the run.
-        report: told the progress.
+        report: called with the progress.
     """
     examples = label_examples(labelled_clips(recipe, "train"))
     run_sft(recipe, report, name, start, examples, recipe.settings.label_sft, validated=True)
 
 
 def evaluate_model(name: str, recipe: Recipe, report: Report) -> None:
-    """Let one model answer the test splits and the controls."""
+    """Evaluate one model on the test splits and the controls."""
     model, processor = load_model(recipe, name)
     engine = make_engine(recipe, model, processor)
     question = Question(name, INSTRUCTIONS[name], weights_sha256(recipe.stage(name) / "model"))
@@ -417,7 +417,7 @@ def write_report(recipe: Recipe) -> None:
 
 
 def evaluation_folder(recipe: Recipe, model: str, corpus: str) -> Path:
-    """Where one model's predictions and scores on one test split lie."""
+    """Return the folder of one model's predictions and scores on one test split."""
     return recipe.out / "evaluations" / model / corpus
 
 
@@ -436,7 +436,7 @@ STAGES: dict[str, Stage] = {
     **{f"evaluation: {name}": Stage(partial(evaluate_model, name), (name,)) for name in INSTRUCTIONS},
     "table": Stage(write_table, tuple(f"evaluation: {name}" for name in INSTRUCTIONS)),
 }
-"""After the corpora, in the order of preference; stages side by side differ in nothing from stages in a row."""
+"""The stages after the corpora, in order of preference; in parallel they give the same results as one after another."""
 
 
 def reproduce(
@@ -446,17 +446,17 @@ def reproduce(
     report: Report = lambda stage, share: None,
     num_lanes: int | None = None,
 ) -> Recipe:
-    """Run the whole recipe, or what is missing of it.
+    """Run the whole recipe, or its missing stages.
 
     Args:
-        out: the run's folder; a second call with the same settings and seed goes on in it.
+        out: the run's folder; a second call with the same settings and seed resumes it.
         settings: the scale.
-        seed: the world, and every random choice in it.
-        report: told the name and the share done of each stage.
-        num_lanes: stages at a time; None goes by the machine.
+        seed: seeds the world and every random choice in it.
+        report: called with the name of each stage and the share of it that is done.
+        num_lanes: number of stages at a time; None depends on the machine.
 
     Returns:
-        The run; `table.json` and `report.html` lie in its folder.
+        The run; `table.json` and `report.html` are in its folder.
 
     Raises:
         ConfigError: the folder holds a run with other settings or another seed.
@@ -474,7 +474,7 @@ def reproduce(
 
 
 def claim_folder(recipe: Recipe) -> None:
-    """Write the run's settings into its folder, or hold them against those that lie there."""
+    """Write the run's settings into its folder, or compare them with those already there."""
     path = recipe.out / "settings.json"
     wanted = {"seed": recipe.seed, "settings": recipe.settings.model_dump(mode="json")}
     if path.exists() and json.loads(path.read_text()) != wanted:

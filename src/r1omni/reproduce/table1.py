@@ -1,8 +1,8 @@
-"""Table 1 in miniature: every model answers every test split once; figures in percent; controls beside them.
+"""Table 1 in miniature: every model answers every test split once; figures in percent, with controls.
 
-The controls say what the figures rest on: `claims_reader` is the accuracy of the optimal reader of the world applied to
-what the model itself claimed (how much the reasoning carries, beside how much the answer used), `cues_reader` the same
-over the true cues (the ceiling), `prior` the share of the commonest class.
+The controls show what the figures are based on: `claims_reader` is the accuracy of the world's optimal classifier on
+the cues that the model claims (how much the reasoning contains, whether or not the answer uses it), `cues_reader` the
+same on the true cues (the upper limit), `prior` the share of the most frequent class.
 """
 
 import math
@@ -25,26 +25,26 @@ from r1omni.synth.world import Channel, Noise, log_likelihoods
 
 @dataclass(frozen=True)
 class Question:
-    """A model of the table and what it is asked."""
+    """A model of the table and its instruction."""
 
     model: str
     instruction: str
     weights_sha256: str
-    """Answers of other weights are never taken for this model's."""
+    """Answers by other weights are never attributed to this model."""
 
 
 def answer_corpus(
     engine: Engine, question: Question, corpus: str, clips: list[Clip], *, out: Path, max_new_tokens: int
 ) -> dict[str, Any]:
-    """Let one model answer one test split; what is already answered is not answered again.
+    """Evaluate one model on one test split; recorded answers are kept.
 
     Args:
         engine: the model's engine.
-        question: which model, and what it is asked.
-        corpus: name of the made corpus.
+        question: the model and its instruction.
+        corpus: name of the synthetic corpus.
         clips: its test split.
         out: folder of the predictions and scores.
-        max_new_tokens: tokens of an answer.
+        max_new_tokens: limit of an answer.
 
     Returns:
         The run's scores.json.
@@ -67,7 +67,7 @@ def answer_corpus(
 
 
 def hallucination_rate(clips: list[Clip], predictions: list[Prediction]) -> float | None:
-    """Share of the claims in all reasonings that are not true of their clip, in percent; None without a claim."""
+    """Return the percentage of claims in all reasonings that are false of their clip; None without a claim."""
     false, all_claims = 0, 0
     for clip, prediction in zip(clips, predictions, strict=True):
         if prediction.reasoning:
@@ -83,7 +83,7 @@ def read_optimally(
     counts: tuple[int, ...],
     noise: Noise,
 ) -> float:
-    """Accuracy, in percent, of the optimal reader over some cues of each clip, under the corpus's class shares."""
+    """Return the percentage of clips that the optimal classifier gets right from some cues, given the class shares."""
     weights = dict(zip(labels, counts or (1,) * len(labels), strict=True))
     hits = 0
     for seen, clip in zip(cues, clips, strict=True):
@@ -94,7 +94,7 @@ def read_optimally(
 
 
 def controls(corpus: str, clips: list[Clip], predictions: list[Prediction], noise: Noise) -> dict[str, float | None]:
-    """What a model's figures on one corpus rest on; see the module's words."""
+    """Return the controls of a model on one corpus; see the module's docstring."""
     kind = CORPORA[corpus]
     claims = [read_claims(prediction.reasoning or "") for prediction in predictions]
     true_cues = [clip.meta["cues"] for clip in clips]
@@ -108,7 +108,7 @@ def controls(corpus: str, clips: list[Clip], predictions: list[Prediction], nois
 
 
 def table_row(model: str, corpus: str, scores: dict[str, Any], hallucination: float | None) -> dict[str, Any]:
-    """A row of table.json; percentages to two decimals, None where a figure is not defined."""
+    """Return a row of table.json; percentages with two decimals, None where a figure is undefined."""
 
     def rounded(value: float | None) -> float | None:
         return None if value is None else round(value, 2)
@@ -126,7 +126,7 @@ def table_row(model: str, corpus: str, scores: dict[str, Any], hallucination: fl
 
 
 def compare_runs(model_a: str, model_b: str, corpus: str, folder_a: Path, folder_b: Path) -> dict[str, Any]:
-    """B minus A in points on one corpus, paired by clip."""
+    """Return B minus A in points on one corpus, paired by clip."""
     first, second = read_predictions(folder_a / "predictions.jsonl"), read_predictions(folder_b / "predictions.jsonl")
     return {"a": model_a, "b": model_b, "corpus": corpus, **compare(first, second)}
 

@@ -1,7 +1,7 @@
-"""Pretraining the towers on made clips: what each is shown and what it must explain.
+"""Pretraining of the towers on synthetic clips: their inputs and their targets.
 
-The targets are rendering parameters and measures, never a cue's name: landmarks of the face in the picture's and in the
-eyes' frame, curves of the voice, and measures over the utterance as paralinguistic feature sets take them.
+The targets are rendering parameters and measurements, never the names of cues: landmarks of the face relative to
+the picture and to the eyes, curves of the voice, and functionals over the utterance as in paralinguistic feature sets.
 """
 
 from collections.abc import Callable
@@ -28,7 +28,7 @@ Model = HumanOmniForConditionalGeneration
 Report = Callable[[str, float], None]
 
 SEEN_CLASSES = ("sentence", "room", "clothing")
-"""What the vision tower tells apart besides faces; the sentence is read from the subtitle."""
+"""What the vision tower classifies besides faces; the sentence is read from the subtitle."""
 HEARD_CLASSES = ("sentence", "speaker")
 _TREMOR_HZ = (5.0, 8.0)
 _MODULATION_HZ = (2.0, 15.0)
@@ -49,14 +49,14 @@ def train_vision(
     Args:
         model: changed in place.
         processor: the model's.
-        clips: with rendering parameters.
+        clips: clips with rendering parameters.
         tower: the tower's settings.
         projector: the projector's settings.
-        seed: order of the examples and initial heads.
-        report: told what is trained and the share done.
+        seed: seeds the order of the examples and the initial heads.
+        report: called with the part in training and the share done.
 
     Returns:
-        What each explained at its end; see `train_tower`.
+        The final explained variance of each; see `train_tower`.
     """
     config, learn = model.config, partial(_learn, seed, report)
     pictures, landmarks = _read(clips, lambda clip: _pictures(clip, processor))
@@ -127,7 +127,7 @@ def train_audio(
 
 
 def _learn(seed: int, report: Report, name: str, settings: TowerSettings, *examples: Any) -> dict[str, float]:
-    """Train a part on its examples, under the name that the progress goes by; see `train_tower`."""
+    """Train a part on its examples and report its progress by name; see `train_tower`."""
 
     def tell(row: dict[str, float]) -> None:
         report(name, row["step"] / row["num_steps"])
@@ -136,7 +136,7 @@ def _learn(seed: int, report: Report, name: str, settings: TowerSettings, *examp
 
 
 def class_ids(clips: list[Clip], names: tuple[str, ...]) -> dict[str, Tensor]:
-    """Class ids of each clip, by what is told apart: `sentence`, or a field of the clips' meta."""
+    """Return the class ids of each clip for `sentence` or for a field of the clips' meta."""
     sentences = sorted({clip.subtitle or "" for clip in clips})
     return {
         name: torch.tensor(
@@ -152,7 +152,7 @@ def _read(clips: list[Clip], read: Callable[[Clip], tuple[Tensor, ...]]) -> tupl
 
 
 def _pictures(clip: Clip, processor: HumanOmniProcessor) -> tuple[Tensor, Tensor]:
-    """8-bit pictures [frames, 3, image, image] and the landmarks of each, [frames, targets]."""
+    """Return 8-bit pictures [frames, 3, image, image] and the landmarks of each, [frames, targets]."""
     media = load_media(clip.path, num_frames=processor.num_frames, modality="video")
     pictures = ((processor.process_media(media)["pixel_values"] + 1) * 127.5).round().to(torch.uint8)
     with np.load(targets_path(clip)) as targets:
@@ -162,11 +162,11 @@ def _pictures(clip: Clip, processor: HumanOmniProcessor) -> tuple[Tensor, Tensor
 
 
 def _sound(clip: Clip, processor: HumanOmniProcessor, pool: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Log-mel [mels, mel_frames]; pitch, level and voicing, mean and deviation a token; measures of the utterance."""
+    """Return log-mels [mels, mel_frames]; mean and deviation of pitch, level and voicing per token; functionals."""
     features = processor.process_media(load_media(clip.path, modality="audio"))["input_features"]
     with np.load(targets_path(clip)) as targets:
         voice = torch.from_numpy(targets["voice"]).float()
-    # The curves have a step every 20 ms, as the tower before its pooling; after the clip it hears silence.
+    # The curves have a step every 20 ms, as the tower before its pooling; after the clip's end the input is silence.
     steps = pool * processor.audio_tokens
     silence = torch.tensor([0.0, float(voice[:, 1].min()), 0.0]).expand(max(0, steps - len(voice)), 3)
     curves = torch.cat([voice, silence])[:steps].unflatten(0, (processor.audio_tokens, pool))
@@ -174,7 +174,7 @@ def _sound(clip: Clip, processor: HumanOmniProcessor, pool: int) -> tuple[Tensor
 
 
 def voice_functionals(voice: Tensor) -> Tensor:
-    """Measures over a whole utterance, as paralinguistic feature sets take them; none knows the speaker's usual voice.
+    """Return functionals of a whole utterance, as in paralinguistic feature sets; not normalised by speaker.
 
     Args:
         voice: [steps, 3], every 20 ms: octaves above 100 Hz, level in dBFS, voicing.
@@ -208,7 +208,7 @@ def voice_functionals(voice: Tensor) -> Tensor:
 
 
 def tremor_share(curve: Tensor) -> Tensor:
-    """Share of 5 to 8 Hz, where voices tremble, in a curve's modulation between 2 and 15 Hz.
+    """Return the share of 5 to 8 Hz, the range of vocal tremor, in a curve's modulation between 2 and 15 Hz.
 
     Args:
         curve: [steps], every 20 ms.
@@ -225,23 +225,23 @@ def tremor_share(curve: Tensor) -> Tensor:
 
 
 def relative_pitch(pitch: Tensor, speakers: Tensor) -> Tensor:
-    """Pitch against the speaker's own mean, the usual normalisation by speaker.
+    """Return pitch relative to the speaker's mean, the usual normalisation by speaker.
 
     Args:
         pitch: [clips], octaves.
-        speakers: [clips], who speaks.
+        speakers: [clips], the speaker of each.
     """
     usual = torch.stack([pitch[speakers == speaker].mean() for speaker in range(int(speakers.max()) + 1)])
     return pitch - usual[speakers]
 
 
 def eye_aligned(landmarks: Tensor) -> Tensor:
-    """Landmarks in the frame of the eyes: their midpoint at 0, their outer corners at unit distance on the x axis.
+    """Return landmarks relative to the eyes: their midpoint at 0, their outer corners at unit distance on the x axis.
 
-    Where a face is hides how it moves: a raised brow shifts by less than a head that leans.
+    The position of a face masks its expression: a raised brow shifts by less than a leaning head.
 
     Args:
-        landmarks: [frames, landmarks, 2], parts of the frame.
+        landmarks: [frames, landmarks, 2], fractions of the frame.
     """
     left, right = (landmarks[:, LANDMARK_NAMES.index(f"eye_outer_{side}")] for side in ("left", "right"))
     axis = right - left
