@@ -1,0 +1,154 @@
+"""The tagged parts of an answer: their names, their order, and which of them is the answer.
+
+The paper's is `<think>reasons</think><answer>emotion</answer>`; others who train this model add parts, such as
+`<vis_desc>`, `<aud_desc>` or `<context>`. One object writes, parses and asks for such answers, so that the instruction,
+the training texts, the rewards, the evaluation and the validators cannot drift apart.
+"""
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+
+from r1omni.core.clip import Answer
+from r1omni.core.errors import ConfigError
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+
+
+@dataclass(frozen=True)
+class AnswerFormat:
+    """Tagged parts in order.
+
+    Raises:
+        ConfigError: names that are no tags, that repeat, or a format without the answer or without reasons.
+    """
+
+    parts: tuple[str, ...] = ("think", "answer")
+    """Names of the tags."""
+    answer: str = "answer"
+    """The part that holds the emotion; all others hold the reasoning."""
+
+    def __post_init__(self) -> None:
+        """Check the names."""
+        bad = [name for name in self.parts if not _NAME.fullmatch(name)]
+        if bad:
+            raise ConfigError(f"answer part {bad[0]!r} cannot be a tag; use letters, digits, _ and -, a letter first")
+        if len(set(self.parts)) != len(self.parts) or self.answer not in self.parts or len(self.parts) < 2:
+            raise ConfigError(
+                f"answer parts {', '.join(self.parts)} with the answer in {self.answer!r}: expected two or more "
+                "different names, one of them the answer's"
+            )
+
+    @property
+    def opening(self) -> str:
+        """The tag behind which the emotion begins."""
+        return f"<{self.answer}>"
+
+    @property
+    def closing(self) -> str:
+        """The tag that ends the emotion."""
+        return f"</{self.answer}>"
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Names of the parts that hold the reasoning, in order."""
+        return tuple(name for name in self.parts if name != self.answer)
+
+    def request(self, question: str) -> str:
+        """Return an instruction: a question and the words that ask for this format.
+
+        Args:
+            question: what is asked about the clip.
+        """
+        *first, last = [f"<{name}> </{name}>" for name in self.reasons]
+        thinking = ", ".join(first) + " and " + last if first else last
+        return (
+            f"{question}\nOutput the thinking process in {thinking} and final emotion in "
+            f"{self.opening} {self.closing} tags."
+        )
+
+    def write(self, reasoning: str, answer: str) -> str:
+        """Write a reasoned answer as the cold start teaches it.
+
+        Args:
+            reasoning: the text of the one part that holds reasons; where there are several, all of them with their
+                tags, in order.
+            answer: the emotion.
+
+        Raises:
+            ConfigError: several parts hold reasons, and the text does not have exactly these.
+        """
+        tagged = {self.answer: answer}
+        if len(self.reasons) == 1:
+            tagged[self.reasons[0]] = reasoning
+        else:
+            found = self._parts(reasoning)
+            if tuple(name for name, _ in found) != self.reasons:
+                raise ConfigError(
+                    f"reasoning has the parts {', '.join(name for name, _ in found) or 'none'}; expected "
+                    f"{', '.join(self.reasons)}, each in its tags: {reasoning[:60]!r}"
+                )
+            tagged |= dict(found)
+        return "\n".join(f"<{name}>{tagged[name]}</{name}>" for name in self.parts)
+
+    def parse(self, text: str) -> Answer:
+        """Read a model's output.
+
+        An output without any tag is the answer as a whole, so that label-only models are graded by the same code. With
+        tags, exactly one non-empty answer part is required; repeated or nested parts leave no answer. The reasoning is
+        what the other parts hold, each in its own paragraph.
+
+        Args:
+            text: the generated text, without special tokens.
+        """
+        tags = self._tag.findall(text)
+        if not tags:
+            return Answer(text=text, reasoning=None, answer=text.strip().lower() or None, well_formed=False)
+        found = self._parts(text)
+        named = [name for name, _ in found]
+        content = {name: inner.strip() for name, inner in found if named.count(name) == 1}
+        is_single = tags.count(self.opening) == 1
+        answer = content.get(self.answer, "").lower() if is_single else ""
+        reasoning = "\n".join(content[name] for name in self.reasons if content.get(name))
+        well_formed = (
+            tags == [tag for name in self.parts for tag in (f"<{name}>", f"</{name}>")]
+            and self._whole.fullmatch(text) is not None
+            and all(content.get(name) for name in self.parts)
+        )
+        return Answer(text=text, reasoning=reasoning or None, answer=answer or None, well_formed=well_formed)
+
+    def tags_in(self, text: str) -> list[str]:
+        """Return the format's own tags in a text, in any case and spacing, in order.
+
+        Args:
+            text: what must not hold any.
+        """
+        return [match[0] for match in self._loose_tag.finditer(text)]
+
+    def _parts(self, text: str) -> list[tuple[str, str]]:
+        """Name and content of every part that holds no tag inside, in order."""
+        return [(match[1], match[2]) for match in self._part.finditer(text)]
+
+    @cached_property
+    def _names(self) -> str:
+        return "|".join(map(re.escape, self.parts))
+
+    @cached_property
+    def _tag(self) -> re.Pattern[str]:
+        return re.compile(rf"</?(?:{self._names})>")
+
+    @cached_property
+    def _loose_tag(self) -> re.Pattern[str]:
+        return re.compile(rf"</?\s*(?:{self._names})\s*>", re.IGNORECASE)
+
+    @cached_property
+    def _part(self) -> re.Pattern[str]:
+        return re.compile(rf"<({self._names})>((?:(?!</?(?:{self._names})>).)*)</\1>", re.DOTALL)
+
+    @cached_property
+    def _whole(self) -> re.Pattern[str]:
+        return re.compile(r"\s*" + r"\s*".join(rf"<{name}>.*?</{name}>" for name in self.parts) + r"\s*", re.DOTALL)
+
+
+PAPER_FORMAT = AnswerFormat()
+"""The paper's two parts."""
