@@ -58,7 +58,7 @@ check: setup  ## Check format, lint, types, import directions, generated docs an
 	@# Builds for CUDA break a CPU torch by their mere presence (transformers imports torchvision when it is there).
 	! $(BIN)/pip list 2>/dev/null | grep -iE '^(nvidia|triton|torchvision|torchaudio|torchcodec)'
 
-fix: setup  ## Format, and mend what ruff can mend
+fix: setup  ## Format, and apply ruff's fixes
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 

@@ -35,3 +35,28 @@ def test_every_make_target_is_described():
     makefile = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
     listed = re.findall(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)[0].split()
     assert set(listed) == set(re.findall(r"^([a-z]+):.*## ", makefile, re.MULTILINE))
+
+
+def test_readme_and_contributing_list_every_room_once():
+    rooms = sorted(path.parent.name for path in (REPOSITORY / "src" / "r1omni").glob("*/__init__.py"))
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    assert sorted(re.findall(r"^      (\w+)/ ", readme, re.MULTILINE)) == rooms
+    contributing = (REPOSITORY / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    assert sorted(re.findall(r"^\| \d \| `(\w+)/` \|", contributing, re.MULTILINE)) == rooms
+
+
+def test_floors_in_contributing_are_those_that_are_checked():
+    contributing = (REPOSITORY / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    floors: dict[str, set[str]] = {}
+    for floor, room in re.findall(r"^\| (\d) \| `(\w+)/` \|", contributing, re.MULTILINE):
+        floors.setdefault(floor, set()).add(room)
+    settings = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]
+    assert [set(re.split(r" \| ", layer)) for layer in settings["contracts"][0]["layers"]] == list(floors.values())
+
+
+def test_files_of_the_reading_order_exist():
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    order = readme.partition("A reading order")[2].partition("How the rooms")[0]
+    named = re.findall(r"`(\w+/\w+\.py)`", order)
+    assert len(named) >= 6
+    assert [name for name in named if not (REPOSITORY / "src" / "r1omni" / name).is_file()] == []
