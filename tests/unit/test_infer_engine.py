@@ -14,11 +14,12 @@ from r1omni.infer.embedding import stop_ids
 from r1omni.infer.engine import Engine
 from r1omni.infer.features import Features
 from r1omni.media.encode import write_video
+from r1omni.model.modeling import HumanOmniForConditionalGeneration
 from small_model import MadeUpFeatures, small_clips, small_model
 
 
 def entry(value: float, size: int = 1000) -> Features:
-    return Features(torch.full((size,), value), None)
+    return Features(torch.full((1, 1, size), float(value)), None)
 
 
 def test_what_was_put_comes_back(tmp_path):
@@ -71,18 +72,20 @@ def test_concurrent_writers_never_show_half_an_entry(tmp_path):
     assert not list(tmp_path.glob("*/*.partial"))
 
 
-class CountingTowers:
-    """Stands for the model; counts what passes the towers."""
+class CountingTowers(HumanOmniForConditionalGeneration):
+    """Counts the clips that pass the vision tower."""
 
-    def __init__(self, model) -> None:
-        self.model, self.encoded = model, 0
-
-    def __getattr__(self, name):
-        return getattr(self.model, name)
+    encoded = 0
 
     def encode_video(self, pixel_values):
         self.encoded += len(pixel_values)
-        return self.model.encode_video(pixel_values)
+        return super().encode_video(pixel_values)
+
+
+def counting(model) -> CountingTowers:
+    towers = CountingTowers(model.config).eval()
+    towers.load_state_dict(model.state_dict())
+    return towers
 
 
 @pytest.fixture
@@ -101,7 +104,7 @@ def clips(tmp_path) -> list[Clip]:
 
 def test_towers_run_once_per_clip_and_errors_stay_with_their_clip(tmp_path, clips):
     model, processor = small_model()
-    towers = CountingTowers(model)
+    towers = counting(model)
     for _ in range(2):  # the second engine finds everything on disk
         engine = Engine(towers, processor, cache=FeatureCache(tmp_path / "cache"), num_frames=2)
         found = engine.features(clips)
@@ -116,7 +119,7 @@ def test_towers_run_once_per_clip_and_errors_stay_with_their_clip(tmp_path, clip
 
 def test_a_second_question_about_a_clip_costs_no_tower(clips):
     model, processor = small_model()
-    towers = CountingTowers(model)
+    towers = counting(model)
     engine = Engine(towers, processor, num_frames=2)  # nothing on disk
     engine.generate(clips[:2], "Which?", max_new_tokens=2)
     assert towers.encoded == 2

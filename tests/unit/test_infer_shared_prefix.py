@@ -38,6 +38,7 @@ def prepared(adapters: bool):
 
 def plain(model, processor, features):
     """As the official trainer does it: every answer in a row of its own with the whole prompt."""
+    model = model.get_base_model() if hasattr(model, "peft_config") else model
     rows = []
     for instruction, entry, group in zip(INSTRUCTIONS, features, answers(), strict=True):
         for answer in group:

@@ -87,7 +87,7 @@ def test_no_answer_stays_no_answer():
 
 def test_unknown_normaliser_names_the_known_ones():
     with pytest.raises(ConfigError, match="exact, synonym"):
-        normalise("happy", "fuzzy")  # pyright: ignore[reportArgumentType]
+        normalise("happy", "fuzzy")
 
 
 def test_no_word_is_mapped_across_valence():

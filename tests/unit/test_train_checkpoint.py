@@ -62,7 +62,7 @@ def test_a_full_disk_leaves_no_half_checkpoint(tmp_path):
 def test_a_full_disk_leaves_no_half_features(tmp_path):
     cache = FeatureCache(tmp_path)
     with small_files_only(2000), pytest.raises(OSError):
-        cache.put("ab" * 32, Features(torch.zeros(10_000), None))
+        cache.put("ab" * 32, Features(torch.zeros(1, 1, 10_000), None))
     assert cache.get("ab" * 32) is None and not list(Path(tmp_path).glob("*/*"))
 
 

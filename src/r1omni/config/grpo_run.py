@@ -1,7 +1,7 @@
 """RLVR by GRPO on labels alone. Field names follow TRL's GRPOConfig where it has the field."""
 
 from math import ceil
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
@@ -90,7 +90,7 @@ class GrpoConfig(TrainingRun):
     training: GrpoSettings = GrpoSettings()
 
     @model_validator(mode="after")
-    def _check(self) -> Self:
+    def _check(self) -> "GrpoConfig":
         if not any(self.rewards.values()):
             raise ValueError("no reward has a weight: nothing would be learnt")
         if self.lora and self.lora.lora_dropout:

@@ -41,7 +41,7 @@ def evaluate(
     labels: Sequence[str] | None,
     *,
     out_dir: Path | str,
-    normaliser: NormaliserName = "exact",
+    normaliser: NormaliserName | str = "exact",
     batch_size: int = 32,
     resume: bool = True,
     manifest_hash: str | None = None,

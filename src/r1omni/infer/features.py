@@ -15,7 +15,7 @@ class Features:
 
     video: Float[Tensor, "frames patches width"] | None
     """None without pictures."""
-    audio: Float[Tensor, "tokens width"] | None
+    audio: Float[Tensor, "tokens _width"] | None
     """None without sound."""
 
     @property

@@ -11,8 +11,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from r1omni.core.clip import Clip
 from r1omni.core.errors import MediaError
 from r1omni.core.instruction import REASONING_INSTRUCTION, parse_answer
@@ -21,6 +19,7 @@ from r1omni.infer.engine import Engine
 from r1omni.media.decode import Modality
 from r1omni.model.configuration import VideoPooling
 from r1omni.model.load_model import load_model
+from r1omni.model.precision import DtypeName
 
 ASSETS = Path(str(files("r1omni"))) / "assets"
 BUNDLED_MODEL = ASSETS / "drawn-people"
@@ -73,7 +72,7 @@ def load_engine(
     vision: str | None = None,
     audio: str | None = None,
     router: str | None = None,
-    dtype: str = "auto",
+    dtype: DtypeName = "auto",
     video_pooling: VideoPooling | None = None,
     like_official: bool = False,
 ) -> Engine:
@@ -93,15 +92,13 @@ def load_engine(
     Raises:
         CheckpointError: there is no such checkpoint, or it cannot be loaded.
     """
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    kind = dtype if dtype == "auto" else getattr(torch, dtype)
     weights, processor = load_model(
         str(model or BUNDLED_MODEL),
         vision=vision,
         audio=audio,
         router=router,
-        dtype=kind,
-        device=device,
+        dtype=dtype,
+        device="auto",
         video_pooling=video_pooling,
     )
     if like_official:

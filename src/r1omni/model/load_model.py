@@ -28,7 +28,7 @@ from r1omni.model.official import (
     published_pooling,
     read_official,
 )
-from r1omni.model.precision import best_dtype
+from r1omni.model.precision import DtypeName, best_device, dtype_on
 from r1omni.model.processing import HumanOmniProcessor
 from r1omni.model.published_towers import Towers, fetch
 from r1omni.model.weights import INDEX, SINGLE, Stored, read_inventory, read_json, read_tensors, reading_order
@@ -71,10 +71,10 @@ def load_model(
     vision: str | None = None,
     audio: str | None = None,
     router: str | None = None,
-    dtype: torch.dtype | str = "auto",
+    dtype: torch.dtype | DtypeName = "auto",
     device: str | torch.device = "cpu",
     video_pooling: VideoPooling | None = None,
-    **kwargs: Any,
+    attn_implementation: str | None = None,
 ) -> tuple[HumanOmniForConditionalGeneration, HumanOmniProcessor]:
     """Load a model, in evaluation mode, and its processor from our own or a published folder or hub id.
 
@@ -83,17 +83,18 @@ def load_model(
         vision: SigLIP folder or hub id, for a published checkpoint without its vision tower; None takes the default.
         audio: Whisper folder or hub id, likewise.
         router: BERT folder or hub id, likewise; its vocabulary is always needed.
-        dtype: `auto` takes what the device computes best in; else a torch dtype.
-        device: where the model goes.
+        dtype: a torch dtype or its name; `auto` takes what the device computes best in.
+        device: where the model goes; `auto` takes this process's GPU where there is one.
         video_pooling: see `HumanOmniConfig.video_pooling`; None takes the checkpoint's own, which for a published one
             is `slow_fast` where its folder or hub id is named HumanOmni-7B.
-        **kwargs: for `from_pretrained`, such as `attn_implementation`.
+        attn_implementation: name of transformers' attention function; None takes its default.
 
     Raises:
-        CheckpointError: the checkpoint cannot be loaded; the message names the key, the file and the mend.
+        CheckpointError: the checkpoint cannot be loaded; the message names the key and the file, and how to fix it.
     """
     folder = fetch(os.fspath(path_or_id), "the model")
-    kwargs["dtype"] = best_dtype(device) if dtype == "auto" else dtype
+    place = best_device() if device == "auto" else torch.device(device)
+    kind = dtype_on(place, dtype)
     raw = read_json(folder / "config.json", "the model's settings")
     if is_official(raw):
         checkpoint = read_official(folder, Towers(vision, audio, router))
@@ -105,7 +106,7 @@ def load_model(
             state[names[id(stored)]] = tensor
         processor = official_processor(checkpoint)
         model = HumanOmniForConditionalGeneration.from_pretrained(
-            None, config=checkpoint.config, state_dict=state, **kwargs
+            None, config=checkpoint.config, state_dict=state, dtype=kind, attn_implementation=attn_implementation
         )
         model.generation_config = official_generation_config(checkpoint, processor)
         sources = checkpoint.sources
@@ -113,11 +114,13 @@ def load_model(
         config, sources, problems = _own_problems(folder, raw)
         _raise_problems(problems)
         config.video_pooling = video_pooling or config.video_pooling
-        model = HumanOmniForConditionalGeneration.from_pretrained(folder, config=config, **kwargs)
+        model = HumanOmniForConditionalGeneration.from_pretrained(
+            folder, config=config, dtype=kind, attn_implementation=attn_implementation
+        )
         processor = HumanOmniProcessor.from_pretrained(folder)
         processor.video_pooling = config.video_pooling
     model.weights_files = tuple(sorted({stored.file for stored in sources.values()}))
-    return (model if "device_map" in kwargs else model.to(device)).eval(), processor
+    return model.to(place).eval(), processor
 
 
 def inspect_checkpoint(
@@ -235,7 +238,7 @@ def official_processor(checkpoint: OfficialCheckpoint) -> HumanOmniProcessor:
             f"The tokenizer in {folder} has no chat template; expected one in tokenizer_config.json or "
             "chat_template.jinja. Copy it from the Qwen2.5 release the checkpoint was trained from."
         )
-    rows = checkpoint.config.text_config.vocab_size  # pyright: ignore
+    rows = checkpoint.config.text.vocab_size
     if len(tokenizer) > rows:
         raise CheckpointError(
             f"The tokenizer in {folder} has {len(tokenizer)} tokens, but model.embed_tokens.weight only {rows} rows. "

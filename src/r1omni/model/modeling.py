@@ -181,7 +181,7 @@ class HumanOmniForConditionalGeneration(PreTrainedModel, GenerationMixin):
     def embed_prompt(
         self,
         input_ids: Int[Tensor, "batch tokens"],
-        attention_mask: Shaped[Tensor, "batch tokens"] | None,
+        attention_mask: Shaped[Tensor, "batch _tokens"] | None,
         router_input_ids: Int[Tensor, "batch words"] | None,
         router_attention_mask: Int[Tensor, "batch words"] | None,
         video_features: Sequence[Float[Tensor, "_frames patches _width"] | None] | None = None,
@@ -246,7 +246,7 @@ class HumanOmniForConditionalGeneration(PreTrainedModel, GenerationMixin):
     def embed_media(
         self,
         input_ids: Int[Tensor, "batch tokens"],
-        attention_mask: Shaped[Tensor, "batch tokens"] | None = None,
+        attention_mask: Shaped[Tensor, "batch _tokens"] | None = None,
         pixel_values: Float[Tensor, "clips frames 3 rows cols"] | Sequence[Tensor] | None = None,
         input_features: Float[Tensor, "_clips mels steps"] | None = None,
         router_input_ids: Int[Tensor, "batch words"] | None = None,

@@ -1,6 +1,28 @@
-"""Which number format a machine computes this model best in."""
+"""Where a model runs on this machine, and in which number format it computes best there."""
+
+import os
+from typing import Literal
 
 import torch
+
+DtypeName = Literal["auto", "float32", "bfloat16", "float16"]
+
+
+def best_device() -> torch.device:
+    """Return this process's GPU (`LOCAL_RANK` says which), or the CPU where there is none."""
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if torch.cuda.is_available() else _CPU
+
+
+def dtype_on(device: torch.device, dtype: torch.dtype | DtypeName) -> torch.dtype:
+    """Return a number format by its name.
+
+    Args:
+        device: where the model will run.
+        dtype: `auto` takes what the device computes best in.
+    """
+    if isinstance(dtype, torch.dtype):
+        return dtype
+    return best_dtype(device) if dtype == "auto" else getattr(torch, dtype)
 
 
 def best_dtype(device: str | torch.device = "cpu") -> torch.dtype:
@@ -15,3 +37,6 @@ def best_dtype(device: str | torch.device = "cpu") -> torch.dtype:
     if kind == "cpu" and (torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()):
         return torch.bfloat16
     return torch.float32
+
+
+_CPU = torch.device("cpu")

@@ -16,7 +16,7 @@ Left out on purpose: anything that uses a test split before the last stage.
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -38,13 +38,14 @@ from r1omni.infer.engine import Engine
 from r1omni.model.modeling import HumanOmniForConditionalGeneration
 from r1omni.model.presets import build_model, preset_config
 from r1omni.model.processing import HumanOmniProcessor
+from r1omni.model.save_model import save_model
 from r1omni.model.tokenizer import build_tokenizers
 from r1omni.reproduce.examples import caption_examples, knowledge_examples, label_examples, reasoned_examples
 from r1omni.reproduce.gallery import build_report
 from r1omni.reproduce.lanes import Stage, lanes_here, run_stages
 from r1omni.reproduce.table1 import Question, answer_corpus, compare_runs, controls, hallucination_rate, table_row
 from r1omni.reproduce.tower_targets import train_audio, train_vision
-from r1omni.runs.files import replaced_folder, write_json, write_text
+from r1omni.runs.files import write_text
 from r1omni.scoring.grade import grade
 from r1omni.scoring.metrics import uar, war
 from r1omni.scoring.rewards import REWARDS
@@ -181,16 +182,8 @@ def join_towers(recipe: Recipe, report: Report) -> None:
         facts |= json.loads((recipe.stage(name) / "facts.json").read_text())
         for part in parts:
             getattr(model, part).load_state_dict(load_file(recipe.stage(name) / f"{part}.safetensors"))
-    save_model(model, processor, folder, facts)
+    save_model(model, processor, folder, facts=facts)
     report("towers", 1.0)
-
-
-def save_model(model: Model, processor: HumanOmniProcessor, folder: Path, facts: Mapping[str, object]) -> None:
-    """Write a model folder atomically."""
-    with replaced_folder(folder) as partial:
-        model.save_pretrained(partial)
-        processor.save_pretrained(partial)
-        write_json(partial / "facts.json", facts)
 
 
 def load_model(recipe: Recipe, stage: str) -> tuple[Model, HumanOmniProcessor]:

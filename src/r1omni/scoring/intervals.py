@@ -74,7 +74,8 @@ def _resampled(
 def _war_and_uar(support: np.ndarray, hits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     present = support > 0
     recall = hits / np.where(present, support, 1)
-    return hits.sum(-1) / support.sum(-1), (recall * present).sum(-1) / present.sum(-1)
+    war, uar = hits.sum(-1) / support.sum(-1), (recall * present).sum(-1) / present.sum(-1)
+    return np.asarray(war), np.asarray(uar)
 
 
 def _interval(values: np.ndarray, confidence: float) -> Interval:

@@ -43,11 +43,11 @@ def synonym(answer: str) -> str:
     return SYNONYMS.get(bare, bare)
 
 
-NORMALISERS: dict[NormaliserName, Callable[[str], str]] = {"exact": exact, "synonym": synonym}
+NORMALISERS: dict[str, Callable[[str], str]] = {"exact": exact, "synonym": synonym}
 
 
 def normalise(
-    answer: str | None, normaliser: NormaliserName = "exact", labels: Collection[str] | None = None
+    answer: str | None, normaliser: NormaliserName | str = "exact", labels: Collection[str] | None = None
 ) -> str | None:
     """Apply a normaliser by name.
 

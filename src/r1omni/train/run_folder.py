@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any, Self
+from typing import Any
 
 from accelerate import Accelerator
 from accelerate.tracking import GeneralTracker
@@ -211,7 +211,7 @@ class StopRequest:
         self.wanted = False
         self._previous: Any = None
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "StopRequest":
         """Listen; outside the main thread Python allows no listening, and nothing is noted."""
         try:
             self._previous = signal.signal(signal.SIGTERM, self._note)
