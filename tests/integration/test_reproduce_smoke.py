@@ -1,4 +1,8 @@
-"""The whole recipe at its smallest: what is safe to assert of a run whose figures mean nothing."""
+"""The whole recipe at its smallest: what holds for every seed of a run that is too small to recognise emotions.
+
+Recognition rates lie around chance here and are not compared. What a cold start and RLVR do teach in these few steps
+is the form of an answer and the label set; the asserted margins are below half of the smallest over ten seeds.
+"""
 
 import json
 from pathlib import Path
@@ -38,22 +42,32 @@ def test_the_table_has_every_model_on_every_corpus(run: Path) -> None:
     assert all(0 <= row["war"] <= 100 for row in table["rows"])
 
 
-def test_the_reward_rises(run: Path) -> None:
-    rewards = [row["reward"] for row in steps(run)]
-    assert sum(rewards[-4:]) / 4 > sum(rewards[:4]) / 4 + 0.1
-
-
-def test_rlvr_beats_its_cold_start_by_a_wide_margin(run: Path) -> None:
+def mean_over_corpora(run: Path, figure: str) -> dict[str, float]:
     rows = json.loads((run / "table.json").read_text())["rows"]
-    mean = {m: sum(row["war"] for row in rows if row["model"] == m) / len(CORPORA) for m in ("cold-start", "r1-omni")}
-    assert mean["r1-omni"] > mean["cold-start"] + 5
+    return {model: sum(row[figure] for row in rows if row["model"] == model) / len(CORPORA) for model in MODELS}
 
 
-def test_the_format_is_learnt(run: Path) -> None:
-    rates = {row["model"]: row["format_rate"] for row in json.loads((run / "table.json").read_text())["rows"]}
-    assert rates["r1-omni"] > 90
-    sampled = [row["format"] for row in steps(run)]
-    assert sum(sampled[-4:]) / 4 > sum(sampled[:4]) / 4 + 0.1
+def rise(run: Path, name: str) -> float:
+    """Mean of a training metric over the last four steps, less its mean over the first four."""
+    values = [row[name] for row in steps(run)]
+    return (sum(values[-4:]) - sum(values[:4])) / 4
+
+
+def test_the_reward_and_the_format_of_sampled_answers_rise(run: Path) -> None:
+    assert rise(run, "reward") > 0.1
+    assert rise(run, "format") > 0.05
+
+
+def test_rlvr_learns_to_answer_within_the_label_set(run: Path) -> None:
+    outside = mean_over_corpora(run, "oov_rate")
+    assert outside["base"] > 90
+    assert outside["cold-start"] > outside["r1-omni"] + 10
+    assert outside["r1-omni"] < 10
+
+
+def test_the_format_is_learnt_from_reasons_and_not_from_labels(run: Path) -> None:
+    rates = mean_over_corpora(run, "format_rate")
+    assert rates["cold-start"] > 80 and rates["r1-omni"] > 90
     assert rates["label-sft"] == 0
 
 
