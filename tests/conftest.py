@@ -1,4 +1,4 @@
-"""What every test may rely on: one thread, no network, and a command line that runs as a user runs it."""
+"""For every test: one thread, no network, and a command line that runs as a user runs it."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""The verbs on a tiny model, a made corpus and its clips: what they print, what they write, how they fail."""
+"""The verbs on a tiny model and a synthetic corpus: what they print, what they write, how they fail."""
 
 import json
 from pathlib import Path
@@ -25,7 +25,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four clips of a made corpus, with reasons."""
+    """Four clips of a synthetic corpus, with reasoning."""
     return make_corpus("emer-like", tmp_path_factory.mktemp("corpus"), 4, seed=3, num_workers=1)
 
 
@@ -119,6 +119,6 @@ def test_data_stats_counts_a_manifest(manifest: Path):
     assert json.loads(r1omni_here("data", "stats", manifest, "--json").stdout)["clips"] == 4
 
 
-def test_an_adapter_without_its_release_says_what_it_looked_for(tmp_path: Path):
+def test_an_adapter_without_its_release_names_what_it_searched_for(tmp_path: Path):
     run = r1omni_here("data", "dfew", "--root", tmp_path, "--out", tmp_path / "manifest.jsonl")
     assert run.exit_code == 1 and "EmoLabel_DataSplit" in str(run.exception)

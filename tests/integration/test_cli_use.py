@@ -54,5 +54,5 @@ def test_the_version_is_the_packages(r1omni: Command):
     assert r1omni("--version").stdout == f"{version('r1omni')}\n"
 
 
-def test_synth_offers_every_made_corpus():
+def test_synth_offers_every_corpus():
     assert get_args(Corpus) == tuple(CORPORA)

@@ -1,4 +1,4 @@
-"""docs/datasets.md: its shell commands, from a release on disk to a cited table, run on a made miniature of DFEW."""
+"""docs/datasets.md: its shell commands, from a release on disk to a cited table, on a generated miniature of DFEW."""
 
 import json
 import re

@@ -25,7 +25,7 @@ def write(path: Path, text: str) -> Path:
     return path
 
 
-def test_flags_win_over_later_files_and_these_over_earlier_ones(tmp_path: Path):
+def test_flags_override_files_and_later_files_override_earlier_ones(tmp_path: Path):
     first = write(tmp_path / "1.toml", 'seed = 1\nmodel = "m1"\n[training]\nbeta = 0.1\nepsilon = 0.3\n')
     second = write(tmp_path / "2.toml", 'model = "m2"\n[training]\nbeta = 0.2\n')
     run = load_run(GrpoConfig, [first, second], [*NEEDED[2:], "--training.beta", "0.5"])
@@ -61,7 +61,7 @@ def test_a_word_that_is_no_flag_is_wrong_use():
     ],
     ids=["unknown", "range", "choice", "rewards", "rate", "dropout", "section"],
 )
-def test_a_wrong_setting_is_named_with_its_mending(flags: list[str], sentence: str):
+def test_a_wrong_setting_is_named_with_its_fix(flags: list[str], sentence: str):
     with pytest.raises(ConfigError, match=re.escape(sentence)):
         load_run(GrpoConfig, flags=[*NEEDED, *flags])
 

@@ -1,4 +1,4 @@
-"""`data check` finds what is wrong with real files, and drops what cannot be used."""
+"""`data check` finds the problems of real files, and drops unusable clips."""
 
 import json
 import os
@@ -45,7 +45,7 @@ def kinds(report: dict, name: str) -> list[str]:
     return [problem["kind"] for problem in report["problems"] if problem["id"] == name]
 
 
-def test_every_problem_is_found_and_the_clean_manifest_holds_the_rest(folder: Path) -> None:
+def test_every_problem_is_found_and_the_clean_manifest_has_the_rest(folder: Path) -> None:
     clips = [
         clip(folder, "good"),
         clip(folder, "other", "rage"),
@@ -97,7 +97,7 @@ def test_parts_of_one_file_are_copies_only_where_they_overlap(folder: Path) -> N
     assert [problem["id"] for problem in report["problems"]] == ["third"]
 
 
-def test_a_length_that_the_manifest_states_wrongly_is_told(folder: Path) -> None:
+def test_a_wrong_duration_in_the_manifest_is_reported(folder: Path) -> None:
     wrong = [clip(folder, "good", meta={"duration_s": 3.0}), clip(folder, "other", stop_s=4.0)]
     report = check_manifest(wrong)
     assert kinds(report, "good") == kinds(report, "other") == ["duration"]
@@ -157,12 +157,12 @@ def test_stats_count_labels_parts_folds_and_lengths(tmp_path: Path) -> None:
     lengths = stats["length_s"]
     assert (lengths["total"], lengths["median"], lengths["mean"], lengths["unknown"]) == (18.5, 4.0, 6.167, 0)
     assert lengths["histogram"] == {"2 to 3 s": 1, "3 to 5 s": 1, "10 to 20 s": 1}
-    # The commonest gets 40 marks, half as many clips 20.
+    # The most frequent gets 40 marks, half as many clips 20.
     assert f"  sad          2  {'#' * 40}\n  none         1  {'#' * 20}\n" in stats_text(stats)
     assert "<svg" in stats_svg(stats)
 
 
-def test_lengths_nobody_knows_are_null_and_counted(tmp_path: Path) -> None:
+def test_unknown_durations_are_null_and_counted(tmp_path: Path) -> None:
     stats = manifest_stats([Clip("a", tmp_path / "a.mp4")])
     assert stats["length_s"]["mean"] is None
     assert stats["length_s"]["unknown"] == 1

@@ -140,7 +140,7 @@ def test_the_published_lists_differ_in_nothing(tmp_path: Path) -> None:
     assert "11,696 of 11,697 listed clips" in release.warnings[0]
 
 
-def test_difference_says_by_how_much() -> None:
+def test_every_difference_has_its_size() -> None:
     found = counts.tally(["happy", "happy", "sad"], [1, 1, 2], 2)
     sentence = counts.differences("DFEW", found, {"all": 3, "happy": 1, "fold 1 test": 3})
     assert sentence == [

@@ -1,4 +1,4 @@
-"""MELD and CMU-MOSEI: the same name in three parts, cut clips and whole videos, labels that are never unpickled."""
+"""MELD and CMU-MOSEI: the same name in three splits, clips and full videos, labels that are never unpickled."""
 
 from pathlib import Path
 

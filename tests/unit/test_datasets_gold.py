@@ -1,4 +1,4 @@
-"""What an adapter writes as gold is what the scorer counts as right."""
+"""An adapter's gold answer is correct for the scorer."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""One's own data: tables in every format, a folder per label, and the official JSON in both directions."""
+"""Your own data: tables in every format, a folder per label, and the official JSON in both directions."""
 
 import json
 import sys

@@ -170,7 +170,7 @@ CHINESE = "path,label,reasoning\na.mp4,angry,她皱着眉头，声音很大，�
         (CHINESE, "utf-8", None),
     ],
 )
-def test_a_tables_encoding_is_read_from_its_bytes_and_said(
+def test_a_tables_encoding_is_detected_from_its_bytes_and_reported(
     tmp_path: Path, text: str, encoding: str, named: str | None
 ) -> None:
     release = read(tmp_path, text.encode(encoding))
@@ -187,7 +187,7 @@ def test_an_encoding_that_does_not_fit_is_refused_with_the_option(tmp_path: Path
         read(tmp_path, WINDOWS, encoding="utf-9")
 
 
-def test_clips_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+def test_clips_of_one_name_are_distinguished_by_their_folders(tmp_path: Path) -> None:
     touch(tmp_path, "DFEW/original/00001.mp4", "MAFW/clips/00001.mp4", "MAFW/clips/00003.mp4")
     given = ["/mnt/data/u/DFEW/clip_224x224_16f/00001.mp4", r"D:\sets\MAFW\clips\00001.mp4", "clips/00003.mp4"]
     paths, warnings = locate(given, tmp_path)

@@ -1,4 +1,4 @@
-"""From run folders to the page: which clips are picked, what stands side by side, what is compared."""
+"""From run folders to the page: which clips are picked, and which runs are listed and compared."""
 
 import json
 from dataclasses import replace
@@ -64,7 +64,7 @@ def test_picks_are_kept_until_the_predictions_change(tmp_path: Path):
     assert read_picks(folder) == []
 
 
-def test_runs_stand_side_by_side_with_their_clips_and_comparisons(tmp_path: Path):
+def test_runs_are_shown_side_by_side_with_their_clips_and_comparisons(tmp_path: Path):
     (tmp_path / "clips").mkdir()
     for clip in CLIPS[:4]:
         write_video(tmp_path / clip.path, np.full((4, 32, 48, 3), 90, np.uint8), 4, np.full(16000, 0.1, np.float32))
@@ -81,7 +81,7 @@ def test_runs_stand_side_by_side_with_their_clips_and_comparisons(tmp_path: Path
     assert "clips/c4.mp4" in page, "a clip that is gone is named"
 
 
-def test_the_mean_over_folds_stands_beside_the_folds(tmp_path: Path):
+def test_the_mean_over_folds_is_shown_with_the_folds(tmp_path: Path):
     perfect = {clip.id: clip.label or "" for clip in CLIPS}
     folders = [run_of(tmp_path / "1", "m", SAID, fold=1), run_of(tmp_path / "2", "m", perfect, fold=2)]
     page, figures = side_by_side(folders)
@@ -99,7 +99,7 @@ def test_a_run_without_its_manifest_keeps_its_figures(tmp_path: Path):
     assert figures["runs"][0]["scores"]["war"] == 50.0 and "reasons of" not in page
 
 
-def test_learning_curves_of_trainings_stand_in_the_page(tmp_path: Path):
+def test_learning_curves_of_trainings_are_in_the_page(tmp_path: Path):
     (tmp_path / "grpo").mkdir()
     rows = [{"step": step, "reward": {"accuracy": step / 10}} for step in range(5)] + [{"step": 5, "validation": {}}]
     (tmp_path / "grpo" / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -64,7 +64,7 @@ def test_scores_by_hand(tmp_path: Path):
     assert json.loads((tmp_path / "scores.json").read_text()) == scores
 
 
-def test_prediction_lines_hold_the_agreed_fields(tmp_path: Path):
+def test_prediction_lines_have_the_agreed_fields(tmp_path: Path):
     run(tmp_path, Model())
     lines = [json.loads(line) for line in (tmp_path / "predictions.jsonl").read_bytes().split(b"\n") if line]
     assert [line["id"] for line in lines] == [clip.id for clip in CLIPS]
@@ -213,7 +213,7 @@ def test_progress_counts_resumed_clips(tmp_path: Path):
     assert seen == [(6, 11), (8, 11), (10, 11), (11, 11)]
 
 
-def test_timing_stands_beside_the_predictions(tmp_path: Path):
+def test_timing_is_recorded_with_the_predictions(tmp_path: Path):
     run(tmp_path, Model())
     rows = [json.loads(line) for line in (tmp_path / "timing.jsonl").read_text().splitlines()]
     assert sum(row["num_clips"] for row in rows) == len(CLIPS) and all(row["seconds"] >= 0 for row in rows)

@@ -1,4 +1,4 @@
-"""The repository keeps its own promises: links resolve, Python blocks run, constraints pin what is declared."""
+"""Links resolve, Python blocks compile, constraints pin the declared dependencies, the pages match the code."""
 
 import re
 import tomllib

@@ -1,4 +1,4 @@
-"""What importing costs, and what the package root offers."""
+"""What an import loads, and what the package root exports."""
 
 import subprocess
 import sys

@@ -32,7 +32,7 @@ def test_what_was_put_comes_back(tmp_path):
 
 
 @pytest.mark.parametrize("damage", [b"", b"half", b"\xff" * 5000])
-def test_a_damaged_entry_is_a_miss_and_goes(tmp_path, damage):
+def test_a_damaged_entry_is_a_miss_and_is_removed(tmp_path, damage):
     cache = FeatureCache(tmp_path)
     cache.put("ab" * 32, entry(1.0))
     path = next(tmp_path.glob("*/*.safetensors"))

@@ -1,4 +1,4 @@
-"""Every kind of input a user can point at: a right result or the clip's own error."""
+"""Every kind of input a user can give: the correct result or the clip's own error."""
 
 import hashlib
 import io
@@ -152,7 +152,7 @@ def b_frames(path: Path) -> Path:
 
 
 def turbulent(path: Path) -> Path:
-    """Noise on the move, with every kind of reference the encoder knows and a key frame every 15."""
+    """Moving noise, with every kind of reference the encoder supports and a key frame every 15."""
     noise = np.random.default_rng(0).integers(0, 256, (HEIGHT + 40, WIDTH + 40, 3), dtype=np.uint8)
     frames = np.stack([noise[i : i + HEIGHT, i // 2 : i // 2 + WIDTH] for i in range(NUM_FRAMES)])
     return write(path, frames, options={"preset": "slow", "bf": "5", "refs": "5", "g": "15"})
@@ -322,7 +322,7 @@ def test_a_still_image_is_one_frame_without_sound(tmp_path, name, options):
     assert np.abs(media.frames.astype(int) - numbered_frames(1, 30, 40)).mean() < 2
 
 
-def test_a_jpeg_is_shown_as_its_orientation_says(tmp_path):
+def test_a_jpeg_is_turned_by_its_orientation(tmp_path):
     media = load_media(turned_jpeg(tmp_path / "turned.jpg"))
     assert media.frames is not None and media.frames.shape == (1, 40, 30, 3)
     # Turned clockwise, the bright corner goes from the left upper to the right upper corner.
@@ -367,7 +367,7 @@ def test_a_clip_that_changes_its_size_and_starts_its_clock_again_keeps_the_first
     assert read_numbers(media.frames) == [2, 7, 12, 17, 2, 7, 12, 17]
 
 
-def test_a_part_holds_its_own_frames_and_sound(tmp_path):
+def test_a_part_has_its_own_frames_and_sound(tmp_path):
     waveform = TONE.copy()
     waveform[: 16000 * 2] *= 0.1
     path = write(tmp_path / "clip.mp4", numbered_frames(), waveform, options={"g": "12", "bf": "3"})
@@ -403,7 +403,7 @@ def test_an_empty_part_is_an_error(tmp_path, start_s, stop_s):
         (silent_track, "a.mov", "video+audio", "no-sound"),
     ],
 )
-def test_a_side_that_was_asked_for_and_is_not_there_is_an_error(tmp_path, make, name, modality, kind):
+def test_a_requested_modality_that_is_missing_is_an_error(tmp_path, make, name, modality, kind):
     with pytest.raises(MediaError) as caught:
         load_media(make(tmp_path / name), modality=modality)
     assert caught.value.kind == kind
@@ -444,7 +444,7 @@ def test_a_cut_clip_is_an_error_although_the_limited_sound_is_whole(tmp_path):
         load_media(cut(int_wav(tmp_path / "half.wav", TONE)), max_sound_s=1)
 
 
-def test_sound_that_changes_its_channels_on_the_way_goes_on(tmp_path):
+def test_sound_that_changes_its_channels_within_the_track_is_read_to_its_end(tmp_path):
     tone = np.tile((TONE[:16000] * 32767).astype(np.int16), (2, 1))
     for layout, part in (("mono", tone[:1]), ("stereo", tone)):
         with av.open(str(tmp_path / f"{layout}.aac"), "w", format="adts") as container:

@@ -29,7 +29,7 @@ def test_bytes_depend_on_the_input_alone(tmp_path):
     assert (tmp_path / "first.mp4").read_bytes() == (tmp_path / "second.mp4").read_bytes()
 
 
-def test_the_index_stands_before_the_media_data(tmp_path):
+def test_the_index_precedes_the_media_data(tmp_path):
     write_video(tmp_path / "clip.mp4", FRAMES, 8)
     content = (tmp_path / "clip.mp4").read_bytes()
     assert content.index(b"moov") < content.index(b"mdat")

@@ -1,4 +1,4 @@
-"""Files as people have them: mirrored, with gaps, damaged, with several tracks, with data behind the picture."""
+"""Files as people have them: mirrored, with gaps, damaged, with several tracks, with data after the picture."""
 
 import io
 import struct
@@ -154,7 +154,7 @@ def test_all_eight_orientations_are_what_pillow_shows(tmp_path, kind, orientatio
         ((4, 6), [0, 0, 900, 900], [(4, 5)]),
     ],
 )
-def test_sound_stands_where_its_times_say_and_a_gap_is_silence(tmp_path, name, part, expected, gaps):
+def test_sound_is_placed_at_its_times_and_gaps_are_silence(tmp_path, name, part, expected, gaps):
     opus = name.endswith("webm")
     path = write_sounds(
         tmp_path / name, [steps(8, 48000)], codec="libopus" if opus else "aac", drop_s=(3, 5), rate_hz=48000
@@ -178,7 +178,7 @@ def test_a_part_within_a_gap_has_no_sound(tmp_path):
 
 @pytest.mark.parametrize("fill", [b"\xff", b"\0", None], ids=["ones", "zeros", "noise"])
 @pytest.mark.parametrize(("name", "codec"), [("a.mp4", "aac"), ("a.mkv", "libopus"), ("a.mp3", "libmp3lame")])
-def test_damaged_sound_costs_what_is_damaged_and_the_clock_goes_on(tmp_path, fill, name, codec):
+def test_damaged_sound_is_left_out_without_shifting_the_rest(tmp_path, fill, name, codec):
     rate_hz = 48000
     path = write_sounds(tmp_path / name, [steps(8, rate_hz)], codec=codec, rate_hz=rate_hz)
     media = load_media(overwrite_sound(path, 3, 5, fill))
@@ -203,7 +203,7 @@ def test_sound_without_one_whole_packet_is_an_error(tmp_path):
     assert caught.value.kind == "unreadable"
 
 
-def test_theora_whose_picture_stays_is_read():
+def test_theora_with_a_still_picture_is_read():
     path = Path(__file__).parents[1] / "golden" / "still.ogv"  # 25 frames of the quadrants at 10 fps, by FFmpeg
     with av.open(str(path)) as container:
         assert sum(packet.size == 0 and packet.pts is not None for packet in container.demux(video=0)) > 10
@@ -257,7 +257,7 @@ def test_one_track_is_not_named(tmp_path):
         ("3.0", "aac", "a.mp4"),
     ],
 )
-def test_mono_holds_every_channel(tmp_path, layout, codec, name):
+def test_mono_contains_every_channel(tmp_path, layout, codec, name):
     times_s = np.arange(RATE_HZ) / RATE_HZ
     channels = av.AudioLayout(layout).nb_channels
     pitches_hz = [40 + 10 * channel for channel in range(channels)]

@@ -1,4 +1,4 @@
-"""Folders of numbered pictures as clips, with what lies about in them."""
+"""Folders of numbered pictures as clips, with stray files in them."""
 
 import wave
 from pathlib import Path
@@ -30,7 +30,7 @@ def numbers(frames: np.ndarray | None) -> list[int]:
 
 
 @pytest.mark.parametrize("name", ["{}.png", "{:05d}.jpg", "frame_{}.PNG"])
-def test_pictures_stand_in_natural_order_and_are_sampled_like_frames(tmp_path: Path, name: str):
+def test_pictures_are_in_natural_order_and_sampled_like_frames(tmp_path: Path, name: str):
     media = load_media(pictures(tmp_path / "00001", name=name))
     assert numbers(media.frames) == EVENLY
     assert media.waveform is None and media.duration_s == pytest.approx(40 / 25)
@@ -46,7 +46,7 @@ def test_hidden_and_other_files_are_passed_over(tmp_path: Path):
     assert numbers(load_media(folder, num_frames=3).frames) == [0, 1, 2]
 
 
-def test_a_manifest_says_the_frame_rate_of_a_folder(tmp_path: Path):
+def test_a_manifest_gives_the_frame_rate_of_a_folder(tmp_path: Path):
     clip = Clip("1", pictures(tmp_path / "00001"), start_s=1.0, stop_s=3.0, meta={"frame_rate_fps": 10})
     # Pictures 10 .. 29: 19 / 4 = 4.75 per segment; centres 2.375, 7.125, 11.875, 16.625 -> 2, 7, 12, 17.
     media = load_clip(clip, num_frames=4)
@@ -68,7 +68,7 @@ def test_sound_beside_the_folder_is_its_sound(tmp_path: Path):
 
 
 @pytest.mark.parametrize(("modality", "kind"), [("audio", "no-sound"), ("video+audio", "no-sound")])
-def test_a_side_that_a_folder_lacks_is_an_error_where_it_is_asked_for(tmp_path: Path, modality, kind):
+def test_a_missing_modality_of_a_folder_is_an_error_if_requested(tmp_path: Path, modality, kind):
     with pytest.raises(MediaError) as caught:
         load_media(pictures(tmp_path / "00001", 2), modality=modality)
     assert caught.value.kind == kind

@@ -234,7 +234,7 @@ def _shrink_table(state: dict[str, torch.Tensor]) -> None:
 
 
 @pytest.mark.parametrize("case", MALFORMED)
-def test_a_malformed_checkpoint_names_what_is_wrong_and_the_mend(copy: Path, case: str) -> None:
+def test_a_malformed_checkpoint_names_the_problem_and_the_fix(copy: Path, case: str) -> None:
     spoil, said = MALFORMED[case]
     spoil(copy)
     with pytest.raises(CheckpointError) as caught:
@@ -296,7 +296,7 @@ def test_an_untied_file_of_a_tied_model_keeps_the_embeddings(copy: Path) -> None
 
 
 @torch.no_grad()
-def test_converted_folder_is_whole_and_holds_identical_weights(copy: Path) -> None:
+def test_converted_folder_is_complete_and_has_identical_weights(copy: Path) -> None:
     before, processor = load_model(copy / "checkpoint", **_towers(copy), dtype=torch.float32)  # pyright: ignore
     out = convert_checkpoint(copy / "checkpoint", copy / "own", **_towers(copy), shard_bytes=500_000)  # pyright: ignore
     assert all(len(load_file(file)) == 1 or file.stat().st_size < 550_000 for file in out.glob("*.safetensors"))
@@ -380,7 +380,7 @@ def _split(folder: Path) -> None:
     (folder / INDEX).write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
 
 
-def test_no_folder_and_no_hub_id_is_said_so() -> None:
+def test_neither_a_folder_nor_a_hub_id_is_an_error() -> None:
     with pytest.raises(CheckpointError, match="no folder and no hub id"):
         load_model("./nowhere")
 
@@ -389,7 +389,7 @@ def _named(root: Path, name: str) -> Path:
     return (root / "checkpoint").rename(root / name)
 
 
-def test_a_checkpoint_named_humanomni_7b_pools_its_video_tokens_and_says_so(
+def test_a_checkpoint_named_humanomni_7b_pools_its_video_tokens_with_a_note(
     copy: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = _named(copy, "HumanOmni-7B")

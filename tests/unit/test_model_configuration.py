@@ -43,7 +43,7 @@ def _count(shapes: dict[str, tuple[int, ...]], prefixes: str | tuple[str, ...]) 
 
 
 @pytest.mark.parametrize("preset", ["0.5b", "7b"])
-def test_full_size_parts_hold_the_published_numbers_of_parameters(preset: str) -> None:
+def test_full_size_parts_have_the_published_numbers_of_parameters(preset: str) -> None:
     inventory: dict[str, Any] = json.loads((GOLDEN / "full_size_inventory.json").read_text())
     parts = next(v for k, v in inventory.items() if k.lower().startswith(f"{preset} (") and "parts" in v)["parts"]
     shapes = expected_shapes(preset_config(preset))

@@ -50,7 +50,9 @@ CLIPS = [(4, True), (4, False), (0, True), (1, False), (0, False)]
 
 
 @pytest.mark.parametrize(("num_frames", "has_sound"), CLIPS)
-def test_a_prompt_holds_only_the_tokens_of_what_is_there(model_and_processor, num_frames: int, has_sound: bool) -> None:
+def test_a_prompt_has_only_the_tokens_of_the_modalities_present(
+    model_and_processor, num_frames: int, has_sound: bool
+) -> None:
     model, processor = model_and_processor
     batch = processor([_media(num_frames, has_sound)], ["which emotion?"])
     ids = batch["input_ids"][0].tolist()
@@ -76,7 +78,7 @@ def test_mixed_batch_answers_as_one_at_a_time(model_and_processor) -> None:
 
 @torch.no_grad()
 @pytest.mark.parametrize("num_frames", [6, 1])
-def test_pooled_video_tokens_stand_where_the_prompt_has_its_placeholders(model_and_processor, num_frames: int) -> None:
+def test_pooled_video_tokens_replace_the_placeholders_of_the_prompt(model_and_processor, num_frames: int) -> None:
     model, _ = model_and_processor
     tokenizers = model_and_processor[1].tokenizer, model_and_processor[1].router_tokenizer
     config = type(model.config).from_dict(model.config.to_dict() | {"video_pooling": "slow_fast"})

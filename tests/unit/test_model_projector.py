@@ -120,7 +120,7 @@ def test_slow_fast_keeps_clips_and_channels_apart() -> None:
         (0, 4, 0),
     ],
 )
-def test_slow_fast_tokens_are_counted_as_they_are_made(num_frames: int, side: int, expected: int) -> None:
+def test_slow_fast_tokens_are_counted_as_they_are_generated(num_frames: int, side: int, expected: int) -> None:
     assert num_video_tokens(num_frames, side * side, "slow_fast") == expected
     assert num_video_tokens(num_frames, side * side, "none") == num_frames * side * side
     if num_frames:

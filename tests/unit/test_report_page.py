@@ -211,7 +211,7 @@ def test_lines_differ_by_dash_and_print_their_last_value():
     assert "a goes from 3 to 1" in svg and "<b>1</b>" in svg
 
 
-def test_line_ends_stand_where_the_axes_say():
+def test_line_ends_match_the_axes():
     # Inner area: x 46 to 406, y 12 to 196; ticks 0, 0.5, 1: the value 0 lies on the floor, 1 on the ceiling.
     svg = line_chart(Chart("x", [Series("a", [0, 10], [0.0, 1.0])]))
     assert 'd="M46.0 196.0L406.0 12.0"' in svg
@@ -239,7 +239,7 @@ def test_bars_are_hatched_differently_and_carry_their_numbers():
     assert 'width="141.0"' in svg  # half of 420 - 96 - 42
 
 
-def test_interval_chart_says_figure_interval_and_published():
+def test_interval_chart_describes_figure_interval_and_published():
     svg = interval_chart([IntervalPoint("r1-omni", 50.0, (40.0, 60.0), 65.8)], "WAR")
     assert "r1-omni 50.0 (40.0 to 60.0), published 65.8" in svg
 
@@ -253,7 +253,7 @@ def test_confusion_cells_are_row_percentages_and_empty_rows_are_left_out():
     assert "no clip was scored" in confusion_table(Confusion("t", ["sad"], ["sad"], [[0]]))
 
 
-def test_training_charts_read_nested_rows_and_leave_out_what_nobody_recorded():
+def test_training_charts_read_nested_rows_and_leave_out_unrecorded_metrics():
     rows = [{"step": step, "reward": {"accuracy": step / 10}, "note": "x"} for step in range(5)]
     charts = training_charts({"r1-omni": rows, "other": []}, metrics={"reward/accuracy": "Accuracy", "kl": "KL"})
     assert [chart.title for chart in charts] == ["Accuracy"]
@@ -266,7 +266,7 @@ def test_sound_becomes_a_wav_of_the_same_samples():
     assert np.frombuffer(content[44:], "<i2").tolist() == [0, 32767, -32767, 32767, 0]
 
 
-def test_frames_are_made_small():
+def test_frames_are_scaled_down():
     large = frame_uri(np.zeros((600, 800, 3), np.uint8))
     assert large.startswith("data:image/jpeg;base64,") and len(large) < 4000
 

@@ -1,4 +1,4 @@
-"""Stages side by side: each once, after what it needs; errors reach the caller."""
+"""Stages in parallel: each once, after its dependencies; errors reach the caller."""
 
 import os
 import signal

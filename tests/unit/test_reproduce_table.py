@@ -1,4 +1,4 @@
-"""The controls and rows of the table, worked by hand on made predictions."""
+"""The controls and rows of the table, worked by hand on invented predictions."""
 
 from pathlib import Path
 
@@ -89,7 +89,7 @@ def test_voice_functionals_of_a_steady_voice() -> None:
     torch.testing.assert_close(voice_functionals(voice)[:7], expected)
 
 
-def test_a_tremor_is_told_from_the_rhythm_of_syllables() -> None:
+def test_a_tremor_is_distinguished_from_the_rhythm_of_syllables() -> None:
     seconds = torch.arange(100) * 0.02
     assert float(tremor_share(torch.sin(2 * torch.pi * 6.5 * seconds))) > 0.95
     assert float(tremor_share(torch.sin(2 * torch.pi * 3.5 * seconds))) < 0.05

@@ -18,7 +18,7 @@ def folder(path: Path, **changed) -> RunFolder:
     return RunFolder(path, "evaluation", {**IDENTITY, **changed}, {"corpus": "dfew"})
 
 
-def test_a_claimed_folder_says_what_run_it_holds(tmp_path: Path):
+def test_a_claimed_folder_records_its_run(tmp_path: Path):
     RunFolder(tmp_path / "deep/run", "sft", IDENTITY, {"seed": 3}, "seed = 3\n").claim()
     identity = {**IDENTITY, "labels": ["happy", "sad"]}
     assert read_record(tmp_path / "deep/run") == {"kind": "sft", "identity": identity, "facts": {"seed": 3}}
@@ -26,7 +26,7 @@ def test_a_claimed_folder_says_what_run_it_holds(tmp_path: Path):
     assert sorted(path.name for path in (tmp_path / "deep/run").iterdir()) == ["run.json", "run.toml"]
 
 
-def test_the_same_run_goes_on_and_keeps_its_first_record(tmp_path: Path):
+def test_the_same_run_resumes_and_keeps_its_first_record(tmp_path: Path):
     folder(tmp_path).claim()
     before = (tmp_path / "run.json").stat()
     RunFolder(tmp_path, "evaluation", IDENTITY, {"corpus": "another"}, "x = 1\n").claim()

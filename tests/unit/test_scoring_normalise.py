@@ -100,7 +100,7 @@ def test_no_word_is_mapped_across_valence():
         assert valence_of(word) == valence_of(name)
 
 
-def test_every_word_stands_once_on_the_wheel_and_every_family_is_named_by_its_first_word():
+def test_every_word_occurs_once_on_the_wheel_and_names_its_family_if_it_is_the_first():
     words = Counter(word for families in WHEEL.values() for text in families.values() for word in text.split())
     assert [word for word, count in words.items() if count > 1] == []
     assert all(text.split()[0] == family for families in WHEEL.values() for family, text in families.items())

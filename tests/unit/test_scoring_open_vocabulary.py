@@ -40,6 +40,6 @@ def test_clip_without_gold_words_is_left_out_and_counted():
     assert set_scores([], []) == SetScore(None, None, None, 0, 0, 0)
 
 
-def test_hit_rate_stands_beside_the_number_of_words_given():
+def test_hit_rate_is_reported_with_the_number_of_words_given():
     assert hit_rate(["happy", "sad"], [["joy", "fear", "love"], ["angry"]]) == HitRate(1 / 2, 2.0, 2)
     assert hit_rate([], []) == HitRate(None, None, 0)

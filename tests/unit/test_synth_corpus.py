@@ -1,4 +1,4 @@
-"""Made corpora: the same clips by seed, the labels and splits they promise, and going on after a kill."""
+"""Synthetic corpora: the same clips for a seed, the specified labels and splits, and resuming after a kill."""
 
 from collections import Counter
 from pathlib import Path

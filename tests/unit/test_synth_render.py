@@ -1,4 +1,4 @@
-"""Made people, voices and clips: what a parameter promises is what is drawn, heard and reported."""
+"""Drawn people, voices and clips: parameters have their effect on pictures, sound and reported numbers."""
 
 import subprocess
 import sys
@@ -88,7 +88,7 @@ def test_raised_brows_move_at_least_three_pixels_of_64() -> None:
         assert moved * 64 >= 3.0
 
 
-def test_landmarks_lie_where_the_picture_shows_them() -> None:
+def test_landmarks_are_where_the_picture_shows_them() -> None:
     person = Person(eyes=(0, 200, 0))
     for pose in (NEUTRAL, FacePose(head_tilt=1), FacePose(lean=1, head_drop=1)):
         canvas = Image.new("RGB", (384, 384), (255, 255, 255))
@@ -146,7 +146,7 @@ def test_flat_voice_has_less_than_a_third_of_the_usual_range() -> None:
     assert spreads[1] < spreads[0] / 3
 
 
-def test_soft_and_loud_differ_by_what_the_style_says() -> None:
+def test_soft_and_loud_differ_by_the_decibels_of_the_style() -> None:
     soft, usual = (
         np.sqrt(np.mean(speak(SENTENCE, VoiceStyle(loudness_db=gain), SPEAKER) ** 2)) for gain in (-11.0, 0.0)
     )
@@ -228,7 +228,7 @@ def test_pose_rises_from_neutral_to_the_apex() -> None:
     assert gap[9:].min() > 0.1
 
 
-def test_clip_file_holds_the_pictures_and_the_sound(tmp_path) -> None:
+def test_clip_file_contains_the_pictures_and_the_sound(tmp_path) -> None:
     path = tmp_path / "clip.mp4"
     geometry = render_clip(_spec(), path)
     media = load_media(path, num_frames=19)

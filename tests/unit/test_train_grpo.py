@@ -1,4 +1,4 @@
-"""The RLVR loop on a made-up world."""
+"""The RLVR loop on an invented task."""
 
 import json
 import os
@@ -185,7 +185,7 @@ def test_a_reward_that_raises_is_counted_when_the_start_is_asked(tmp_path):
     assert steps.count(0) == 4 and summary.num_reward_errors == len(steps)
 
 
-def test_a_full_disk_stops_the_run_with_a_sentence_and_the_run_goes_on_later(tmp_path):
+def test_a_full_disk_stops_the_run_with_a_sentence_and_the_run_can_be_resumed(tmp_path):
     options = dict(max_steps=3, save_every_steps=1)
     with small_files_only(1500), pytest.raises(R1OmniError, match="Free some space"):
         run(tmp_path, **options)
@@ -194,7 +194,7 @@ def test_a_full_disk_stops_the_run_with_a_sentence_and_the_run_goes_on_later(tmp
     assert [row["step"] for row in lines(tmp_path)] == [1, 2, 3]
 
 
-def test_trackers_are_told_the_metrics(tmp_path):
+def test_trackers_are_called_with_the_metrics(tmp_path):
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator", reason="no tensorboard")
     values = iter([0.25, 0.5])
     settings = dict(max_steps=2, validate=lambda model: {"war": next(values)}, validate_every_steps=1)

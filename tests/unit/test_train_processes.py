@@ -123,7 +123,7 @@ def test_two_processes_equal_one(runs, way, stage):
 
 
 @pytest.mark.parametrize("way", ["fsdp2", "zero3"])
-def test_a_sharded_run_goes_on_from_its_checkpoint_bit_equal(runs, way):
+def test_a_sharded_run_resumes_from_its_checkpoint_bit_equal(runs, way):
     runs = folder_of(way, runs)
     unbroken, broken = (load_file(runs / name / "model" / "model.safetensors") for name in ("unbroken", "broken"))
     assert all(torch.equal(value, broken[name]) for name, value in unbroken.items())

@@ -1,4 +1,4 @@
-"""The supervised loop on a made-up world."""
+"""The supervised loop on an invented task."""
 
 import json
 import os

@@ -18,7 +18,7 @@ def test_a_tower_explains_a_linear_target_and_a_class() -> None:
     assert not any(parameter.requires_grad for parameter in tower.parameters())
 
 
-def test_a_head_over_all_tokens_reads_what_lies_in_several() -> None:
+def test_a_head_over_all_tokens_reads_what_several_of_them_contain() -> None:
     torch.manual_seed(0)
     inputs = torch.randn(256, 4, 3)
     tower = nn.Linear(3, 6)
