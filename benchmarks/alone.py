@@ -1,6 +1,6 @@
 """A fresh process per measurement: peak memory depends on everything a process has run before.
 
-Imports nothing heavy, so that the process starts with as little memory as what it measures needs.
+Imports nothing heavy, so that the process holds only what its measurement needs.
 """
 
 import multiprocessing

@@ -49,7 +49,7 @@ from r1omni.model.processing import HumanOmniProcessor
 from r1omni.model.tokenizer import build_tokenizers
 
 PHASES = ("decode", "preprocess", "towers", "prefill", "generation")
-"""`prefill` holds the router and the projectors too: what a question costs before its first token."""
+"""`prefill` includes the router and the projectors: the cost of a question before its first token."""
 
 _FPS, _SOUND_RATE_HZ = 25, 16000
 
@@ -60,18 +60,18 @@ class Work:
 
     preset: str = "0.5b"
     layers: int | None = None
-    """Of the language model; towers, router and vocabulary are cut to the same share. None takes all."""
+    """Of the language model; towers, router and vocabulary are cut in proportion. None keeps all."""
     batch_sizes: tuple[int, ...] = (1, 4, 8, 16, 32)
     new_tokens: int = 120
-    """Tokens of every answer; the published models write about so many."""
+    """Tokens of every answer; about as many as the published models write."""
     official_clips: int = 2
-    """Clips answered the official way; 0 leaves it out."""
+    """Clips answered the official way; 0 leaves them out."""
     clip_seconds: float = 3.0
     clip_size: tuple[int, int] = (320, 240)
     """Width and height in pixels, even."""
     dtype: str = "auto"
     device: str | None = None
-    """None takes CUDA where there is one."""
+    """None uses CUDA if it is available."""
 
 
 app = new_app()
@@ -236,14 +236,14 @@ def measure_here(work: Work) -> dict[str, Any]:
 
 
 def _build(work: Work, dtype: torch.dtype, device: torch.device) -> tuple[Any, HumanOmniProcessor]:
-    """A model of the preset's sizes with random weights, and a processor whose words stand for the published ones."""
+    """Return a model of the preset's sizes with random weights, and a processor with a small vocabulary."""
     tokenizer, router_tokenizer = build_tokenizers([REASONING_INSTRUCTION] * 4, 400)
     words = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
     config = cut_config(work.preset, work.layers, text_config=words)
     if config.text.vocab_size < len(tokenizer):
         config = cut_config(work.preset, work.layers, text_config={**words, "vocab_size": len(tokenizer)})
     usual = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)  # never held in float32 first: the peak of memory is the format's own
+    torch.set_default_dtype(dtype)  # never built in float32 first: the peak of memory is the format's own
     try:
         model: Any = build_model(config)
     finally:
@@ -252,7 +252,7 @@ def _build(work: Work, dtype: torch.dtype, device: torch.device) -> tuple[Any, H
 
 
 def _make_clips(folder: Path, count: int, work: Work) -> list[Clip]:
-    """Films that differ: a drifting gradient with a texture, and a tone."""
+    """Write clips that differ: a drifting texture and a tone."""
     width, height = work.clip_size
     times_s = np.arange(round(work.clip_seconds * _SOUND_RATE_HZ)) / _SOUND_RATE_HZ
     clips = []
@@ -299,7 +299,7 @@ def _answer(engine: Engine, clips: Sequence[Clip], new_tokens: int) -> tuple[dic
 
 
 class _Clock:
-    """Seconds between laps; waits for the device before it looks."""
+    """Measures seconds between laps, after waiting for the device."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
@@ -328,7 +328,7 @@ def _row(phases: dict[str, float], written: list[list[int]]) -> dict[str, Any]:
 def _official(
     engine: Engine, clips: Sequence[Clip], answers: list[list[int]]
 ) -> tuple[dict[str, float], dict[str, Any]]:
-    """Answer clips one call at a time and compare with the engine's answers."""
+    """Answer clips one call at a time and compare the answers with the engine's."""
     model, processor, seconds, outputs = engine.model, engine.processor, [], []
     for clip in clips:
         synchronise(model.device)

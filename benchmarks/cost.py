@@ -1,4 +1,4 @@
-"""What a piece of work costs: seconds, floating-point operations, memory; and the machine's own rate of products."""
+"""Seconds, floating-point operations and memory of a piece of work, and the machine's own rate of matrix products."""
 
 import ctypes
 import gc
@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 RATE_ROWS = {"cpu": 2**11, "cuda": 2**14}
-"""Rows of the products that the machine's rate is measured on: enough to fill it."""
+"""Rows of the products that the machine's rate is measured with: enough to saturate it."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Cost:
 
     seconds: float
     operations: int
-    """Of products and attention; multiply-add counts as two, and a causal mask halves."""
+    """Of products and attention; a multiply-add counts as two, and a causal mask halves the count."""
 
 
 def measure(run: Callable[[], Any], device: torch.device, repeats: int = 1) -> Cost:
@@ -49,7 +49,7 @@ def measure(run: Callable[[], Any], device: torch.device, repeats: int = 1) -> C
 
 
 def synchronise(device: torch.device) -> None:
-    """Wait until the device has done what it was given."""
+    """Wait until the device has finished its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
@@ -57,14 +57,14 @@ def synchronise(device: torch.device) -> None:
 class OperationCounter(TorchDispatchMode):
     """Counts operations of products, convolutions and attention as they are dispatched.
 
-    torch's own counter leaves out attention on a CPU, ignores that a causal mask needs half, and costs a fifth of the
-    time of decoding on one core.
+    torch's own counter leaves out attention on a CPU, does not halve causal attention, and slows decoding on one core
+    by a fifth.
     """
 
     operations = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run the operator and add what it takes."""
+        """Run the operator and add its operations."""
         kwargs = kwargs or {}
         out = func(*args, **kwargs)
         packet = func._overloadpacket
@@ -90,10 +90,10 @@ def _is_causal(func: Any, args: Any, kwargs: Any) -> bool:
 
 
 def matmul_rate(like: Tensor, inner: int, outer: int) -> float:
-    """Operations per second of this machine's own matrix products.
+    """Return the operations per second that this machine reaches in plain matrix products.
 
     Args:
-        like: a weight; its number format and device are taken.
+        like: a weight; its number format and device are used.
         inner: the narrow side of the language model's products.
         outer: the wide side.
     """
@@ -112,13 +112,13 @@ def matmul_rate(like: Tensor, inner: int, outer: int) -> float:
 
 
 def start_peak(device: torch.device) -> bool:
-    """Forget the peak of memory so far; false where the system does not tell it."""
+    """Reset the peak of memory; return false if the system does not report it."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
         return True
     try:
-        ctypes.CDLL(None).malloc_trim(0)  # what torch freed counts as resident until it is handed back
+        ctypes.CDLL(None).malloc_trim(0)  # memory that torch freed counts as resident until it is returned
         Path("/proc/self/clear_refs").write_text("5")
     except (AttributeError, OSError):
         return False
@@ -126,12 +126,12 @@ def start_peak(device: torch.device) -> bool:
 
 
 def read_peak(device: torch.device) -> int:
-    """Return the bytes that were in use at the peak: the process's, or the device's."""
+    """Return the peak bytes in use, of the process or of the device."""
     return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else _status_bytes("VmHWM")
 
 
 def bytes_in_use(device: torch.device) -> int | None:
-    """Return the bytes in use now; None where the system does not tell."""
+    """Return the bytes in use; None if the system does not report them."""
     if device.type == "cuda":
         return torch.cuda.memory_allocated(device)
     return _status_bytes("VmRSS") if Path("/proc/self/status").exists() else None

@@ -43,9 +43,9 @@ from r1omni.train.loss import group_advantages, policy_loss
 from r1omni.train.optimise import set_trainable
 
 TEXT_TOKENS = 78
-"""Words of the prompt: with 392 video and 500 audio tokens, 970 in all."""
+"""Text tokens of the prompt; with 392 video and 500 audio tokens, 970 in total."""
 WORTH_MORE = 0.98
-"""More prompts at once are tried as long as the last try took less than this share of the time before it."""
+"""More prompts at once are tried as long as the time per prompt falls below this share of the best so far."""
 
 
 app = new_app()
@@ -121,7 +121,7 @@ class _Work:
     answer_ids: Tensor
     """[prompts, group, answer]"""
     features: Features
-    """Of the clip that every prompt shows."""
+    """Of the clip in every prompt."""
 
     @property
     def device(self) -> torch.device:
@@ -129,7 +129,7 @@ class _Work:
 
 
 class _FixedPrompts(HumanOmniProcessor):
-    """Stands for the processor: every prompt has the full number of tokens."""
+    """A processor whose prompts all have the full number of tokens."""
 
     def __init__(self, config: Any) -> None:
         video = [config.video_token_id] * (config.num_frames * config.video_tokens_per_frame)
@@ -193,7 +193,7 @@ def measure_grpo(
         return measure(lambda: run(work, count), on, repeats)
 
     def best(name: str, run: Callable[[_Work, int], Any], counts: Sequence[int]) -> tuple[int, Cost]:
-        """The fastest number of prompts, with its cost."""
+        """Return the fastest number of prompts and its cost."""
         tried: list[tuple[int, Cost]] = []
         for count in counts:
             try:
@@ -212,7 +212,7 @@ def measure_grpo(
     for way, steps in _STEPS.items():
         alone = way == "plain"
         for name, run in steps.items():
-            if run not in measured:  # both ways with the towers apart take the same step there
+            if run not in measured:  # both ways with separate towers share this step
                 counts = (1,) if alone else learn_prompts if name == "learn" else prompts
                 measured[run] = best(f"{way}: {name}", run, counts)
         phases = {name: measured[run] for name, run in steps.items()}
@@ -279,7 +279,7 @@ def _build(
 
 
 def _shares(config: Any, whole: Any) -> dict[str, float]:
-    """How much of each part is there."""
+    """Return the share of each part that is kept."""
     return {
         "share_of_language_layers": config.text_config.num_hidden_layers / whole.text_config.num_hidden_layers,
         "share_of_audio_layers": config.audio_config.encoder_layers / whole.audio_config.encoder_layers,
@@ -289,7 +289,7 @@ def _shares(config: Any, whole: Any) -> dict[str, float]:
 
 
 def _warm_up(work: _Work) -> None:
-    """A small step each way, so that nothing is set up inside a measurement."""
+    """Run a small step each way, so that nothing is set up during a measurement."""
     small = _Work(**{**work.__dict__, "answer_ids": work.answer_ids[:1, :2, :2]})
     for run in (_sample_plain, _learn_plain, _sample_engine, _learn_engine):
         run(small, 1)
@@ -314,7 +314,7 @@ def _row(phases: dict[str, tuple[int, Cost]], memory: dict[str, int | None]) -> 
 
 
 def _watch(way: str, num_threads: int, *sizes: Any) -> dict[str, int | None]:
-    """Peak bytes of each step of a way at one prompt, the interpreter's own left out, and those of its weights."""
+    """Return the peak bytes of each step of a way at one prompt, without the interpreter's, and of its weights."""
     torch.set_num_threads(num_threads)
     device = sizes[-1]
     empty_bytes = bytes_in_use(device)
@@ -340,7 +340,7 @@ def _ratio(engine: int | None, plain: int | None) -> float | None:
 
 @torch.no_grad()
 def _encode(work: _Work, count: int, model: Any = None) -> list[Features]:
-    """Pass a clip through the towers as often as there are prompts."""
+    """Encode the clip once per prompt."""
     model = model or work.model
     videos = model.encode_video(work.pixel_values.expand(count, *work.pixel_values.shape[1:]))
     audios = model.encode_audio(work.input_features.expand(count, *work.input_features.shape[1:]))
@@ -410,7 +410,7 @@ def _learn_engine(work: _Work, count: int) -> None:
 
 
 def _logprobs_plain(work: _Work, model: Any) -> Tensor:
-    """Towers and prompt for every answer; logits of every position, then a softmax row by row."""
+    """Run towers and prompt for every answer; compute logits of every position, then a softmax row by row."""
     ids = work.answer_ids[0]
     embeds = _embed(work, model, _encode(work, len(ids), model))
     hidden = _read_alone(model, embeds, ids)
@@ -422,7 +422,7 @@ def _logprobs_plain(work: _Work, model: Any) -> Tensor:
 
 
 def _logprobs_alone(work: _Work, model: Any, count: int) -> Tensor:
-    """Every answer in a row of its own with its prompt; logits of the answers."""
+    """Run every answer in a row of its own with its prompt; compute logits of the answers only."""
     ids = work.answer_ids[:count].flatten(0, 1)
     embeds = _embed(work, model, [work.features] * len(ids))
     hidden = _read_alone(model, embeds, ids)
@@ -459,7 +459,7 @@ _STEPS: dict[str, dict[str, Callable[[_Work, int], Any]]] = {
 
 @torch.no_grad()
 def _largest_difference(work: _Work) -> float:
-    """Between (b) and (c) on the first two answers: the ways compute the same."""
+    """Return the largest difference between (b) and (c) on the first two answers, which should be rounding only."""
     small = _Work(**{**work.__dict__, "answer_ids": work.answer_ids[:1, :2]})
     return float((_logprobs_alone(small, small.model, 1) - _logprobs_engine(small, small.model, 1)).abs().max())
 

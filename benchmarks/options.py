@@ -28,7 +28,7 @@ def new_app() -> typer.Typer:
 
 
 def device_name(device: str) -> str | None:
-    """Return the device that was asked for; None where the benchmark chooses."""
+    """Return the requested device; None if the benchmark chooses."""
     return None if device == "auto" else device
 
 
@@ -43,7 +43,7 @@ def read_counts(option: str, text: str) -> tuple[int, ...]:
         The numbers in rising order, each once.
 
     Raises:
-        ConfigError: the text holds anything else.
+        ConfigError: the text contains anything else.
     """
     try:
         counts = tuple(sorted({int(word) for word in text.split(",")}))

@@ -52,7 +52,7 @@ def test_every_kind_of_table_gives_the_same_clips(tmp_path: Path, suffix: str) -
     assert release.clips[1].path == tmp_path / "deeper/b.wav"
     if suffix in (".csv", ".tsv"):
         assert release.warnings == [
-            f"{tmp_path / f'clips{suffix}'}: read as gb18030; if its words look wrong, name another with --encoding"
+            f"{tmp_path / f'clips{suffix}'}: read as gb18030; if its text looks wrong, give another --encoding"
         ]
     else:
         assert release.warnings == []

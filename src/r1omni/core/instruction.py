@@ -15,10 +15,10 @@ LABEL_INSTRUCTION = (
 """Asks for the emotion alone: the base model and the label-only SFT."""
 
 REASONING_INSTRUCTION = PAPER_FORMAT.request(LABEL_INSTRUCTION)
-"""Asks for reasons and an answer: the cold start, RLVR and everything built on them."""
+"""Asks for reasoning and an answer: the cold start, RLVR and everything built on them."""
 
 INSTRUCTIONS: Mapping[str, str] = {"reasoning": REASONING_INSTRUCTION, "label": LABEL_INSTRUCTION}
-"""What a model is asked for -> the words that ask for it."""
+"""What a model is asked for -> the instruction."""
 
 
 def format_answer(reasoning: str, answer: str) -> str:

@@ -1,4 +1,4 @@
-"""What a cell of somebody's table says: nothing, a number, a time, a fold."""
+"""Parses cells of users' tables: missing values, numbers, times, folds."""
 
 import re
 
@@ -10,7 +10,7 @@ _FOLD = re.compile(r"(?:fold)?[\s_-]*(\d+)(?:\.0*)?", re.IGNORECASE)
 
 
 def is_missing(text: str) -> bool:
-    """Whether a cell says that there is nothing, as spreadsheets, pandas and people write it.
+    """Return whether a cell is a missing value, as spreadsheets, pandas and people write it.
 
     Args:
         text: the cell.
@@ -35,7 +35,7 @@ def seconds(text: str) -> float:
         text: the cell.
 
     Raises:
-        ValueError: it is none of these.
+        ValueError: the cell has another format.
     """
     text = text.strip()
     if match := _CLOCK.fullmatch(text):
@@ -53,9 +53,9 @@ def fold_number(text: str) -> int:
         text: the cell.
 
     Raises:
-        ValueError: it is none of these.
+        ValueError: the cell has another format.
     """
     match = _FOLD.fullmatch(text.strip())
     if match is None:
-        raise ValueError(f"{text!r}, which is no fold's number")
+        raise ValueError(f"{text!r}, which is not the number of a fold")
     return int(match[1])

@@ -1,9 +1,9 @@
-"""Finds the files that a list names by paths of somebody else's disk.
+"""Finds the files of a list whose paths were written on another machine.
 
-A path that exists is taken. Otherwise files of exactly that name are looked for under the folder; of several, the one
-whose folders agree best with the path's: first the longest common ending of whole folder names, then the number of
-common folder names, then the file nearest to the folder. What is still equal is an error that lists the candidates: a
-guess would give a clip another clip's label.
+An existing path is used as it is. Otherwise files of exactly that name are searched under the folder; of several, the
+one whose folders agree best with the path's is taken: first by the longest common suffix of whole folder names, then by
+the number of common folder names, then by depth. A remaining tie is an error that lists the candidates: a guess could
+give a clip another clip's label.
 """
 
 import os
@@ -17,7 +17,7 @@ _NAMED = 3
 
 
 def locate(given: Sequence[str], folder: Path) -> tuple[list[Path | None], list[str]]:
-    """Find clips by the paths that a list gives; return the paths, None where nothing fits, and warnings about them.
+    """Find clips by the paths that a list gives; return the paths, None if no file fits, and warnings about them.
 
     Args:
         given: the paths, with slashes or backslashes, absolute or relative, with or without an extension.
@@ -56,7 +56,7 @@ def locate(given: Sequence[str], folder: Path) -> tuple[list[Path | None], list[
     warnings = []
     if other_extension:
         warnings.append(
-            f"{len(other_extension):,} files were found under their name with another extension, the first is "
+            f"{len(other_extension):,} files were found by name with another extension; the first is "
             f"{other_extension[0]}"
         )
     return paths, warnings
@@ -73,7 +73,7 @@ def _as_given(text: str, folder: Path) -> Path | None:
 
 
 def _parts(text: str) -> list[str]:
-    """Folder and file names of a path of any system, without drive and root."""
+    """Return the folder and file names of a path of any system, without drive and root."""
     return [
         part
         for part in PurePosixPath(text.strip().replace("\\", "/")).parts
@@ -82,14 +82,14 @@ def _parts(text: str) -> list[str]:
 
 
 def _of_same_kind(tree: Tree, name: str) -> list[Path]:
-    """Files of the same name without its extension, and of the same kind where the name has an extension."""
+    """Return files of the same name with another extension, of the same kind if the name has an extension."""
     kind = media_kind(name)
     stem = os.path.splitext(name)[0] if kind is not None else name
     return [path for path in tree.with_stem(stem) if kind is None or media_kind(path.name) == kind]
 
 
 def _best(candidates: Sequence[Path], wanted: Sequence[str], folder: Path) -> list[Path]:
-    """The candidates that agree best with a path; more than one where they agree equally well."""
+    """Return the candidates that agree best with a path; several if they agree equally well."""
     above = [part.lower() for part in wanted[:-1]]
     ranked: dict[Path, tuple[int, int, int]] = {}
     for path in candidates:

@@ -47,7 +47,7 @@ _GUIDE = (
 )
 _TAG = re.compile(r"</?\s*(?:think|answer)\s*>", re.IGNORECASE)
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What a cell of a text table must not begin with: a spreadsheet would run it as a formula."""
+"""Prefixes that make a spreadsheet run a cell of a text table as a formula."""
 _WORD = re.compile(r"[\u3400-\u9fff]|[^\W\u3400-\u9fff]+(?:['’-][^\W\u3400-\u9fff]+)*")
 
 
@@ -199,12 +199,12 @@ def _faults(clip: Clip, labels: Collection[str], min_words: int, max_words: int)
 
 
 def _as_words(cell: str | None) -> str | None:
-    """Keep a spreadsheet from running a cell as a formula: an apostrophe marks it as words."""
+    """Prefix a cell with an apostrophe, so that a spreadsheet does not run it as a formula."""
     return f"'{cell}" if cell and cell.startswith(_FORMULA) else cell
 
 
 def _as_written(cell: str) -> str:
-    """Take the mark of `_as_words` away again."""
+    """Remove the prefix of `_as_words`."""
     return cell[1:] if cell[:1] == "'" and cell[1:].startswith(_FORMULA) else cell
 
 

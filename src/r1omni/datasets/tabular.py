@@ -1,8 +1,8 @@
 """Reads the tables of a release: CSV, TSV, spreadsheet, Parquet, JSON; every value comes back as text.
 
 Ids are kept as written (`02522`, never 2522). The separator is the one that splits the header best. Text is UTF-8, else
-what its bytes look like: GB18030, as in the Chinese releases, or Windows-1252, as spreadsheets on Windows write it;
-bytes that are neither are an error that names the file.
+the more plausible of GB18030, as in the Chinese releases, and Windows-1252, as spreadsheets on Windows write it; bytes
+that are neither are an error that names the file.
 """
 
 import csv
@@ -24,7 +24,7 @@ _SEPARATORS = (",", ";", "\t", "|")
 _PAIR = re.compile(rb"[\x81-\xfe][\x40-\x7e\x80-\xfe]")
 """Two bytes that GB18030 reads as one character."""
 _COMMON_PAIR = re.compile(rb"[\xa1-\xfe][\xa1-\xfe]")
-"""Such a pair of the range that everyday Chinese uses; in Windows-1252 two accented letters or signs in a row."""
+"""Such a pair in the range of common Chinese characters; in Windows-1252, two accented letters or signs in a row."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Table:
     rows: list[Row]
     """Column name -> cell, stripped; every row has every column."""
     encoding: str | None
-    """Encoding of a text file that is not UTF-8; None for UTF-8 and for formats that are no text."""
+    """Encoding of a text file that is not UTF-8; None for UTF-8 and for formats that are not text."""
 
 
 def read_text(path: Path, encoding: str | None = None) -> str:
@@ -42,7 +42,7 @@ def read_text(path: Path, encoding: str | None = None) -> str:
 
     Args:
         path: the file; a byte order mark is recognised.
-        encoding: None takes UTF-8, else what the bytes look like.
+        encoding: None uses UTF-8, else guesses from the bytes.
 
     Raises:
         DatasetError: the file cannot be read in this encoding, or in any that was tried.
@@ -65,7 +65,7 @@ def load_table(path: Path, columns: Sequence[str] = (), encoding: str | None = N
         encoding: for text, see `read_text`.
 
     Raises:
-        DatasetError: the file cannot be read, lacks a column, has one twice, or needs a package that is not installed.
+        DatasetError: the file cannot be read, lacks or repeats a column, or needs a package that is not installed.
     """
     suffix, taken = path.suffix.lower(), None
     if suffix == ".xlsx":
@@ -98,7 +98,7 @@ def _decode(path: Path, encoding: str | None) -> tuple[str, str]:
             continue
         except LookupError:
             raise DatasetError(
-                f"{path}: there is no encoding {tried!r}; give another --encoding, such as utf-8, cp1252 or gb18030"
+                f"{path}: unknown encoding {tried!r}; give another --encoding, such as utf-8, cp1252 or gb18030"
             ) from None
     tried = encoding or "UTF-8, GB18030 or Windows-1252"
     raise DatasetError(
@@ -107,12 +107,12 @@ def _decode(path: Path, encoding: str | None) -> tuple[str, str]:
 
 
 def _likely_encodings(content: bytes) -> tuple[str, ...]:
-    """Encodings to try in this order: of the two old ones first the one that the bytes look like."""
+    """Return the encodings to try, in this order: after UTF-8, the more plausible of the other two comes first."""
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         return ("utf-16",)
     pairs = _PAIR.findall(content)
     common = sum(_COMMON_PAIR.fullmatch(pair) is not None for pair in pairs)
-    # A curly quote or an accent before an ASCII letter is a pair too, of characters that no Chinese text is full of.
+    # A curly quote or an accent before an ASCII letter is a pair too, but of rare Chinese characters.
     old = ("gb18030", "cp1252") if 2 * common > len(pairs) else ("cp1252", "gb18030")
     return ("utf-8", *old)
 
@@ -134,14 +134,14 @@ def _header(path: Path, cells: Sequence[str]) -> list[str]:
     """Return the names of the columns; a column without a name gets its number."""
     names = [cell.strip() or f"column {number}" for number, cell in enumerate(cells, start=1)]
     if twice := [name for name, count in Counter(names).items() if count > 1]:
-        raise DatasetError(f"{path}: the column {twice[0]!r} is there twice; rename or remove one of them")
+        raise DatasetError(f"{path}: duplicate column {twice[0]!r}; rename or remove one of them")
     return names
 
 
 def _read_separated(path: Path, content: str) -> list[Row]:
     lines = content.splitlines(keepends=True)
     if lines and lines[0].lower().startswith("sep=") and len(lines[0].strip()) == 5:
-        separator, content = lines[0][4], "".join(lines[1:])  # a spreadsheet's own word for it
+        separator, content = lines[0][4], "".join(lines[1:])  # the spreadsheet's own notation
     else:
         separator = _separator(next((line for line in lines if line.strip()), ""), path.suffix.lower())
     reader = csv.reader(io.StringIO(content, newline=""), delimiter=separator)

@@ -24,7 +24,7 @@ _KIND_OF_SUFFIX: dict[str, MediaKind] = {
 
 
 def media_kind(name: str) -> Literal["video", "audio", "image"] | None:
-    """Return what a file holds by its extension; None if that names no video, sound or picture.
+    """Return the kind of a file by its extension; None if it is not a video, sound or picture.
 
     Args:
         name: the file's name.
@@ -93,7 +93,7 @@ class Tree:
             yield path.name if path.is_dir() else path.stem, path
 
     def pictures(self) -> list[Path]:
-        """Return every still image, sorted by path; those of a clip's folder of pictures are among them."""
+        """Return every still image, sorted by path, including those in a clip's folder of pictures."""
         return sorted(self._pictures)
 
     def others(self) -> list[Path]:
@@ -101,7 +101,7 @@ class Tree:
         return sorted(path for paths in self._files.values() for path in paths)
 
     def named(self, name: str) -> list[Path]:
-        """Return the files, and folders of pictures, of exactly this name; failing these, in any case of its letters.
+        """Return the files, and folders of pictures, of exactly this name, or else those that differ in case only.
 
         Args:
             name: the file's name with its extension.

@@ -16,7 +16,7 @@ def grade(answer: Answer, gold: str, labels: Sequence[str], normaliser: Normalis
 
     Args:
         answer: the parsed output.
-        gold: the true label, one of `labels` but for case and spaces around it.
+        gold: the true label, one of `labels`, apart from case and surrounding spaces.
         labels: the label set of the corpus.
         normaliser: how the answer is normalised before it is compared; see `scoring.normalise`.
 

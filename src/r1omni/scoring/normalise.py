@@ -2,7 +2,7 @@
 
 `exact` is the paper's: strip and lower-case. `synonym` also drops the punctuation around the answer and maps
 inflections and plain synonyms to the class names through the wheel. The label set always wins: an answer that is one of
-its labels stays that label, and a synonym becomes the label of its family, whatever word the label set has for it.
+its labels stays that label, and a synonym becomes the label of its family, whichever word the label set uses.
 Neither looks for a word inside a sentence: an answer that names every emotion would always be correct. Gold labels and
 label sets are stripped and lower-cased like answers. Every figure is reported with the name of its normaliser.
 
@@ -72,7 +72,7 @@ def normalise(
 
 
 def _within(labels: Sequence[str], answer: str) -> str:
-    """Map an answer to the label that it means; to the same as without a label set where it means none of them."""
+    """Map an answer to the label that it means; if it means none, to the same as without a label set."""
     bare = " ".join(answer.lower().strip(_AROUND).split())
     if bare in labels:
         return bare

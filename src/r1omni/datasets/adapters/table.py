@@ -4,10 +4,10 @@
     happy/a.mp4, sad/b.jpg                              the folder's name is the label
     train/happy/a.mp4, test/sad/b.mp4                   with the split above it
 
-A column is the one named for it, otherwise the first of its usual names, whatever their case. Published class names
-become ours (`anger` is angry); other words stay as they are and are named in a warning. Numbers are no labels:
-`label_names` says what they mean. `nan`, `N/A`, `none` and blank cells are missing values. Rows that differ are all
-kept: where ids are not unique, the part or a number is added. Other columns go to `meta`.
+A column is found by the name given for it, otherwise by the first of its usual names, in any case. Published class
+names become ours (`anger` is angry); other words are kept and named in a warning. Numbers are not labels: `label_names`
+gives their meaning. `nan`, `N/A`, `none` and blank cells are missing values. Distinct rows are all kept: if ids are not
+unique, the part or a number is added. Other columns go to `meta`.
 """
 
 import re
@@ -38,7 +38,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "fold": ("fold",),
 }
 """The fields of a manifest and the column names recognised for them, in order of preference. An id column counts only
-where its cells are all different: `clip_id` often starts again for each video."""
+if its cells are all different: `clip_id` often restarts for each video."""
 
 _TIME_WORDS = {
     "start_s": frozenset({"start", "begin", "onset"}),
@@ -50,7 +50,7 @@ _TIME_UNITS = {
     ),
     **dict.fromkeys(("ms", "msec", "millis", "milliseconds"), 1e-3),
 }
-"""Words beside them that leave a column a time, and what its numbers are multiplied by."""
+"""Words that may accompany them in the name of a time, and the factor to seconds."""
 _OTHER_UNITS = frozenset({"frame", "frames", "idx", "index", "sample", "samples", "byte", "bytes"})
 _NAME_WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|\d+")
 
@@ -87,10 +87,10 @@ def read(
     """Read a table or a folder per label.
 
     Args:
-        root: the table, or the folder that holds the folders.
+        root: the table, or the folder with the label folders.
         media_root: folder of the table's clips, searched at any depth; None searches the table's own folder.
         id: column of the ids; without one the clip's file name without its extension is its id, or its whole path
-            where two files share a name.
+            if two files share a name.
         path: column of the clip's path or name.
         label: column of the label.
         reasoning: column of the reasoning.
@@ -99,9 +99,9 @@ def read(
         fold: column of the fold, a number.
         start: column of the part's start, in seconds or hh:mm:ss.
         stop: column of the part's end, likewise.
-        label_names: what numbers or words mean, such as `0=happy,1=sad`.
-        encoding: of a text table; None takes UTF-8, else GB18030 or Windows-1252 by the look of its bytes.
-        corpus: the corpus' name, for reports.
+        label_names: meaning of numbers or words, such as `0=happy,1=sad`.
+        encoding: of a text table; None uses UTF-8, else GB18030 or Windows-1252, whichever is more plausible.
+        corpus: name of the corpus, for reports.
 
     Raises:
         ConfigError: `label_names` cannot be read.
@@ -126,14 +126,14 @@ def read(
     folder = media_root or root.parent
     paths, warnings = locate(given_paths, folder)
     if table.encoding is not None:
-        warnings.append(f"{root}: read as {table.encoding}; if its words look wrong, name another with --encoding")
+        warnings.append(f"{root}: read as {table.encoding}; if its text looks wrong, give another --encoding")
     clips, paths, more = _unique(clips, paths, str(root))
     warnings += more + _unknown(str(root), [clip.label for clip in clips])
     return finish(corpus, folder, list(zip(clips, paths, strict=True)), warnings, given_paths[0])
 
 
 class _Columns:
-    """Which column holds which field of a manifest."""
+    """Field of a manifest -> its column."""
 
     def __init__(self, header: list[str], given: dict[str, str | None], where: str) -> None:
         by_name = {name.lower(): name for name in reversed(header)}
@@ -157,7 +157,7 @@ class _Columns:
                 self.of[field], self.time_scale[field] = name, scale
 
     def cell(self, row: Row, field: str) -> str:
-        """A field's cell; empty where there is no such column or the value is missing."""
+        """Return a field's cell; empty if there is no such column or the value is missing."""
         text = row[self.of[field]] if field in self.of else ""
         return "" if field != "subtitle" and is_missing(text) else text
 
@@ -187,7 +187,7 @@ def _time_column(header: list[str], words: frozenset[str], field: str, where: st
 
 
 def _ids(rows: Sequence[Row], columns: _Columns, given_paths: Sequence[str]) -> list[str]:
-    """Ids from their column, otherwise file names, otherwise whole paths."""
+    """Return ids from their column, otherwise file names, otherwise whole paths."""
     column = columns.of.get("id")
     if column is not None and column != columns.of["path"]:
         named = [row[column] for row in rows]
@@ -200,7 +200,7 @@ def _ids(rows: Sequence[Row], columns: _Columns, given_paths: Sequence[str]) -> 
 def _unique(
     clips: Sequence[Clip], paths: Sequence[Path | None], where: str
 ) -> tuple[list[Clip], list[Path | None], list[str]]:
-    """Drop rows that say the same of the same file, and make the ids of all others different."""
+    """Drop repeated rows, and make the ids of all others unique."""
     times = Counter(clip.id for clip in clips)
     kept: dict[str, tuple[Clip, Path | None]] = {}
     seen: list[tuple[Clip, Path | None]] = []
@@ -217,7 +217,7 @@ def _unique(
         while unique in kept or (unique != clip.id and unique in times):
             unique, number = f"{name}#{number}", number + 1
         kept[unique] = (replace(clip, id=unique), path)
-    warnings = [f"{where}: {num_same:,} rows repeat an earlier row word for word and were dropped"] * bool(num_same)
+    warnings = [f"{where}: {num_same:,} rows repeat an earlier row exactly and were dropped"] * bool(num_same)
     return [clip for clip, _ in kept.values()], [path for _, path in kept.values()], warnings
 
 
@@ -253,14 +253,14 @@ def _read_folders(root: Path, meanings: dict[str, str], corpus: str) -> Release:
     if skipped:
         more = f" and {len(skipped) - _NAMED:,} more" if len(skipped) > _NAMED else ""
         warnings.append(
-            f"{root}: {len(skipped):,} files were passed over, which are no video, sound or picture or lie in no "
+            f"{root}: {len(skipped):,} files were skipped, which are not videos, sounds or pictures or are not in a "
             f"label's folder: {', '.join(sorted(skipped)[:_NAMED])}{more}"
         )
     return finish(corpus, tree.root, listed, warnings, "")
 
 
 def _below_label(path: Path, root: Path) -> tuple[str, ...]:
-    """The parts of a path below its label's folder; none for what lies above or in no such folder."""
+    """Return the parts of a path below its label's folder; empty for a path outside of one."""
     parts = path.relative_to(root).parts
     has_split = len(parts) > 1 and parts[0].lower() in _SPLITS
     return parts[2 if has_split else 1 :]
@@ -300,7 +300,7 @@ def _label(text: str, meanings: dict[str, str], where: str) -> str:
     if whole_number(word) is not None:
         raise DatasetError(
             f"{where}: found the label {text!r}; expected a name, since releases number classes differently; "
-            "say what the numbers mean with --label-names 0=happy,1=sad"
+            "give their meaning with --label-names 0=happy,1=sad"
         )
     return emotion_name(word)
 
