@@ -271,12 +271,12 @@ def _answer(engine: Engine, clips: Sequence[Clip], new_tokens: int) -> tuple[dic
     """Answer clips in the engine's own steps; returns each phase's seconds and the greedy tokens."""
     model, processor = engine.model, engine.processor
     clock = _Clock(model.device)
-    with ThreadPoolExecutor(engine.num_workers) as pool:
-        media = list(pool.map(lambda clip: load_media(clip.path, num_frames=engine.num_frames), clips))
+    with ThreadPoolExecutor(engine.encoder.num_workers) as pool:
+        media = list(pool.map(lambda clip: load_media(clip.path, num_frames=engine.encoder.num_frames), clips))
         clock.lap("decode")
         inputs = list(pool.map(processor.process_media, media))
         clock.lap("preprocess")
-    features: list[Any] = engine.encode(inputs)
+    features: list[Any] = engine.encoder.encode(inputs)
     clock.lap("towers")
     asked = [Prompt.ask(REASONING_INSTRUCTION, entry) for entry in features]
     with torch.no_grad():
@@ -333,7 +333,7 @@ def _official(
     for clip in clips:
         synchronise(model.device)
         started_s = time.perf_counter()
-        media = load_media(clip.path, num_frames=engine.num_frames)
+        media = load_media(clip.path, num_frames=engine.encoder.num_frames)
         batch = processor([media], [REASONING_INSTRUCTION]).to(model.device)
         outputs.append(
             model.generate(

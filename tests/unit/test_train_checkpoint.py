@@ -1,15 +1,12 @@
 """Checkpoints: complete or absent."""
 
 import random
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from r1omni.core.errors import CheckpointError
-from r1omni.infer.cache import FeatureCache
-from r1omni.infer.features import Features
 from r1omni.train.checkpoints import Checkpoints, generator_state, restore_generators, trained_state
 from small_disk import small_files_only
 
@@ -57,13 +54,6 @@ def test_a_full_disk_leaves_no_half_checkpoint(tmp_path):
     with small_files_only(2000), pytest.raises(CheckpointError, match="Free some space"):
         checkpoints.save(2, model, optimizer, {})
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-00000001"]
-
-
-def test_a_full_disk_leaves_no_half_features(tmp_path):
-    cache = FeatureCache(tmp_path)
-    with small_files_only(2000), pytest.raises(OSError):
-        cache.put("ab" * 32, Features(torch.zeros(1, 1, 10_000), None))
-    assert cache.get("ab" * 32) is None and not list(Path(tmp_path).glob("*/*"))
 
 
 def test_a_checkpoint_of_another_model_is_refused(tmp_path):

@@ -39,8 +39,8 @@ def build_engine(model: Any, processor: Any, settings: EngineSection) -> "Engine
         processor: its processor.
         settings: the engine's section of a configuration.
     """
-    from r1omni.infer.cache import FeatureCache
     from r1omni.infer.engine import Engine
+    from r1omni.infer.feature_cache import FeatureCache
 
     folder = settings.cache_dir or Path(os.environ.get("R1OMNI_CACHE", "~/.cache/r1omni")).expanduser() / "features"
     return Engine(

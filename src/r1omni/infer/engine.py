@@ -1,15 +1,12 @@
 """The one engine that turns clips into features and answers, for training, evaluation, explanation and service.
 
-Clips are decoded in threads and pass the frozen towers once, behind the cache on disk and a small one in memory. A
+An `Encoder` turns clips into features. A
 prompt is prefilled once and shared by all answers to it. What a clip samples depends on the seed and its id alone, not
 on the batch it is in.
 """
 
-import hashlib
-import warnings
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,13 +15,14 @@ from torch import Tensor
 
 from r1omni.core.clip import Clip
 from r1omni.core.errors import MediaError
-from r1omni.infer.cache import FeatureCache, feature_key
 from r1omni.infer.decode import sample_groups
 from r1omni.infer.embedding import embed_prompts, evaluating, left_pad, repetition_penalty, stop_ids
+from r1omni.infer.encoder import Encoder
+from r1omni.infer.feature_cache import FeatureCache
 from r1omni.infer.features import Features
 from r1omni.infer.prompt import Prompt, clip_seed
 from r1omni.infer.shared_prefix import answer_logprobs
-from r1omni.media.decode import Modality, load_clip
+from r1omni.media.decode import Modality
 
 
 @dataclass(frozen=True)
@@ -67,29 +65,21 @@ class Engine:
         modality: Modality = "auto",
         memory_bytes: int = 2**30,
     ) -> None:
-        self.model, self.processor, self.cache = model, processor, cache
-        self.batch_size, self.num_workers = batch_size, num_workers
-        self.num_frames, self.memory_bytes = num_frames, memory_bytes
-        self.modality: Modality = modality
-        self._memory: OrderedDict[tuple[Any, ...], Features] = OrderedDict()
-        self._memory_used = 0
-        self._fingerprint = ""
+        self.model, self.processor, self.batch_size = model, processor, batch_size
+        self.encoder = Encoder(
+            model,
+            processor,
+            cache=cache,
+            batch_size=batch_size,
+            num_workers=num_workers,
+            num_frames=num_frames,
+            modality=modality,
+            memory_bytes=memory_bytes,
+        )
 
     def features(self, clips: Sequence[Clip]) -> list[Features | MediaError]:
         """Return each clip's features, or the error that says why it cannot be read."""
-        found: list[Features | MediaError | None] = [self._memory.get(_identity(clip)) for clip in clips]
-        missing = [index for index, features in enumerate(found) if features is None]
-        if missing:
-            self._fingerprint = self._fingerprint or _fingerprint(self.model, self.processor)
-            with ThreadPoolExecutor(self.num_workers) as pool:
-                for start in range(0, len(missing), 4 * self.batch_size):
-                    part = missing[start : start + 4 * self.batch_size]
-                    read = list(pool.map(self._read, (clips[index] for index in part)))
-                    for index, features in zip(part, self._encode_read(read), strict=True):
-                        found[index] = features
-                        if isinstance(features, Features):
-                            self._remember(clips[index], features)
-        return [features for features in found if features is not None]
+        return self.encoder.features(clips)
 
     def generate(
         self,
@@ -163,84 +153,6 @@ class Engine:
                     results[index] = dict(zip(labels, probabilities, strict=True))
         return results
 
-    def _read(self, clip: Clip) -> tuple[str, Features | MediaError | dict[str, Tensor]]:
-        """The clip's key with its cached features, its error, or the towers' inputs."""
-        key = ""
-        try:
-            if self.cache is not None:
-                key = feature_key(clip, f"{self._fingerprint}|{self.num_frames}|{self.modality}")
-                cached = self.cache.get(key)
-                if cached is not None:
-                    return key, cached
-            heard = self.processor.feature_extractor
-            media = load_clip(
-                clip,
-                num_frames=self.num_frames,
-                modality=self.modality,
-                max_sound_s=heard.n_samples / heard.sampling_rate,
-            )
-            return key, dict(self.processor.process_media(media))
-        except MediaError as error:
-            return key, error
-        except FileNotFoundError:
-            return key, MediaError("missing", f"{clip.path}: no such file; mend the path in the manifest.")
-        except OSError as error:
-            return key, MediaError("unreadable", f"{clip.path}: {error}; check the file's permissions and the disk.")
-
-    def _encode_read(self, read: list[tuple[str, Any]]) -> list[Features | MediaError]:
-        """Run the towers over what was not cached, and keep what they give."""
-        fresh = [(place, inputs) for place, (_, inputs) in enumerate(read) if isinstance(inputs, dict)]
-        results: list[Any] = [entry for _, entry in read]
-        for (place, _), features in zip(fresh, self.encode([inputs for _, inputs in fresh]), strict=True):
-            results[place] = features
-            self._keep(read[place][0], features)
-        return results
-
-    @torch.no_grad()
-    def encode(self, inputs: Sequence[dict[str, Tensor]]) -> list[Features]:
-        """Run the towers, clips of one shape together.
-
-        Args:
-            inputs: what `process_media` returns, one per clip.
-        """
-        towers = (("pixel_values", self.model.encode_video), ("input_features", self.model.encode_audio))
-        made: list[dict[str, Tensor]] = [{} for _ in inputs]
-        for name, encode in towers:
-            shapes: dict[tuple[int, ...], list[int]] = {}
-            for index, entry in enumerate(inputs):
-                if entry.get(name) is not None:
-                    shapes.setdefault(tuple(entry[name].shape), []).append(index)
-            for same in shapes.values():
-                for start in range(0, len(same), self.batch_size):
-                    part = same[start : start + self.batch_size]
-                    stacked = torch.stack([inputs[index][name] for index in part]).to(self.model.device)
-                    for index, features in zip(part, encode(stacked).cpu(), strict=True):
-                        made[index][name] = features.clone()
-        return [Features(parts.get("pixel_values"), parts.get("input_features")) for parts in made]
-
-    def _keep(self, key: str, features: Features) -> None:
-        """Write to the cache; a full disk costs time, not the run."""
-        if self.cache is None:
-            return
-        try:
-            self.cache.put(key, features)
-        except OSError as error:
-            warnings.warn(
-                f"Features cannot be written to {self.cache.folder} and will be computed again next time: {error}",
-                RuntimeWarning,
-                stacklevel=2,
-            )
-
-    def _remember(self, clip: Clip, features: Features) -> None:
-        if features.num_bytes > self.memory_bytes:
-            return
-        previous = self._memory.pop(_identity(clip), None)
-        self._memory[_identity(clip)] = features
-        self._memory_used += features.num_bytes - (previous.num_bytes if previous else 0)
-        while self._memory_used > self.memory_bytes:
-            _, oldest = self._memory.popitem(last=False)
-            self._memory_used -= oldest.num_bytes
-
     def _write(
         self, instructions: list[str], features: list[Features], uniforms: Tensor, temperature: float
     ) -> list[list[Generation]]:
@@ -310,14 +222,6 @@ class Engine:
         return logprobs.sum(-1).softmax(-1).tolist()
 
 
-def _identity(clip: Clip) -> tuple[Any, ...]:
-    try:
-        status = clip.path.stat()
-    except OSError:
-        return (clip.path, clip.start_s, clip.stop_s)
-    return (clip.path, clip.start_s, clip.stop_s, status.st_mtime_ns, status.st_size)
-
-
 def _uniforms(clips: Sequence[Clip], num_samples: int, num_tokens: int, seed: int | str) -> Tensor:
     """[clips, samples, tokens] in [0, 1), from the seed, the clip's id and how often it came before."""
     seen: Counter[str] = Counter()
@@ -327,18 +231,6 @@ def _uniforms(clips: Sequence[Clip], num_samples: int, num_tokens: int, seed: in
         row.uniform_(generator=generator.manual_seed(clip_seed(seed, clip.id, seen[clip.id])))
         seen[clip.id] += 1
     return drawn
-
-
-def _fingerprint(model: Any, processor: Any) -> str:
-    """What identifies the towers' weights and the preprocessing."""
-    digest = hashlib.sha256()
-    for tower in (model.vision_tower, model.audio_tower):
-        for name, tensor in tower.state_dict().items():
-            digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-            digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
-    for part in (processor.image_processor, processor.feature_extractor):
-        digest.update(repr(sorted((key, str(value)) for key, value in part.to_dict().items())).encode())
-    return digest.hexdigest()
 
 
 def _common_length(rows: Sequence[Sequence[int]]) -> int:

@@ -37,6 +37,10 @@ from r1omni.media.still import is_heif, read_still
 from r1omni.media.whole import is_cut_short
 from r1omni.media.window import Window, open_file
 
+DECODING_VERSION = 1
+"""Raise it with every change that gives other frames or another waveform of some clip: what was made of the former ones
+is cached under this number."""
+
 _MARGIN_S = 0.5
 """Sound decoders need a few packets before the first wanted sample to get it right."""
 _UNTRUSTED_FORMATS = frozenset({"tty", "hls", "dash", "concat", "sdp", "imf", "webvtt", "lrc"})
@@ -278,14 +282,7 @@ def _read_folder(folder: Path, request: _Request, frame_rate_fps: float) -> Medi
     shown = [index for index in range(len(files)) if request.window.holds(index / frame_rate_fps)]
     media = None
     if sound is not None and request.modality != "video":
-        media = load_media(
-            sound,
-            sample_rate_hz=request.sample_rate_hz,
-            start_s=request.window.start_s,
-            stop_s=None if request.window.stop_s == math.inf else request.window.stop_s,
-            modality="audio",
-            max_sound_s=None if request.max_sound_s == math.inf else request.max_sound_s,
-        )
+        media = _read_folder_sound(sound, request)
     wants_pictures = request.modality != "audio"
     _require(request, bool(shown) and wants_pictures, media is not None, False)
     frames = times_s = None
@@ -310,6 +307,23 @@ def _read_folder(folder: Path, request: _Request, frame_rate_fps: float) -> Medi
         num_damaged_packets=0 if media is None else media.num_damaged_packets,
         tracks=() if media is None else media.tracks,
     )
+
+
+def _read_folder_sound(file: Path, request: _Request) -> Media | None:
+    """Read the sound beside a folder; None where it has none in the part, as in a file whose sound track ends early."""
+    try:
+        return load_media(
+            file,
+            sample_rate_hz=request.sample_rate_hz,
+            start_s=request.window.start_s,
+            stop_s=None if request.window.stop_s == math.inf else request.window.stop_s,
+            modality="audio",
+            max_sound_s=None if request.max_sound_s == math.inf else request.max_sound_s,
+        )
+    except MediaError as error:
+        if error.kind == "no-sound":
+            return None
+        raise
 
 
 def _choose_streams(container: InputContainer, request: _Request) -> tuple[VideoStream | None, AudioStream | None]:

@@ -32,6 +32,7 @@ from r1omni.model.precision import DtypeName, best_device, dtype_on
 from r1omni.model.processing import HumanOmniProcessor
 from r1omni.model.published_towers import Towers, fetch
 from r1omni.model.weights import INDEX, SINGLE, Stored, read_inventory, read_json, read_tensors, reading_order
+from r1omni.runs.file_hashes import FileStamp
 from r1omni.runs.files import replaced_folder, sweep
 
 _log = logging.getLogger(__name__)
@@ -100,6 +101,7 @@ def load_model(
         checkpoint = read_official(folder, Towers(vision, audio, router))
         _raise_problems(checkpoint.problems)
         checkpoint.config.video_pooling = _official_pooling(path_or_id, video_pooling)
+        weights_files = _stamps(checkpoint.sources)
         state = {}
         names = {id(stored): name for name, stored in checkpoint.sources.items()}
         for stored, tensor in read_tensors(checkpoint.sources.values()):
@@ -109,18 +111,22 @@ def load_model(
             None, config=checkpoint.config, state_dict=state, dtype=kind, attn_implementation=attn_implementation
         )
         model.generation_config = official_generation_config(checkpoint, processor)
-        sources = checkpoint.sources
     else:
         config, sources, problems = _own_problems(folder, raw)
         _raise_problems(problems)
+        weights_files = _stamps(sources)
         config.video_pooling = video_pooling or config.video_pooling
         model = HumanOmniForConditionalGeneration.from_pretrained(
             folder, config=config, dtype=kind, attn_implementation=attn_implementation
         )
         processor = HumanOmniProcessor.from_pretrained(folder)
         processor.video_pooling = config.video_pooling
-    model.weights_files = tuple(sorted({stored.file for stored in sources.values()}))
+    model.weights_files = weights_files
     return model.to(place).eval(), processor
+
+
+def _stamps(sources: dict[str, Stored]) -> tuple[FileStamp, ...]:
+    return tuple(FileStamp.of(file) for file in sorted({stored.file for stored in sources.values()}))
 
 
 def inspect_checkpoint(

@@ -6,7 +6,6 @@ code evaluates without reading it is not built: the last vision layer and norm, 
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -37,6 +36,7 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from r1omni.model.configuration import HumanOmniConfig
 from r1omni.model.projector import Projector, slow_fast
+from r1omni.runs.file_hashes import FileStamp
 
 MAX_ROUTER_TOKENS = 512
 """What the router reads at most; longer questions are cut."""
@@ -74,8 +74,9 @@ class HumanOmniForConditionalGeneration(PreTrainedModel, GenerationMixin):
     _supports_sdpa = True
     _supports_flash_attn = True
     _supports_attention_backend = True
-    weights_files: tuple[Path, ...] = ()
-    """Files the weights were loaded from, set by `load_model`; empty for a model made in memory."""
+    weights_files: tuple[FileStamp, ...] = ()
+    """Files the weights were loaded from, as they were just before, set by `load_model`; empty for a model made in
+    memory. The weights may have changed since."""
     _tied_weights_keys = {"lm_head.weight": "language_model.embed_tokens.weight"}  # noqa: RUF012
 
     def __init__(self, config: HumanOmniConfig) -> None:

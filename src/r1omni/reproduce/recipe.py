@@ -33,8 +33,8 @@ from r1omni.core.instruction import LABEL_INSTRUCTION, REASONING_INSTRUCTION, pa
 from r1omni.core.labels import MAFW_LABELS
 from r1omni.datasets.manifest import read_manifest
 from r1omni.evaluate.predictions import read_predictions
-from r1omni.infer.cache import FeatureCache
 from r1omni.infer.engine import Engine
+from r1omni.infer.feature_cache import FeatureCache
 from r1omni.model.modeling import HumanOmniForConditionalGeneration
 from r1omni.model.presets import build_model, preset_config
 from r1omni.model.processing import HumanOmniProcessor
@@ -59,7 +59,7 @@ Model = HumanOmniForConditionalGeneration
 Report = Callable[[str, float], None]
 """Called with a stage's name and the share of it that is done."""
 
-_ENCODED_AT_ONCE = 256
+_REPORTED_EVERY = 256
 
 INSTRUCTIONS: dict[str, str] = {
     "base": LABEL_INSTRUCTION,
@@ -309,9 +309,9 @@ def encode_once(name: str, recipe: Recipe, report: Report) -> None:
     others = [corpus for corpus in recipe.settings.corpora.sizes() if corpus != "humanomni-like"]
     rest = [clip for corpus in others for clip in corpus_clips(recipe, corpus)]
     clips = {"features-1": pretraining[::2], "features-2": pretraining[1::2], "features-3": rest}[name]
-    for start in range(0, len(clips), _ENCODED_AT_ONCE):
-        engine.features(clips[start : start + _ENCODED_AT_ONCE])
-        report(name, min(1.0, (start + _ENCODED_AT_ONCE) / len(clips)))
+    for count, _ in enumerate(engine.encoder.stream(clips), 1):
+        if count % _REPORTED_EVERY == 0 or count == len(clips):
+            report(name, count / len(clips))
 
 
 def pretrain_base(recipe: Recipe, report: Report) -> None:
