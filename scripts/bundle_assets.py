@@ -15,7 +15,8 @@ from r1omni.cli import boundary
 from r1omni.core.errors import ConfigError
 from r1omni.datasets.manifest import read_manifest, write_manifest
 from r1omni.infer.predict_files import ASSETS, BUNDLED_MODEL
-from r1omni.reproduce.recipe import weights_sha256
+from r1omni.runs.file_hashes import shared_file_hashes
+from r1omni.runs.run_folder import read_record
 
 NUM_SAMPLES = 3
 """Bundled clips, each of another emotion."""
@@ -44,11 +45,11 @@ def bundle(run: Path) -> None:
         raise ConfigError(f"{model} does not exist; name the folder of a finished `r1omni reproduce`.")
     shutil.rmtree(BUNDLED_MODEL, ignore_errors=True)
     shutil.copytree(model, BUNDLED_MODEL)
-    settings = json.loads((run / "settings.json").read_text())
+    made = read_record(run)["identity"]
     made_by = {
-        "command": f"r1omni reproduce --scale {settings['settings']['scale']} --seed {settings['seed']}",
-        "seed": settings["seed"],
-        "weights_sha256": weights_sha256(model),
+        "command": f"r1omni reproduce --scale {made['settings.scale']} --seed {made['seed']}",
+        "seed": made["seed"],
+        "weights_sha256": shared_file_hashes().sha256(model / "model.safetensors"),
     }
     (BUNDLED_MODEL / "made_by.json").write_text(json.dumps(made_by, indent=1) + "\n")
     folder = ASSETS / "clips"

@@ -1,6 +1,7 @@
 """From run folders to the page: which clips are picked, and which runs are listed and compared."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
@@ -11,21 +12,22 @@ import pytest
 from r1omni.core.clip import Clip
 from r1omni.core.errors import ConfigError, MediaError
 from r1omni.core.instruction import format_answer
-from r1omni.core.labels import DFEW_LABELS
+from r1omni.core.labels import DFEW_LABELS, MAFW_LABELS
 from r1omni.datasets.manifest import write_manifest
 from r1omni.evaluate.picks import Pick, keep_picks, pick_clips, read_picks
-from r1omni.evaluate.predictions import predict_from, read_predictions
-from r1omni.evaluate.run import evaluate
+from r1omni.evaluate.predictions import read_predictions
+from r1omni.evaluate.run import Grading, evaluate
 from r1omni.evaluate.side_by_side import side_by_side
 from r1omni.media.encode import write_video
 from r1omni.scoring.normalise import NormaliserName
+from r1omni.scoring.prediction import predict_from
 
 CLIPS = [Clip(f"c{index}", Path(f"clips/c{index}.mp4"), label="happy" if index % 2 else "sad") for index in range(6)]
 SAID = {"c0": "sad", "c1": "happy", "c2": "happy", "c3": "sad", "c4": "bliss", "c5": "happy"}
 CHANCE = {"c0": 0.6, "c1": 0.9, "c2": 0.7, "c3": 0.8, "c4": 0.5, "c5": 0.4}
 
 
-def likelihood(clips: list[Clip], texts: list[str]) -> list[dict[str, float] | MediaError]:
+def likelihood(clips: Sequence[Clip], texts: Sequence[str]) -> list[dict[str, float] | MediaError]:
     assert len(clips) == len(texts)
     return [{SAID[clip.id]: CHANCE[clip.id]} if SAID[clip.id] != "bliss" else {"sad": 1.0} for clip in clips]
 
@@ -46,10 +48,10 @@ def run_of(folder: Path, model: str, said: dict[str, str], *, fold: int | None =
     evaluate(
         lambda batch: [format_answer(f"reasons of {clip.id}", said[clip.id]) for clip in batch],
         CLIPS,
-        DFEW_LABELS,
+        Grading(DFEW_LABELS),
         out_dir=folder,
-        model=model,
-        facts=facts,
+        identity={"weights": model},
+        facts={**facts, "model": model},
     )
     return folder
 
@@ -57,11 +59,21 @@ def run_of(folder: Path, model: str, said: dict[str, str], *, fold: int | None =
 def test_picks_are_kept_until_the_predictions_change(tmp_path: Path):
     folder = run_of(tmp_path / "run", "m", SAID)
     predictions = read_predictions(folder / "predictions.jsonl")
-    keep_picks(folder, CLIPS, predictions, likelihood, 1)
+    keep_picks(folder, CLIPS, predictions, likelihood, 1, DFEW_LABELS)
     assert [pick.id for pick in read_picks(folder)] == ["c1", "c3"]
-    keep_picks(folder, CLIPS, predictions, lambda clips, texts: pytest.fail("asked again"), 1)
+    keep_picks(folder, CLIPS, predictions, lambda clips, texts: pytest.fail("asked again"), 1, DFEW_LABELS)
     (folder / "predictions.jsonl").write_text("")
     assert read_picks(folder) == []
+
+
+def test_picks_over_another_label_set_are_made_again_and_not_shown_before(tmp_path: Path):
+    folder = run_of(tmp_path / "run", "m", SAID)
+    predictions = read_predictions(folder / "predictions.jsonl")
+    keep_picks(folder, CLIPS, predictions, likelihood, 1, DFEW_LABELS)
+    evaluate(lambda batch: [], CLIPS, Grading(MAFW_LABELS), out_dir=folder, identity={"weights": "m"})
+    assert read_picks(folder) == []
+    keep_picks(folder, CLIPS, predictions, lambda clips, texts: [{"sad": 0.25}] * len(clips), 1, MAFW_LABELS)
+    assert read_picks(folder)[0] == Pick("c0", "best", 0.25)
 
 
 def test_runs_are_shown_side_by_side_with_their_clips_and_comparisons(tmp_path: Path):
@@ -70,7 +82,7 @@ def test_runs_are_shown_side_by_side_with_their_clips_and_comparisons(tmp_path: 
         write_video(tmp_path / clip.path, np.full((4, 32, 48, 3), 90, np.uint8), 4, np.full(16000, 0.1, np.float32))
     perfect = {clip.id: clip.label or "" for clip in CLIPS}
     first, second = run_of(tmp_path / "a", "runs/base/model", SAID), run_of(tmp_path / "b", "runs/r1/model", perfect)
-    keep_picks(first, CLIPS, read_predictions(first / "predictions.jsonl"), likelihood, 3)
+    keep_picks(first, CLIPS, read_predictions(first / "predictions.jsonl"), likelihood, 3, DFEW_LABELS)
     page, figures = side_by_side([first, second])
     # 3 of 6 against 6 of 6: only the second is right on 3 clips, p = 2 * (1/2)^3.
     assert [run["model"] for run in figures["runs"]] == ["base", "r1"]
@@ -93,7 +105,7 @@ def test_the_mean_over_folds_is_shown_with_the_folds(tmp_path: Path):
 
 def test_a_run_without_its_manifest_keeps_its_figures(tmp_path: Path):
     folder = run_of(tmp_path / "run", "m", SAID)
-    keep_picks(folder, CLIPS, read_predictions(folder / "predictions.jsonl"), likelihood, 1)
+    keep_picks(folder, CLIPS, read_predictions(folder / "predictions.jsonl"), likelihood, 1, DFEW_LABELS)
     (tmp_path / "manifest.jsonl").unlink()
     page, figures = side_by_side([folder])
     assert figures["runs"][0]["scores"]["war"] == 50.0 and "reasons of" not in page
@@ -110,7 +122,7 @@ def test_learning_curves_of_trainings_are_in_the_page(tmp_path: Path):
 
 
 def test_a_folder_without_a_finished_run_is_named(tmp_path: Path):
-    with pytest.raises(ConfigError, match="evaluation.json"):
+    with pytest.raises(ConfigError, match=r"found no run\.json"):
         side_by_side([tmp_path])
 
 
@@ -122,9 +134,8 @@ def test_compound_classes_are_scored_with_the_manifests_own_labels(tmp_path: Pat
         evaluate(
             lambda batch: [said[int(clip.id[1])] for clip in batch],
             clips,
-            labels,
+            Grading(labels, normaliser),
             out_dir=tmp_path / normaliser,
-            normaliser=normaliser,
         )
         for normaliser in get_args(NormaliserName)
     )
@@ -143,6 +154,6 @@ def test_single_gold_words_are_also_scored_by_hit(tmp_path: Path):
         Clip("c", Path("x"), labels=("sad", "fear")),
     ]
     said = {"a": "joyful, proud", "b": "angry", "c": "sad"}
-    scores = evaluate(lambda batch: [said[clip.id] for clip in batch], clips, None, out_dir=tmp_path)
+    scores = evaluate(lambda batch: [said[clip.id] for clip in batch], clips, Grading(None), out_dir=tmp_path)
     assert scores is not None
     assert (scores["hit_rate"], scores["hit_rate_clips"], scores["mean_num_predicted"]) == (50.0, 2, 1.5)

@@ -4,8 +4,8 @@ import pytest
 
 from r1omni.core.clip import Clip
 from r1omni.core.errors import ConfigError
-from r1omni.evaluate.predictions import Prediction, predict_from
 from r1omni.evaluate.scores import closed_set_scores, compare, fold_summary, scores_by_group
+from r1omni.scoring.prediction import Prediction, predict_from
 
 CLIPS = [Clip(f"c{index}", Path("/x.mp4"), label=label) for index, label in enumerate(["happy"] * 4 + ["sad"] * 4)]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from r1omni.cli.progress import hide_loading_bars
 from r1omni.config.sections import DataSection, EngineSection, LoraSection, VideoPooling
 from r1omni.core.clip import Answer, Clip
-from r1omni.core.errors import ConfigError, MediaError
+from r1omni.core.errors import ConfigError
 from r1omni.core.labels import label_set
 
 if TYPE_CHECKING:
@@ -52,22 +52,6 @@ def build_engine(model: Any, processor: Any, settings: EngineSection) -> "Engine
         num_frames=settings.num_frames or processor.num_frames,
         modality=settings.modality,
     )
-
-
-def greedy_texts(engine: "Engine", instruction: str, max_new_tokens: int) -> Callable[[list[Clip]], list[Any]]:
-    """Return a function from clips to the likeliest text, or the error, of each.
-
-    Args:
-        engine: the loaded model.
-        instruction: what is asked.
-        max_new_tokens: limit of an answer.
-    """
-
-    def generate(clips: list[Clip]) -> list[str | MediaError]:
-        rows = engine.generate(clips, instruction, max_new_tokens=max_new_tokens)
-        return [row if isinstance(row, MediaError) else row[0].text for row in rows]
-
-    return generate
 
 
 def training_clips(data: DataSection, *, needs_reasoning: bool = False) -> list[Clip]:
@@ -150,22 +134,16 @@ def validator(
     if not data.validation:
         return None
     from r1omni.datasets.manifest import read_manifest
-    from r1omni.evaluate.predictions import predict_from
-    from r1omni.scoring.metrics import uar, war
+    from r1omni.infer.greedy_answers import greedy_predictions
+    from r1omni.scoring.prediction import validation_figures
 
     clips = [clip for manifest in data.validation for clip in read_manifest(manifest) if clip.label is not None]
     if data.max_validation_clips is not None and data.max_validation_clips < len(clips):
         clips = random.Random(seed).sample(clips, data.max_validation_clips)
     label_set(clips)
-    generate = greedy_texts(engine, instruction, max_new_tokens)
 
     def validate(model: Any) -> dict[str, float]:
-        outcomes = [predict_from(clip, text, "exact") for clip, text in zip(clips, generate(clips), strict=True)]
-        read = [outcome for outcome in outcomes if outcome.error is None]
-        golds, answers = [outcome.gold or "" for outcome in read], [outcome.normalised for outcome in read]
-        unreadable = 1 - len(read) / len(outcomes)
-        measured = {"war": war(golds, answers) or 0.0, "uar": uar(golds, answers) or 0.0}
-        return measured | ({"unreadable": unreadable} if unreadable else {})
+        return validation_figures(list(greedy_predictions(engine, clips, instruction, max_new_tokens)))
 
     return validate
 

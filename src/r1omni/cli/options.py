@@ -4,7 +4,19 @@ from typing import Annotated, Literal
 
 import typer
 
+from r1omni.config.schema import Schema
 from r1omni.core.clip import Modality
+
+
+def meaning(schema: type[Schema], field: str) -> str:
+    """Return what a setting means, as its schema words it, for `--help`.
+
+    Args:
+        schema: a kind of run.
+        field: one of its settings.
+    """
+    return " ".join((schema.model_fields[field].description or "").split())
+
 
 Answers = Annotated[
     Literal["reasoning", "label"],

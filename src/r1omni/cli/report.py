@@ -1,7 +1,6 @@
 """`r1omni report`: runs of `r1omni evaluate` side by side in one page."""
 
 import json as jsonlib
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,6 +21,8 @@ def report(
 
     Runs of one corpus stand in one table beside the published figures. No model is loaded.
     """
+    from r1omni.evaluate.side_by_side import write_report
+
     figures = write_report(runs, out, training or [])
     if json:
         typer.echo(jsonlib.dumps(figures, indent=2, ensure_ascii=False))
@@ -40,22 +41,6 @@ def report(
             f"[{gap['interval'][0]:+.2f}, {gap['interval'][1]:+.2f}], McNemar p {row['mcnemar']['p_value']:.3g}"
         )
     typer.echo(out)
-
-
-def write_report(runs: Sequence[Path], out: Path, trainings: Sequence[Path] = ()) -> dict[str, Any]:
-    """Write the page of run folders and return its figures.
-
-    Args:
-        runs: finished runs.
-        out: the page.
-        trainings: trainings whose curves are shown.
-    """
-    from r1omni.evaluate.side_by_side import side_by_side
-    from r1omni.runs.files import write_text
-
-    page, figures = side_by_side(runs, trainings)
-    write_text(out, page)
-    return figures
 
 
 def summary(scores: dict[str, Any]) -> str:

@@ -14,10 +14,10 @@ from typing import Literal
 
 from r1omni.core.clip import Clip
 from r1omni.core.errors import MediaError
-from r1omni.evaluate.predictions import Prediction
-from r1omni.runs.files import write_text
+from r1omni.runs.files import write_json
+from r1omni.scoring.prediction import Prediction
 
-Likelihood = Callable[[list[Clip], list[str]], Sequence[dict[str, float] | MediaError]]
+Likelihood = Callable[[Sequence[Clip], Sequence[str]], Sequence[dict[str, float] | MediaError]]
 """The probability of every label, given each clip and what was written of it."""
 
 MAX_LOOKED_AT = 128
@@ -68,7 +68,12 @@ def pick_clips(
 
 
 def keep_picks(
-    folder: Path, clips: Sequence[Clip], predictions: Sequence[Prediction], likelihood: Likelihood, count: int
+    folder: Path,
+    clips: Sequence[Clip],
+    predictions: Sequence[Prediction],
+    likelihood: Likelihood,
+    count: int,
+    labels: Sequence[str],
 ) -> None:
     """Write `clips.json`, unless it holds the same choice already.
 
@@ -78,24 +83,29 @@ def keep_picks(
         predictions: see `pick_clips`.
         likelihood: see `pick_clips`.
         count: see `pick_clips`.
+        labels: the label set that the probabilities are over.
     """
     path = folder / "clips.json"
-    basis = {"count": count, "predictions": _hash(folder)}
+    basis = {"count": count, "labels": list(labels), "predictions": _hash(folder)}
     if path.exists() and {**json.loads(path.read_bytes()), "clips": None} == {**basis, "clips": None}:
         return
     picks = pick_clips(clips, predictions, likelihood, count)
-    write_text(path, json.dumps({**basis, "clips": [asdict(pick) for pick in picks]}, indent=2) + "\n")
+    write_json(path, {**basis, "clips": [asdict(pick) for pick in picks]}, indent=2)
 
 
 def read_picks(folder: Path) -> list[Pick]:
-    """Return the choice of a run folder; none where it was not made, or made of other predictions.
+    """Return the choice of a run folder; none where it was not made, or made of other predictions or labels.
 
     Args:
         folder: the run folder.
     """
     path = folder / "clips.json"
     kept = json.loads(path.read_bytes()) if path.exists() else {}
-    return [Pick(**pick) for pick in kept["clips"]] if kept.get("predictions") == _hash(folder) else []
+    if not kept or kept["predictions"] != _hash(folder):
+        return []
+    scores = json.loads((folder / "scores.json").read_bytes())
+    is_current = kept["labels"] == scores.get("confusion", {}).get("rows")
+    return [Pick(**pick) for pick in kept["clips"]] if is_current else []
 
 
 def _hash(folder: Path) -> str:

@@ -1,4 +1,4 @@
-"""predictions.jsonl: one line per clip in the manifest's order, appended batch by batch and repaired after a kill.
+"""predictions.jsonl: one line per clip in the manifest's order, appended as they come and repaired after a kill.
 
 What the model said (text or error) is the truth; reasoning, answer and normalised answer are derived from it again when
 a run ends, so that another normaliser needs no second generation. Timing is no part of the file: it lies in
@@ -7,62 +7,17 @@ a run ends, so that another normaliser needs no second generation. Timing is no 
 
 import json
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from r1omni.core.clip import Clip
-from r1omni.core.errors import ManifestError, MediaError
-from r1omni.core.instruction import parse_answer
-from r1omni.scoring.normalise import NormaliserName, normalise
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """One line of predictions.jsonl."""
-
-    id: str
-    """The clip's id."""
-    gold: str | None
-    """The true label; None where the manifest gives none."""
-    text: str | None
-    """The whole output; None where the clip failed."""
-    reasoning: str | None = None
-    answer: str | None = None
-    normalised: str | None = None
-    error_kind: str | None = None
-    """What was wrong with the clip, as one word; None where it was read."""
-    error: str | None = None
-    """The same as a sentence."""
-
-    @property
-    def well_formed(self) -> bool:
-        """See `Answer.well_formed`."""
-        return self.text is not None and parse_answer(self.text).well_formed
-
-
-def predict_from(
-    clip: Clip, outcome: str | MediaError, normaliser: NormaliserName, labels: Collection[str] | None = None
-) -> Prediction:
-    """Turn what the model said of a clip into its prediction.
-
-    Args:
-        clip: the clip.
-        outcome: the generated text, or why the clip could not be read.
-        normaliser: what is done to the answer.
-        labels: the label set, for compound classes.
-    """
-    if isinstance(outcome, MediaError):
-        return Prediction(clip.id, clip.label, None, error_kind=outcome.kind, error=str(outcome))
-    answer = parse_answer(outcome)
-    return Prediction(
-        clip.id, clip.label, outcome, answer.reasoning, answer.answer, normalise(answer.answer, normaliser, labels)
-    )
+from r1omni.core.errors import ManifestError
+from r1omni.scoring.normalise import NormaliserName
+from r1omni.scoring.prediction import Prediction, predict_from
 
 
 def to_line(prediction: Prediction) -> str:
-    """Write a prediction as one JSON line, with its line end."""
-    record: dict[str, Any] = {"id": prediction.id}
+    """Write a prediction as one JSON line, without its line end."""
+    record: dict[str, object] = {"id": prediction.id}
     if prediction.error_kind is None:
         record |= {
             "text": prediction.text,
@@ -73,7 +28,7 @@ def to_line(prediction: Prediction) -> str:
         }
     else:
         record |= {"gold": prediction.gold, "error": {"kind": prediction.error_kind, "sentence": prediction.error}}
-    return json.dumps(record, ensure_ascii=False) + "\n"
+    return json.dumps(record, ensure_ascii=False)
 
 
 def _from_line(line: bytes) -> Prediction:

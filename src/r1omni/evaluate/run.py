@@ -1,156 +1,138 @@
 """One evaluation run: manifest -> predictions.jsonl -> scores.json, top to bottom.
 
 A run folder holds
-    evaluation.json     what was asked of whom: the identity a resumed run must share
-    predictions.jsonl   appended and flushed per batch; in the manifest's order when the run ends
-    timing.jsonl        seconds per batch, apart from the predictions so that these compare byte for byte
+    run.json            what was asked of which weights over which clips: any other run is refused
+    predictions.jsonl   appended and flushed per clip; in the manifest's order when the run ends
+    timing.jsonl        seconds since the answer before, apart from the predictions so that these compare byte for byte
     scores.json         written last: its presence says that the run is complete
     clips.json          which clips a report shows, where they were picked
 A shard (i, n) takes every n-th clip and appends to its own file; whichever shard ends last writes the common ones.
 
-The model comes in as a callable, so that this room knows nothing of engines.
+How answers are graded (normaliser, label set, groups) is not part of the run: texts are kept, and every call grades
+them anew. The model comes in as a callable, so that this module knows nothing of engines.
 """
 
 import hashlib
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from r1omni.core.clip import Clip
 from r1omni.core.errors import ConfigError, ManifestError, MediaError
-from r1omni.evaluate.predictions import (
-    Prediction,
-    in_order,
-    predict_from,
-    read_predictions,
-    to_line,
-)
+from r1omni.evaluate.predictions import in_order, read_predictions, to_line
 from r1omni.evaluate.scores import check_field, closed_set_scores, open_set_scores, scores_by_group
-from r1omni.runs.files import repair, write_text
+from r1omni.runs.files import append_lines, append_rows, repair, write_json, write_text
+from r1omni.runs.run_folder import RunFolder
 from r1omni.scoring.normalise import NormaliserName, normalise
+from r1omni.scoring.prediction import Prediction, predict_from
 
-Generate = Callable[[list[Clip]], Sequence[str | MediaError]]
-"""One text, or the reason why there is none, per clip."""
+Answer = Callable[[Sequence[Clip]], Iterable[str | MediaError]]
+"""One text, or the reason why there is none, per clip, in the clips' order; read one by one, so it may be lazy."""
+
+CONTENT = ("predictions*.jsonl", "timing.jsonl", "scores.json", "clips.json")
+"""What a run writes beside its record."""
+
+
+@dataclass(frozen=True)
+class Grading:
+    """How answers become figures; another grading of the same run needs no model."""
+
+    labels: tuple[str, ...] | None
+    """The label set; None scores sets of words against `Clip.labels` (open vocabulary)."""
+    normaliser: NormaliserName | str = "exact"
+    """What is done to an answer before it is compared."""
+    group_by: tuple[str, ...] = ()
+    """Manifest fields to score by."""
 
 
 def evaluate(
-    generate: Generate,
+    answer: Answer,
     clips: Sequence[Clip],
-    labels: Sequence[str] | None,
+    grading: Grading,
     *,
     out_dir: Path | str,
-    normaliser: NormaliserName | str = "exact",
-    batch_size: int = 32,
+    identity: Mapping[str, Any] | None = None,
+    facts: Mapping[str, Any] | None = None,
     resume: bool = True,
-    manifest_hash: str | None = None,
-    instruction: str | None = None,
-    model: str | None = None,
-    facts: dict[str, Any] | None = None,
-    group_by: Sequence[str] = (),
     shard: tuple[int, int] = (0, 1),
     on_progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any] | None:
     """Answer every clip, record it, and score the run.
 
     Args:
-        generate: gives one text or `MediaError` per clip of a batch.
+        answer: gives one text or `MediaError` per clip; called once, with the clips that are not answered yet.
         clips: the manifest.
-        labels: the label set; None scores sets of words against `Clip.labels` (open vocabulary).
+        grading: how the answers are scored.
         out_dir: the run folder; made where it is missing.
-        normaliser: what is done to the answers; a finished run asked again with another one is graded anew without
-            generating.
-        batch_size: clips per call of `generate`; does not change what is written.
+        identity: everything beside the clips that could change an answer: weights, modality, limits, instruction.
+        facts: anything else to keep in run.json (versions, seed); never compared.
         resume: go on where an earlier run stopped; False starts over.
-        manifest_hash: of the manifest; part of the run's identity.
-        instruction: what the model was asked; part of the run's identity.
-        model: name or fingerprint of the model; part of the run's identity.
-        facts: anything else to keep in evaluation.json (versions, seed); not part of the identity.
-        group_by: manifest fields to score by.
         shard: (index, count): take clips index, index + count, ... only.
-        on_progress: called with (clips done, clips in this shard) after every batch.
+        on_progress: called with (clips done, clips in this shard) after every clip.
 
     Returns:
         The content of scores.json; None while other shards are still at work.
 
     Raises:
-        ConfigError: a gold label outside the label set, a shard that is none, a field to group by that no clip has, or
-            a folder that holds another run.
-        ManifestError: an id that stands twice.
+        ConfigError: a gold label outside the label set, a shard index that is out of range, a field to group by that no
+            clip has, or a folder that holds another run.
+        ManifestError: a duplicate id.
     """
-    _check(clips, labels, normaliser, batch_size, shard)
-    for field in group_by:
-        check_field(clips, field)
-    folder = Path(out_dir)
-    folder.mkdir(parents=True, exist_ok=True)
-    identity = {
-        "manifest_hash": manifest_hash,
-        "clips_hash": _clips_hash(clips),
-        "instruction": instruction,
-        "model": model,
-        "num_clips": len(clips),
-    }
-    path = folder / _predictions_name(shard)
+    _check(clips, grading, shard)
+    folder = RunFolder(Path(out_dir), "evaluation", {**(identity or {}), **_identity_of(clips)}, facts or {})
     if not resume:
-        _start_over(folder, shard)
-    _claim(folder, identity, facts or {})
+        if shard[1] > 1:
+            raise ConfigError(
+                f"Shards cannot start over, since one would delete what another wrote; delete {out_dir} first."
+            )
+        folder.start_over(CONTENT)
+    folder.claim()
 
     mine = list(clips[shard[0] :: shard[1]])
+    path = folder.path / _predictions_name(shard)
     repair(path)
-    done = {prediction.id for prediction in _recorded(folder)}
+    done = {prediction.id for prediction in _recorded(folder.path)}
     pending = [clip for clip in mine if clip.id not in done]
     num_done = len(mine) - len(pending)
-    with path.open("a", encoding="utf-8") as file, (folder / "timing.jsonl").open("a", encoding="utf-8") as timing:
-        for first in range(0, len(pending), batch_size):
-            batch = pending[first : first + batch_size]
-            started_s = time.perf_counter()
-            outcomes = generate(batch)
-            seconds = time.perf_counter() - started_s
-            if len(outcomes) != len(batch):
-                raise ConfigError(f"`generate` gave {len(outcomes)} answers for {len(batch)} clips; expected one each.")
-            fresh = [
-                predict_from(clip, outcome, normaliser, labels) for clip, outcome in zip(batch, outcomes, strict=True)
-            ]
-            file.write("".join(map(to_line, fresh)))
-            file.flush()
-            timing.write(json.dumps({"shard": shard[0], "num_clips": len(batch), "seconds": round(seconds, 4)}) + "\n")
-            timing.flush()
-            num_done += len(batch)
-            if on_progress is not None:
-                on_progress(num_done, len(mine))
-    return _finish(folder, clips, labels, normaliser, group_by)
+    started_s = time.perf_counter()
+    for clip, outcome in _paired(pending, answer):
+        append_lines(path, [to_line(predict_from(clip, outcome, grading.normaliser, grading.labels))])
+        now_s = time.perf_counter()
+        append_rows(folder.path / "timing.jsonl", [{"id": clip.id, "seconds": round(now_s - started_s, 4)}])
+        started_s = now_s
+        num_done += 1
+        if on_progress is not None:
+            on_progress(num_done, len(mine))
+    return _finish(folder.path, clips, grading)
 
 
-def _check(
-    clips: Sequence[Clip],
-    labels: Sequence[str] | None,
-    normaliser: NormaliserName,
-    batch_size: int,
-    shard: tuple[int, int],
-) -> None:
-    normalise(None, normaliser)  # raises on an unknown name before anything is generated
+def _check(clips: Sequence[Clip], grading: Grading, shard: tuple[int, int]) -> None:
+    normalise(None, grading.normaliser)  # raises on an unknown name before anything is generated
     index, count = shard
     if not 0 <= index < count:
-        raise ConfigError(f"Shard {index} of {count} is none; expected an index from 0 to count - 1.")
-    if batch_size < 1:
-        raise ConfigError(f"Batch size {batch_size} is too small; expected 1 or more.")
-    ids = [clip.id for clip in clips]
-    if len(set(ids)) != len(ids):
-        twice = next(name for name in ids if ids.count(name) > 1)
-        raise ManifestError(f"Clip id {twice!r} stands twice in the manifest; expected every id once. Rename one.")
-    if labels is not None:
-        strangers = sorted({clip.label for clip in clips if clip.label is not None} - set(labels))
+        raise ConfigError(f"Shard index {index} is out of range for {count} shards; expected 0 to {count - 1}.")
+    ids: set[str] = set()
+    for clip in clips:
+        if clip.id in ids:
+            raise ManifestError(f"Duplicate clip id {clip.id!r} in the manifest; rename one of the clips.")
+        ids.add(clip.id)
+    if grading.labels is not None:
+        strangers = sorted({clip.label for clip in clips if clip.label is not None} - set(grading.labels))
         if strangers:
             raise ConfigError(
-                f"Gold labels {', '.join(strangers)} are not in the label set ({', '.join(labels)}); "
-                "choose the corpus's own labels or mend the manifest."
+                f"Gold labels {', '.join(strangers)} are not in the label set ({', '.join(grading.labels)}); "
+                "choose the corpus's own labels or fix the manifest."
             )
+    for name in grading.group_by:
+        check_field(clips, name)
 
 
-def _clips_hash(clips: Sequence[Clip]) -> str:
+def _identity_of(clips: Sequence[Clip]) -> dict[str, Any]:
     content = json.dumps([[clip.id, clip.label, list(clip.labels), clip.start_s, clip.stop_s] for clip in clips])
-    return hashlib.sha256(content.encode()).hexdigest()
+    return {"num_clips": len(clips), "clips": hashlib.sha256(content.encode()).hexdigest()}
 
 
 def _predictions_name(shard: tuple[int, int]) -> str:
@@ -158,32 +140,23 @@ def _predictions_name(shard: tuple[int, int]) -> str:
     return "predictions.jsonl" if count == 1 else f"predictions.{index}-of-{count}.jsonl"
 
 
-def _start_over(folder: Path, shard: tuple[int, int]) -> None:
-    if shard[1] > 1:
-        raise ConfigError(
-            f"Shards cannot start over, since one would delete what another wrote; delete {folder} first."
-        )
-    for pattern in ("predictions*.jsonl", "timing.jsonl", "evaluation.json", "scores.json", "clips.json"):
-        for path in folder.glob(pattern):
-            path.unlink()
-
-
-def _claim(folder: Path, identity: dict[str, Any], facts: dict[str, Any]) -> None:
-    """Write evaluation.json, or refuse a folder whose run asked something else."""
-    path = folder / "evaluation.json"
-    if path.exists():
-        try:
-            known = json.loads(path.read_bytes())
-        except ValueError as error:
-            raise ConfigError(f"{path}: not JSON ({error}); delete the folder or give another --out.") from error
-        differing = [name for name, value in identity.items() if known.get(name) != value]
-        if differing:
-            name = differing[0]
-            raise ConfigError(
-                f"{folder} holds another run: its {name} is {known.get(name)!r}, this one's is {identity[name]!r}. "
-                "Give another --out, or start over with --no-resume."
-            )
-    write_text(path, json.dumps(identity | {"facts": facts}, indent=2, ensure_ascii=False) + "\n")
+def _paired(pending: Sequence[Clip], answer: Answer) -> Iterable[tuple[Clip, str | MediaError]]:
+    """Pair clips with their answers as these come; a model that gives too few or too many is refused."""
+    if not pending:
+        return
+    outcomes, nothing = iter(answer(pending)), object()
+    try:
+        for number, clip in enumerate(pending):
+            outcome = next(outcomes, nothing)
+            if not isinstance(outcome, str | MediaError):
+                raise ConfigError(f"`answer` gave {number} answers for {len(pending)} clips; expected one each.")
+            yield clip, outcome
+        if next(outcomes, nothing) is not nothing:
+            raise ConfigError(f"`answer` gave more than {len(pending)} answers for as many clips; expected one each.")
+    finally:
+        # A generator may own threads and a model; it ends with the run, also where the run is broken off.
+        if (close := getattr(outcomes, "close", None)) is not None:
+            close()
 
 
 def _recorded(folder: Path) -> list[Prediction]:
@@ -191,42 +164,31 @@ def _recorded(folder: Path) -> list[Prediction]:
     return [line for path in sorted(folder.glob("predictions*.jsonl")) for line in read_predictions(path)]
 
 
-def _finish(
-    folder: Path,
-    clips: Sequence[Clip],
-    labels: Sequence[str] | None,
-    normaliser: NormaliserName,
-    group_by: Sequence[str],
-) -> dict[str, Any] | None:
+def _finish(folder: Path, clips: Sequence[Clip], grading: Grading) -> dict[str, Any] | None:
     """Join the shards, put the lines in order and score them; None while a clip is missing."""
-    ordered = in_order(clips, _recorded(folder), normaliser, labels)
+    ordered = in_order(clips, _recorded(folder), grading.normaliser, grading.labels)
     if ordered is None:
         return None
-    write_text(folder / "predictions.jsonl", "".join(map(to_line, ordered)))
-    scores = score(clips, ordered, labels, normaliser, group_by)
-    write_text(folder / "scores.json", json.dumps(scores, indent=2, ensure_ascii=False) + "\n")
+    write_text(folder / "predictions.jsonl", "".join(f"{to_line(prediction)}\n" for prediction in ordered))
+    scores = score(clips, ordered, grading)
+    write_json(folder / "scores.json", scores, indent=2)
     return scores
 
 
-def score(
-    clips: Sequence[Clip],
-    predictions: Sequence[Prediction],
-    labels: Sequence[str] | None,
-    normaliser: NormaliserName,
-    group_by: Sequence[str] = (),
-) -> dict[str, Any]:
+def score(clips: Sequence[Clip], predictions: Sequence[Prediction], grading: Grading) -> dict[str, Any]:
     """Score predictions that are in the manifest's order.
 
     Args:
         clips: the manifest.
         predictions: one per clip, in the same order.
-        labels: the label set; None scores sets of words.
-        normaliser: the name of what was done to the answers.
-        group_by: manifest fields to score by.
+        grading: the label set, the name of what was done to the answers, and the fields to score by.
     """
+    labels = grading.labels
     scores = (
-        open_set_scores(clips, predictions) if labels is None else closed_set_scores(predictions, labels, normaliser)
+        open_set_scores(clips, predictions)
+        if labels is None
+        else closed_set_scores(predictions, labels, grading.normaliser)
     )
-    if group_by:
-        scores["groups"] = {field: scores_by_group(clips, predictions, field) for field in group_by}
+    if grading.group_by:
+        scores["groups"] = {name: scores_by_group(clips, predictions, name) for name in grading.group_by}
     return scores

@@ -11,11 +11,11 @@ from typing import Any
 
 from r1omni.core.clip import Clip
 from r1omni.core.errors import ConfigError
-from r1omni.evaluate.predictions import Prediction
 from r1omni.scoring import metrics
 from r1omni.scoring.intervals import Interval, bootstrap, mcnemar, paired_bootstrap, spread
-from r1omni.scoring.normalise import NormaliserName
-from r1omni.scoring.open_vocabulary import hit_rate, set_scores, split_words
+from r1omni.scoring.normalise import NormaliserName, normaliser_rule
+from r1omni.scoring.open_vocabulary import hit_rate, set_scores, split_words, wheel_rule
+from r1omni.scoring.prediction import Prediction, scored, war_and_uar
 
 _NUM_STRANGERS = 20  # most frequent answers outside the label set that scores.json lists
 
@@ -28,13 +28,13 @@ def _percent_interval(interval: Interval) -> list[float | None]:
     return [_percent(interval.low), _percent(interval.high)]
 
 
-def _counts(predictions: Sequence[Prediction], scored: Sequence[Prediction]) -> dict[str, Any]:
+def _counts(predictions: Sequence[Prediction], num_scored: int) -> dict[str, Any]:
     errors = Counter(prediction.error_kind for prediction in predictions if prediction.error_kind)
     return {
         "num_clips": len(predictions),
-        "num_scored": len(scored),
+        "num_scored": num_scored,
         "num_errors": sum(errors.values()),
-        "num_without_gold": len(predictions) - len(scored) - sum(errors.values()),
+        "num_without_gold": len(predictions) - num_scored - sum(errors.values()),
         "errors": dict(sorted(errors.items())),
     }
 
@@ -63,18 +63,20 @@ def closed_set_scores(
         confidence: share of the resamples inside the interval.
         seed: of the bootstrap.
     """
-    scored = [prediction for prediction in predictions if prediction.error_kind is None and prediction.gold is not None]
-    golds = [prediction.gold or "" for prediction in scored]
-    answers = [prediction.normalised for prediction in scored]
+    over = scored(predictions)
+    golds = [prediction.gold or "" for prediction in over]
+    answers = [prediction.normalised for prediction in over]
     intervals = bootstrap(golds, answers, num_resamples=num_resamples, confidence=confidence, seed=seed)
+    war, uar = war_and_uar(predictions)
     strangers = Counter(answer or "" for answer in answers if answer not in labels)
     ranked = sorted(strangers.items(), key=lambda item: (-item[1], item[0]))
     return {
         "unit": "percent",
         "normaliser": normaliser,
-        **_counts(predictions, scored),
-        "war": _percent(metrics.war(golds, answers)),
-        "uar": _percent(metrics.uar(golds, answers)),
+        "normaliser_rule": normaliser_rule(normaliser),
+        **_counts(predictions, len(over)),
+        "war": _percent(war),
+        "uar": _percent(uar),
         "war_interval": _percent_interval(intervals["war"]) if intervals else None,
         "uar_interval": _percent_interval(intervals["uar"]) if intervals else None,
         "interval": {
@@ -110,15 +112,15 @@ def open_set_scores(clips: Sequence[Clip], predictions: Sequence[Prediction]) ->
         if prediction.error_kind is None
     ]
     golds, answers = [gold for gold, _ in pairs], [words for _, words in pairs]
-    scored = [
-        prediction
+    num_scored = sum(
+        prediction.error_kind is None and bool(clip.labels or clip.label)
         for clip, prediction in zip(clips, predictions, strict=True)
-        if prediction.error_kind is None and (clip.labels or clip.label)
-    ]
+    )
     result: dict[str, Any] = {
         "unit": "percent",
         "normaliser": "wheel",
-        **_counts(predictions, scored),
+        "normaliser_rule": wheel_rule(),
+        **_counts(predictions, num_scored),
         "format_rate": _format_rate(predictions),
     }
     for level in ("sector", "family"):
@@ -152,7 +154,7 @@ def check_field(clips: Sequence[Clip], field: str) -> None:
         )
 
 
-def _field(clip: Clip, name: str) -> Any:
+def _field(clip: Clip, name: str) -> object:
     return clip.meta.get(name, getattr(clip, name, None))
 
 
@@ -176,12 +178,11 @@ def scores_by_group(
         groups.setdefault("not given" if value is None else str(value), []).append(prediction)
     result = {}
     for value, members in sorted(groups.items()):
-        scored = [member for member in members if member.error_kind is None and member.gold is not None]
-        golds, answers = [member.gold or "" for member in scored], [member.normalised for member in scored]
+        war, uar = war_and_uar(members)
         result[value] = {
-            "war": _percent(metrics.war(golds, answers)),
-            "uar": _percent(metrics.uar(golds, answers)),
-            "num_scored": len(scored),
+            "war": _percent(war),
+            "uar": _percent(uar),
+            "num_scored": len(scored(members)),
             "num_errors": sum(member.error_kind is not None for member in members),
         }
     return result
@@ -238,12 +239,14 @@ def fold_summary(scores: Sequence[dict[str, Any]]) -> dict[str, Any]:
         scores: what `closed_set_scores` gave for each fold.
 
     Raises:
-        ConfigError: the folds were scored with different normalisers.
+        ConfigError: the folds were scored with different normalisers, or different rules of one.
     """
     normalisers = sorted({fold["normaliser"] for fold in scores})
-    if len(normalisers) > 1:
+    rules = {fold.get("normaliser_rule") for fold in scores}
+    if len(normalisers) > 1 or len(rules) > 1:
         raise ConfigError(
-            f"Folds were scored with different normalisers ({', '.join(normalisers)}); score all with one."
+            f"Folds were scored with different normalisers ({', '.join(normalisers)}, {len(rules)} rules); score all "
+            "with one: evaluate each folder again with this version, which needs no model."
         )
     return {
         "unit": "percent",

@@ -14,12 +14,15 @@ from r1omni.core.clip import Clip
 from r1omni.core.errors import ConfigError, ManifestError, MediaError
 from r1omni.datasets.manifest import read_manifest
 from r1omni.evaluate.picks import Pick, read_picks
-from r1omni.evaluate.predictions import Prediction, read_predictions
+from r1omni.evaluate.predictions import read_predictions
 from r1omni.evaluate.scores import compare, fold_summary
 from r1omni.media.decode import load_clip
 from r1omni.report.clip_card import ClipCard, ModelAnswer
 from r1omni.report.curves import training_charts
 from r1omni.report.page import RunView, evaluation_report
+from r1omni.runs.files import read_rows, write_text
+from r1omni.runs.run_folder import read_record
+from r1omni.scoring.prediction import Prediction
 
 FRAMES_SHOWN = 6
 SOUND_SHOWN_S = 30.0
@@ -42,7 +45,8 @@ class Run:
     """Without its fold."""
     fold: int | None
     split: str | None
-    evaluation: dict[str, Any]
+    record: dict[str, Any]
+    """Its `run.json`."""
     scores: dict[str, Any]
 
     @property
@@ -61,21 +65,22 @@ def read_run(folder: Path) -> Run:
     Raises:
         ConfigError: it is no run folder, or the run has not ended.
     """
+    record = read_record(folder)
     try:
-        evaluation, scores = (json.loads((folder / name).read_bytes()) for name in ("evaluation.json", "scores.json"))
+        scores = json.loads((folder / "scores.json").read_bytes())
     except OSError as error:
         raise ConfigError(
             f"{folder}: found no {Path(error.filename or '').name}; expected the folder of a finished run; run "
             f"`r1omni evaluate --out {folder}` to its end"
         ) from error
-    facts = evaluation.get("facts", {})
+    facts = record["facts"]
     return Run(
         folder=folder,
-        model=_short(evaluation.get("model") or folder.name),
+        model=_short(facts.get("model") or folder.name),
         corpus=facts.get("corpus") or folder.name,
         fold=facts.get("fold"),
         split=facts.get("split"),
-        evaluation=evaluation,
+        record=record,
         scores=scores,
     )
 
@@ -114,12 +119,24 @@ def side_by_side(folders: Sequence[Path], trainings: Sequence[Path] = ()) -> tup
     return page, figures
 
 
+def write_report(folders: Sequence[Path], out: Path, trainings: Sequence[Path] = ()) -> dict[str, Any]:
+    """Write the page of run folders and return its figures.
+
+    Args:
+        folders: see `side_by_side`.
+        out: the page.
+        trainings: see `side_by_side`.
+    """
+    page, figures = side_by_side(folders, trainings)
+    write_text(out, page)
+    return figures
+
+
 def _read_metrics(folder: Path) -> list[dict[str, Any]]:
     path = folder / "metrics.jsonl"
     if not path.exists():
         raise ConfigError(f"{folder}: found no {path.name}; expected a folder that `r1omni train` wrote")
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return [row for row in map(json.loads, lines) if "validation" not in row]
+    return [row for row in read_rows(path) if "validation" not in row]
 
 
 def _short(model: str) -> str:
@@ -168,14 +185,13 @@ def _fold_means(runs: Sequence[Run]) -> list[dict[str, Any]]:
 
 
 def _described(run: Run) -> dict[str, Any]:
-    facts = run.evaluation.get("facts", {})
-    known = {name: run.evaluation.get(name) for name in ("model", "instruction", "manifest_hash", "num_clips")}
-    known |= {name: facts.get(name) for name in ("manifest", "labels", "git_revision", "versions")}
+    identity, facts = run.record["identity"], run.record["facts"]
+    known = {name: facts.get(name) for name in ("model", "manifest", "git_revision", "versions")} | identity
     return {name: value for name, value in known.items() if value is not None}
 
 
 def _cards(run: Run, name: str) -> tuple[list[ClipCard], list[ClipCard]]:
-    picks, manifest = read_picks(run.folder), run.evaluation.get("facts", {}).get("manifest")
+    picks, manifest = read_picks(run.folder), run.record["facts"].get("manifest")
     if not picks or manifest is None:
         return [], []
     try:

@@ -9,12 +9,14 @@ import torch
 import transformers
 
 from r1omni.core.clip import Clip
-from r1omni.evaluate.predictions import Prediction, read_predictions
+from r1omni.evaluate.predictions import read_predictions
 from r1omni.evaluate.side_by_side import card
 from r1omni.report.clip_card import ClipCard
 from r1omni.report.confusion import Confusion
 from r1omni.report.curves import training_charts
 from r1omni.report.page import recipe_report
+from r1omni.runs.run_folder import read_record
+from r1omni.scoring.prediction import Prediction
 
 CURVES = {
     "reward": "Reward",
@@ -56,7 +58,7 @@ def build_report(out: Path, models: list[str], tests: dict[str, list[Clip]], num
     seconds = json.loads((out / "seconds.json").read_text())
     facts: dict[str, dict[str, Any]] = {
         "Times, seconds": {name: round(value, 1) for name, value in seconds.items()},
-        "Settings": json.loads((out / "settings.json").read_text()),
+        "Settings": read_record(out)["identity"],
         "Versions": {
             "python": platform.python_version(),
             "torch": torch.__version__,

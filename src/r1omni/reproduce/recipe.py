@@ -13,7 +13,6 @@ dependencies). The five models of the table are
 Left out on purpose: anything that uses a test split before the last stage.
 """
 
-import hashlib
 import json
 import time
 from collections.abc import Callable
@@ -28,13 +27,13 @@ from safetensors.torch import load_file, save_file
 from r1omni.config.scale import ScaleSettings
 from r1omni.config.sft_run import SftSettings
 from r1omni.core.clip import Answer, Clip
-from r1omni.core.errors import ConfigError, MediaError
-from r1omni.core.instruction import LABEL_INSTRUCTION, REASONING_INSTRUCTION, parse_answer
-from r1omni.core.labels import MAFW_LABELS
+from r1omni.core.instruction import LABEL_INSTRUCTION, REASONING_INSTRUCTION
 from r1omni.datasets.manifest import read_manifest
 from r1omni.evaluate.predictions import read_predictions
 from r1omni.infer.engine import Engine
 from r1omni.infer.feature_cache import FeatureCache
+from r1omni.infer.greedy_answers import greedy_predictions
+from r1omni.model.checkpoint_hash import checkpoint_identity
 from r1omni.model.modeling import HumanOmniForConditionalGeneration
 from r1omni.model.presets import build_model, preset_config
 from r1omni.model.processing import HumanOmniProcessor
@@ -45,9 +44,10 @@ from r1omni.reproduce.gallery import build_report
 from r1omni.reproduce.lanes import Stage, lanes_here, run_stages
 from r1omni.reproduce.table1 import Question, answer_corpus, compare_runs, controls, hallucination_rate, table_row
 from r1omni.reproduce.tower_targets import train_audio, train_vision
-from r1omni.runs.files import write_text
-from r1omni.scoring.grade import grade
-from r1omni.scoring.metrics import uar, war
+from r1omni.runs.files import sweep, write_text
+from r1omni.runs.record import run_facts
+from r1omni.runs.run_folder import RunFolder, dotted
+from r1omni.scoring.prediction import validation_figures
 from r1omni.scoring.rewards import REWARDS
 from r1omni.synth.corpus import CORPORA, make_corpus
 from r1omni.synth.words import CAPTION_INSTRUCTIONS, KNOWLEDGE_INSTRUCTION
@@ -192,12 +192,6 @@ def load_model(recipe: Recipe, stage: str) -> tuple[Model, HumanOmniProcessor]:
     return Model.from_pretrained(folder), HumanOmniProcessor.from_pretrained(folder)
 
 
-def weights_sha256(folder: Path) -> str:
-    """Return the hash of a model folder's weights."""
-    with (folder / "model.safetensors").open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def make_engine(recipe: Recipe, model: Model, processor: HumanOmniProcessor) -> Engine:
     """Return an engine over the run's feature cache."""
     cache = FeatureCache(recipe.out / "features")
@@ -207,14 +201,7 @@ def make_engine(recipe: Recipe, model: Model, processor: HumanOmniProcessor) -> 
 
 def validation_scores(engine: Engine, clips: list[Clip], instruction: str, settings: ScaleSettings) -> dict[str, float]:
     """Return WAR and UAR of greedy answers on held-out clips with noisy labels, as fractions."""
-    length = settings.grpo.max_completion_length
-    generated = engine.generate(clips, instruction, max_new_tokens=length)
-    golds = [clip.label or "" for clip in clips]
-    answers = [
-        None if isinstance(row, MediaError) else grade(parse_answer(row[0].text), gold, MAFW_LABELS).normalised
-        for row, gold in zip(generated, golds, strict=True)
-    ]
-    return {"war": war(golds, answers) or 0.0, "uar": uar(golds, answers) or 0.0}
+    return validation_figures(list(greedy_predictions(engine, clips, instruction, settings.grpo.max_completion_length)))
 
 
 def run_sft(
@@ -350,7 +337,7 @@ def evaluate_model(name: str, recipe: Recipe, report: Report) -> None:
     """Evaluate one model on the test splits and the controls."""
     model, processor = load_model(recipe, name)
     engine = make_engine(recipe, model, processor)
-    question = Question(name, INSTRUCTIONS[name], weights_sha256(recipe.stage(name) / "model"))
+    question = Question(name, INSTRUCTIONS[name], checkpoint_identity(recipe.stage(name) / "model")["weights"])
     corpora = (*TEST_CORPORA, *(control for _, control in SHORTCUT_FIGURES.values()))
     for done, corpus in enumerate(corpora, start=1):
         answer_corpus(
@@ -467,13 +454,8 @@ def reproduce(
 
 
 def claim_folder(recipe: Recipe) -> None:
-    """Write the run's settings into its folder, or compare them with those already there."""
-    path = recipe.out / "settings.json"
-    wanted = {"seed": recipe.seed, "settings": recipe.settings.model_dump(mode="json")}
-    if path.exists() and json.loads(path.read_text()) != wanted:
-        raise ConfigError(
-            f"{recipe.out} holds a run with other settings or another seed (see {path.name}); "
-            "choose another --out, or remove that folder."
-        )
-    recipe.out.mkdir(parents=True, exist_ok=True)
-    write_text(path, json.dumps(wanted, indent=1) + "\n")
+    """Take the folder for this scale and seed, or go on in it."""
+    settings = dotted(recipe.settings.model_dump(mode="json"), "settings.")
+    RunFolder(recipe.out, "reproduction", {"seed": recipe.seed, **settings}, run_facts(recipe.seed)).claim()
+    for stage in (recipe.out / "stages").glob("*"):
+        sweep(stage)

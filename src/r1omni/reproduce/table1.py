@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from r1omni.core.clip import Clip
-from r1omni.core.errors import MediaError
 from r1omni.core.labels import Emotion
-from r1omni.evaluate.predictions import Prediction, read_predictions
-from r1omni.evaluate.run import evaluate
+from r1omni.evaluate.predictions import read_predictions
+from r1omni.evaluate.run import Grading, evaluate
 from r1omni.evaluate.scores import compare
 from r1omni.infer.engine import Engine
+from r1omni.infer.greedy_answers import greedy_texts
+from r1omni.runs.record import run_facts
+from r1omni.scoring.prediction import Prediction
 from r1omni.synth.corpus import CORPORA
 from r1omni.synth.words import false_claims, read_claims
 from r1omni.synth.world import Channel, Noise, log_likelihoods
@@ -29,8 +31,8 @@ class Question:
 
     model: str
     instruction: str
-    weights_sha256: str
-    """Answers by other weights are never attributed to this model."""
+    weights: str
+    """Hash of the checkpoint: answers by other weights are never attributed to this model."""
 
 
 def answer_corpus(
@@ -49,19 +51,19 @@ def answer_corpus(
     Returns:
         The run's scores.json.
     """
-
-    def generate(batch: list[Clip]) -> list[str | MediaError]:
-        answers = engine.generate(batch, question.instruction, max_new_tokens=max_new_tokens)
-        return [row if isinstance(row, MediaError) else row[0].text for row in answers]
-
     scores = evaluate(
-        generate,
+        lambda pending: greedy_texts(engine, pending, question.instruction, max_new_tokens),
         clips,
-        CORPORA[corpus].labels,
+        Grading(CORPORA[corpus].labels),
         out_dir=out,
-        batch_size=4 * engine.batch_size,
-        instruction=question.instruction,
-        model=f"{question.model} {question.weights_sha256}",
+        identity={
+            "weights": question.weights,
+            "instruction": question.instruction,
+            "max_new_tokens": max_new_tokens,
+            "modality": engine.modality,
+            "num_frames": engine.num_frames,
+        },
+        facts=run_facts() | {"model": question.model, "corpus": corpus},
     )
     return scores or {}
 

@@ -151,6 +151,19 @@ def read_record(folder: Path) -> dict[str, Any]:
     return record
 
 
+def dotted(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Flatten nested settings, so that a refusal names the one that differs: `training.learning_rate`.
+
+    Args:
+        settings: as JSON has them.
+        prefix: of every name.
+    """
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        flat |= dotted(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+    return flat
+
+
 def _shown(value: object, other: object) -> str:
     """Write a value so that what tells it from another one is seen, however long both are."""
     if value is None:

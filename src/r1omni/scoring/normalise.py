@@ -10,6 +10,8 @@ Where the label set holds compound classes (`angry_disgust`), `synonym` reads an
 anger" is `angry_disgust`, one of the two alone is not.
 """
 
+import hashlib
+import json
 import re
 from collections.abc import Callable, Collection, Sequence
 from typing import Literal, get_args
@@ -44,6 +46,21 @@ def synonym(answer: str) -> str:
 
 
 NORMALISERS: dict[str, Callable[[str], str]] = {"exact": exact, "synonym": synonym}
+
+
+_RULES = "1"
+"""To be raised when the code of a normaliser changes what it returns; its tables count by themselves."""
+
+
+def normaliser_rule(normaliser: NormaliserName) -> str:
+    """Return a short hash of what a normaliser does, so that figures of different rules are not taken for the same.
+
+    Args:
+        normaliser: a row of `NORMALISERS`.
+    """
+    tables = [SYNONYMS, _AROUND, _BETWEEN.pattern] if normaliser == "synonym" else []
+    content = json.dumps([_RULES, normaliser, *tables], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()[:12]
 
 
 def normalise(

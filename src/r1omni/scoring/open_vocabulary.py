@@ -12,6 +12,8 @@ Source: the set measure of AffectGPT (`wheel.py`). Deviation: our own wheel and 
 comparable.
 """
 
+import hashlib
+import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -46,6 +48,12 @@ class HitRate:
     hit_rate: float | None
     mean_num_predicted: float | None
     num_clips: int
+
+
+def wheel_rule() -> str:
+    """Return a short hash of the tables that open-vocabulary scores rest on."""
+    content = json.dumps([FAMILY_OF, SECTOR_OF, _SEPARATORS.pattern], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()[:12]
 
 
 def split_words(answer: str | None) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ from r1omni.core.clip import Clip
 from r1omni.core.errors import ConfigError
 from r1omni.core.labels import DFEW_LABELS, MAFW_LABELS, RAVDESS_LABELS, Emotion
 from r1omni.datasets.manifest import write_manifest
-from r1omni.runs.files import replaced_file
+from r1omni.runs.files import replaced_file, sweep
 from r1omni.synth.acting import face_pose, voice_style
 from r1omni.synth.cast import FILM_VOICES, STUDIO_VOICES, Cast, cast_clip, dressed, make_cast
 from r1omni.synth.render import ClipSpec, render_clip
@@ -223,6 +223,8 @@ def make_corpus(
         (out / "clips").mkdir(parents=True, exist_ok=True)
         if not kind.labels:
             (out / "targets").mkdir(exist_ok=True)
+        for folder in (out, out / "clips", out / "targets"):
+            sweep(folder)
         with ProcessPoolExecutor(num_workers, mp_context=get_context("spawn")) as pool:
             for done, _ in enumerate(pool.map(_write, plans, chunksize=8), start=1):
                 if on_clip is not None:

@@ -1,0 +1,53 @@
+"""One evaluation: which model answers which clips, what it is asked, and how the answers are graded."""
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import NonNegativeInt, PositiveInt, model_validator
+
+from r1omni.config.schema import Schema
+from r1omni.config.sections import EngineSection
+
+LabelSetChoice = Literal["auto", "dfew", "mafw", "ravdess", "all", "manifest", "open"]
+
+
+class EvaluationConfig(Schema):
+    """`r1omni evaluate`."""
+
+    model: str
+    """Checkpoint: a folder or a hub id."""
+    data: tuple[Path, ...]
+    """Manifests."""
+    out: Path
+    """Run folder; with several manifests, one folder each in it."""
+    fold: int | None = None
+    """Only the test part of this fold."""
+    split: str | None = None
+    """Only this split."""
+    labels: LabelSetChoice = "auto"
+    """Label set; auto takes the smallest that holds the gold labels, or the manifest's own (compound classes); open has
+    none and scores sets of words."""
+    normaliser: Literal["exact", "synonym"] = "exact"
+    """What is done to an answer before it is compared."""
+    answers: Literal["reasoning", "label"] = "reasoning"
+    """What the model is asked for: reasons and an answer, or a label."""
+    group_by: tuple[str, ...] = ()
+    """Also score by these fields."""
+    max_new_tokens: PositiveInt = 512
+    """Tokens an answer may have."""
+    shown: NonNegativeInt = 3
+    """Best and worst clips each that report.html shows; 0 spares the pass for them."""
+    shard: tuple[NonNegativeInt, PositiveInt] = (0, 1)
+    """Index and count: answer every count-th clip, from the index-th (0 first); the last process joins the shards."""
+    resume: bool = True
+    """Go on where an earlier run in `out` stopped."""
+    engine: EngineSection = EngineSection()
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not self.data:
+            raise ValueError("data: no manifest is named")
+        index, count = self.shard
+        if index >= count:
+            raise ValueError(f"shard: index {index} is out of range for {count} shards; expected 0 to {count - 1}")
+        return self

@@ -1,0 +1,144 @@
+"""Manifests -> one run folder each -> one report: what every front door of evaluation calls.
+
+A run's identity is fixed here (`run_identity`). Not part of it, because it changes no answer: the output folder,
+resuming, shards, the batch size, workers and caches, the path or hub id by which the weights are reached, the path of
+the manifest, and the machine with the number format it computes best in (rounding). Not part of it either: what only
+grades (normaliser, label set, groups) and what a report shows. The files of the clips are not hashed: the manifest's
+bytes stand for them.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from r1omni.config.evaluation_run import EvaluationConfig
+from r1omni.core.clip import Clip
+from r1omni.core.errors import ConfigError, MediaError
+from r1omni.core.instruction import INSTRUCTIONS
+from r1omni.core.labels import LABEL_SETS, label_set
+from r1omni.datasets.manifest import manifest_hash, read_manifest
+from r1omni.evaluate.picks import keep_picks
+from r1omni.evaluate.predictions import read_predictions
+from r1omni.evaluate.run import Grading, evaluate
+from r1omni.evaluate.side_by_side import write_report
+from r1omni.infer.engine import Engine
+from r1omni.infer.greedy_answers import greedy_texts
+from r1omni.model.checkpoint_hash import checkpoint_identity
+from r1omni.runs.record import run_facts
+
+OnProgress = Callable[[str, float], None]
+"""Called with a manifest and the share of its clips that is answered."""
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What is evaluated of one manifest, and where it goes."""
+
+    manifest: Path
+    clips: list[Clip]
+    labels: tuple[str, ...] | None
+    folder: Path
+
+
+def evaluate_manifests(
+    run: EvaluationConfig, load: Callable[[], Engine], on_progress: OnProgress = lambda manifest, share: None
+) -> dict[str, dict[str, Any] | None]:
+    """Answer and score every manifest, and write the report once all are complete.
+
+    Args:
+        run: which model answers what.
+        load: returns the engine over `run.model`; called only where answers or their probabilities are missing.
+        on_progress: told how far each manifest is.
+
+    Returns:
+        Manifest -> its scores; None where other shards are still at work.
+
+    Raises:
+        ConfigError: nothing to evaluate in a manifest, no label to measure against, or a folder that holds another run.
+        CheckpointError: the model cannot be read.
+    """
+    engine = cache(load)
+    identity = run_identity(run)
+    parts = [_part_of(run, manifest) for manifest in run.data]
+    results: dict[str, dict[str, Any] | None] = {}
+    for part in parts:
+        name, digest = str(part.manifest), manifest_hash(part.manifest)
+        results[name] = evaluate(
+            lambda clips: greedy_texts(engine(), clips, INSTRUCTIONS[run.answers], run.max_new_tokens),
+            part.clips,
+            Grading(part.labels, run.normaliser, run.group_by),
+            out_dir=part.folder,
+            identity=identity | {"manifest": digest},
+            facts=_facts(run, part, digest),
+            resume=run.resume,
+            shard=run.shard,
+            on_progress=lambda done, total, name=name: on_progress(name, done / total),
+        )
+        if results[name] is not None and run.shown and part.labels is not None:
+            _pick(run, part.labels, part, engine)
+    if all(scores is not None for scores in results.values()):
+        write_report([part.folder for part in parts], run.out / "report.html")
+    return results
+
+
+def run_identity(run: EvaluationConfig) -> dict[str, Any]:
+    """Return everything in a configuration that could change an answer; the manifest is added per run.
+
+    Args:
+        run: which model answers what.
+    """
+    return {
+        **checkpoint_identity(run.model, video_pooling=run.engine.video_pooling),
+        "modality": run.engine.modality,
+        "num_frames": run.engine.num_frames,
+        "instruction": INSTRUCTIONS[run.answers],
+        "max_new_tokens": run.max_new_tokens,
+        "fold": run.fold,
+        "split": run.split,
+    }
+
+
+def _part_of(run: EvaluationConfig, manifest: Path) -> _Part:
+    every = read_manifest(manifest)
+    clips = [
+        clip
+        for clip in every
+        if (run.fold is None or clip.fold == run.fold) and (run.split is None or clip.split == run.split)
+    ]
+    if not clips:
+        raise ConfigError(f"{manifest}: holds no clip of fold {run.fold}, split {run.split}; fix --fold or --split")
+    folder = run.out if len(run.data) == 1 else run.out / manifest.parent.name / manifest.stem
+    # The whole manifest's labels: one fold of a compound set need not hold all of its classes.
+    return _Part(manifest, clips, _label_set(run.labels, every), folder)
+
+
+def _label_set(choice: str, clips: list[Clip]) -> tuple[str, ...] | None:
+    if choice == "open":
+        return None
+    if choice == "manifest":
+        return tuple(sorted({clip.label for clip in clips if clip.label is not None}))
+    return LABEL_SETS.get(choice) or label_set(clips)
+
+
+def _facts(run: EvaluationConfig, part: _Part, digest: str) -> dict[str, Any]:
+    return run_facts(manifest_hashes={str(part.manifest): digest}) | {
+        "model": run.model,
+        "manifest": str(part.manifest.resolve()),
+        "corpus": ", ".join(sorted({clip.corpus or part.manifest.stem for clip in part.clips})),
+        "fold": run.fold,
+        "split": run.split,
+    }
+
+
+def _pick(run: EvaluationConfig, labels: tuple[str, ...], part: _Part, engine: Callable[[], Engine]) -> None:
+    def likelihood(clips: Sequence[Clip], texts: Sequence[str]) -> list[dict[str, float] | MediaError]:
+        size, rows = engine().batch_size, []
+        for start in range(0, len(clips), size):
+            some, said = clips[start : start + size], texts[start : start + size]
+            rows += engine().label_probabilities(some, INSTRUCTIONS[run.answers], said, labels)
+        return rows
+
+    said = read_predictions(part.folder / "predictions.jsonl")
+    keep_picks(part.folder, part.clips, said, likelihood, run.shown, labels)

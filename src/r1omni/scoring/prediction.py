@@ -1,0 +1,90 @@
+"""What a model said of one clip, graded: the one way from a text to a prediction, and from predictions to WAR and UAR.
+
+Evaluation and validation during training both go through here, so that what selects a checkpoint is what is reported.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from r1omni.core.clip import Clip
+from r1omni.core.errors import MediaError
+from r1omni.core.instruction import parse_answer
+from r1omni.scoring.metrics import uar, war
+from r1omni.scoring.normalise import NormaliserName, normalise
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One clip's outcome; a line of predictions.jsonl."""
+
+    id: str
+    """The clip's id."""
+    gold: str | None
+    """The true label; None where the manifest gives none."""
+    text: str | None
+    """The whole output; None where the clip failed."""
+    reasoning: str | None = None
+    answer: str | None = None
+    normalised: str | None = None
+    error_kind: str | None = None
+    """What was wrong with the clip, as one word; None where it was read."""
+    error: str | None = None
+    """The same as a sentence."""
+
+    @property
+    def well_formed(self) -> bool:
+        """See `Answer.well_formed`."""
+        return self.text is not None and parse_answer(self.text).well_formed
+
+
+def predict_from(
+    clip: Clip, outcome: str | MediaError, normaliser: NormaliserName, labels: Collection[str] | None = None
+) -> Prediction:
+    """Turn what the model said of a clip into its prediction.
+
+    Args:
+        clip: the clip.
+        outcome: the generated text, or why the clip could not be read.
+        normaliser: what is done to the answer.
+        labels: the label set, for compound classes.
+    """
+    if isinstance(outcome, MediaError):
+        return Prediction(clip.id, clip.label, None, error_kind=outcome.kind, error=str(outcome))
+    answer = parse_answer(outcome)
+    return Prediction(
+        clip.id, clip.label, outcome, answer.reasoning, answer.answer, normalise(answer.answer, normaliser, labels)
+    )
+
+
+def scored(predictions: Sequence[Prediction]) -> list[Prediction]:
+    """Return the predictions that metrics are over: of clips that were read and have a gold label.
+
+    Args:
+        predictions: one per clip.
+    """
+    return [prediction for prediction in predictions if prediction.error_kind is None and prediction.gold is not None]
+
+
+def war_and_uar(predictions: Sequence[Prediction]) -> tuple[float | None, float | None]:
+    """WAR and UAR of a set of clips, as fractions; None over nothing.
+
+    Args:
+        predictions: one per clip; those that were not read or have no gold label are left out.
+    """
+    over = scored(predictions)
+    golds, answers = [prediction.gold or "" for prediction in over], [prediction.normalised for prediction in over]
+    return war(golds, answers), uar(golds, answers)
+
+
+def validation_figures(predictions: Sequence[Prediction]) -> dict[str, float]:
+    """WAR and UAR for choosing a checkpoint, as fractions; 0 where nothing could be scored, so that it is not chosen.
+
+    The share of clips that could not be read is returned beside them where there are any.
+
+    Args:
+        predictions: one per validation clip.
+    """
+    war_found, uar_found = war_and_uar(predictions)
+    num_unread = sum(prediction.error_kind is not None for prediction in predictions)
+    unread = {"unreadable": num_unread / len(predictions)} if num_unread else {}
+    return {"war": war_found or 0.0, "uar": uar_found or 0.0, **unread}
