@@ -293,8 +293,6 @@ def test_wrong_use_is_refused_before_anything_is_generated(tmp_path: Path):
         evaluate(model, [CLIPS[0], CLIPS[0]], Grading(DFEW_LABELS), out_dir=tmp_path)
     with pytest.raises(ConfigError, match="Shard index 2 is out of range for 2 shards; expected 0 to 1"):
         run(tmp_path, model, shard=(2, 2))
-    with pytest.raises(ConfigError, match="Unknown normaliser 'fuzzy'"):
-        run(tmp_path, model, Grading(DFEW_LABELS, "fuzzy"))  # pyright: ignore[reportArgumentType]
     with pytest.raises(ConfigError, match="No clip has the field 'accent'"):
         run(tmp_path, model, Grading(DFEW_LABELS, group_by=("accent",)))
     assert model.asked == [] and list(tmp_path.iterdir()) == []

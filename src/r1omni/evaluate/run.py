@@ -26,7 +26,7 @@ from r1omni.evaluate.predictions import in_order, read_predictions, to_line
 from r1omni.evaluate.scores import check_field, closed_set_scores, open_set_scores, scores_by_group
 from r1omni.runs.files import append_lines, append_rows, repair, write_json, write_text
 from r1omni.runs.run_folder import RunFolder
-from r1omni.scoring.normalise import NormaliserName, normalise
+from r1omni.scoring.normalise import NormaliserName
 from r1omni.scoring.prediction import Prediction, predict_from
 
 Answer = Callable[[Sequence[Clip]], Iterable[str | MediaError]]
@@ -42,7 +42,7 @@ class Grading:
 
     labels: tuple[str, ...] | None
     """The label set; None scores sets of words against `Clip.labels` (open vocabulary)."""
-    normaliser: NormaliserName | str = "exact"
+    normaliser: NormaliserName = "exact"
     """What is done to an answer before it is compared."""
     group_by: tuple[str, ...] = ()
     """Manifest fields to score by."""
@@ -110,7 +110,6 @@ def evaluate(
 
 
 def _check(clips: Sequence[Clip], grading: Grading, shard: tuple[int, int]) -> None:
-    normalise(None, grading.normaliser)  # raises on an unknown name before anything is generated
     index, count = shard
     if not 0 <= index < count:
         raise ConfigError(f"Shard index {index} is out of range for {count} shards; expected 0 to {count - 1}.")
