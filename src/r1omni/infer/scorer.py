@@ -65,8 +65,8 @@ class Scorer(nn.Module):
         A clip and a still image of zeros go along, because clips of each length pass the projector separately.
         """
         config, device = self.model.config, self.model.device
-        patches = (config.grid_patches**2, config.vision_config.hidden_size)
-        audio = torch.zeros(config.audio_tokens, config.audio_config.d_model, device=device)
+        patches = (config.grid_patches**2, config.vision.hidden_size)
+        audio = torch.zeros(config.audio_tokens, config.audio.d_model, device=device)
         lengths = sorted({1, config.num_frames})
         self.blanks = [Features(torch.zeros(frames, *patches, device=device), audio) for frames in lengths]
 

@@ -8,20 +8,16 @@ else is installed), sound becomes Whisper's log-mel features, and the prompt is 
 The media stand at the head of the first user message; the router reads the last user message alone. The wrappers are
 ordinary text. A clip without sound has no audio part and the other way round.
 
-Only the template writes control tokens. Whatever the text of a message or a prefix holds (`<|im_end|>`, `<tool_call>`,
-a media tag) stays text: control tokens are looked for in the template's own parts only, so that
-
-    ids(text) = ids of the text under the tokenizer without its added tokens
+Control tokens and media tags in the text of a message stay text (`chat_text`): only the placeholders put here become
+media.
 """
 
 import copy
-import re
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from tokenizers import Tokenizer
 from torch import Tensor
 from transformers import (
     AutoProcessor,
@@ -33,6 +29,7 @@ from transformers import (
 )
 
 from r1omni.core.message import Message
+from r1omni.model.chat_text import Part, as_messages, encode, question, render
 from r1omni.model.configuration import HumanOmniConfig, num_video_tokens
 
 if TYPE_CHECKING:
@@ -40,18 +37,6 @@ if TYPE_CHECKING:
 
 PAD_GREY = 127
 """Value of the square a frame is centred on."""
-
-_MARK = "\ue000{}\ue001"
-"""Stands for the text of one message while the chat template is rendered; the text itself is put in afterwards."""
-_MARKS = re.compile("\ue000([0-9]+)\ue001")
-
-
-class _Part(NamedTuple):
-    """A stretch of a prompt's text."""
-
-    text: str
-    may_control: bool
-    """Whether a control token in it is one; only in what the template and this module write."""
 
 
 class HumanOmniProcessor(ProcessorMixin):
@@ -119,13 +104,13 @@ class HumanOmniProcessor(ProcessorMixin):
             tokenizer: the language model's.
             router_tokenizer: the router's.
         """
-        vision: Any = config.vision_config
-        audio: Any = config.audio_config
+        vision, audio = config.vision, config.audio
+        size_px: Any = vision.image_size
         sampling_rate_hz, hop = 16_000, 160
         chunk_s = audio.max_source_positions * 2 * hop // sampling_rate_hz
         return cls(
             SiglipImageProcessorPil(
-                size={"height": vision.image_size, "width": vision.image_size},
+                size={"height": size_px, "width": size_px},
                 image_mean=[0.5, 0.5, 0.5],
                 image_std=[0.5, 0.5, 0.5],
                 resample=3,
@@ -252,7 +237,7 @@ class HumanOmniProcessor(ProcessorMixin):
         Raises:
             ValueError: see `prompt_ids`.
         """
-        talks = [_conversation(prompt) for prompt in prompts]
+        talks = [as_messages(prompt) for prompt in prompts]
         openings = [""] * len(talks) if prefixes is None else prefixes
         wanted = [
             (talk, frames if video else 0, audio, add_generation_prompt, prefix)
@@ -265,7 +250,7 @@ class HumanOmniProcessor(ProcessorMixin):
         length = max(len(row) for row in rows)
         pad_id = self.tokenizer.pad_token_id
         router = self.router_tokenizer(
-            [_question(talk) for talk in talks],
+            [question(talk) for talk in talks],
             padding=True,
             truncation=True,
             max_length=512,
@@ -301,25 +286,30 @@ class HumanOmniProcessor(ProcessorMixin):
         Raises:
             ValueError: there is no message; media or a prefix have no place; or the chat template leaves a message out.
         """
-        talk = _conversation(messages)
+        talk = as_messages(messages)
         if prefix and not add_generation_prompt:
             raise ValueError("A prefix opens the assistant's turn, but add_generation_prompt is False; set it to True.")
-        media: list[_Part | list[int]] = []
+        first_user = next((place for place, message in enumerate(talk) if message.role == "user"), None)
+        if first_user is None and (num_frames or has_audio):
+            raise ValueError("The conversation has pictures or sound but no user message to hold them; add one.")
+        ids: list[int] = []
+        stretch: list[Part] = []
+        for part in render(self.tokenizer, talk, add_generation_prompt):
+            if part.message is not None and part.message == first_user:
+                for opening, placeholders, closing in self._media(num_frames, has_audio):
+                    ids += encode(self.tokenizer, [*stretch, Part(opening, None)]) + placeholders
+                    stretch = [Part(closing, None)]
+            stretch.append(part)
+        return ids + encode(self.tokenizer, stretch) + self.text_ids(prefix)
+
+    def _media(self, num_frames: int, has_audio: bool) -> Iterator[tuple[str, list[int], str]]:
+        """The media of a prompt: what opens each of them, its placeholders, what closes it."""
         if num_frames:
             wrapper, token_id = ("im", self.image_token_id) if num_frames == 1 else ("vi", self.video_token_id)
-            visual = [token_id] * num_video_tokens(num_frames, self.video_tokens_per_frame, self.video_pooling)
-            media += [_Part(f"<{wrapper}_start>", True), visual, _Part(f"<{wrapper}_end>\n", True)]
+            count = num_video_tokens(num_frames, self.video_tokens_per_frame, self.video_pooling)
+            yield f"<{wrapper}_start>", [token_id] * count, f"<{wrapper}_end>\n"
         if has_audio:
-            sound = [self.audio_token_id] * self.audio_tokens
-            media += [_Part("<au_start>", True), sound, _Part("<au_end>\n", True)]
-        first_user = next((place for place, message in enumerate(talk) if message.role == "user"), None)
-        if media and first_user is None:
-            raise ValueError("The conversation has pictures or sound but no user message to hold them; add one.")
-        pieces: list[_Part | list[int]] = []
-        for place, text in self._rendered(talk, add_generation_prompt):
-            pieces += [] if place is None or place != first_user else media
-            pieces.append(_Part(text, place is None))
-        return self._encode(pieces) + self.text_ids(prefix)
+            yield "<au_start>", [self.audio_token_id] * self.audio_tokens, "<au_end>\n"
 
     def text_ids(self, text: str) -> list[int]:
         """Return the ids of text that a user, a client or the model wrote; nothing in it becomes a control token.
@@ -327,100 +317,7 @@ class HumanOmniProcessor(ProcessorMixin):
         Args:
             text: any text.
         """
-        return self._encode([_Part(text, False)])
-
-    def _rendered(self, talk: Sequence[Message], add_generation_prompt: bool) -> list[tuple[int | None, str]]:
-        """The chat template's output in parts: template text (None), and the text of messages by their place."""
-        marked = [{"role": message.role, "content": _MARK.format(place)} for place, message in enumerate(talk)]
-        rendered = str(
-            self.tokenizer.apply_chat_template(marked, tokenize=False, add_generation_prompt=add_generation_prompt)
-        )
-        pieces = _MARKS.split(rendered)
-        if pieces[1::2] != [str(place) for place in range(len(talk))]:
-            raise ValueError(
-                f"The tokenizer's chat template shows messages {pieces[1::2]} of {len(talk)}; expected each one once "
-                f"and in order. Check the roles ({', '.join(message.role for message in talk)}) and the template."
-            )
-        parts: list[tuple[int | None, str]] = [(None, pieces[0])]
-        for place, after in enumerate(pieces[2::2]):
-            parts += [(place, talk[place].content), (None, after)]
-        return parts
-
-    def _encode(self, pieces: Sequence[_Part | list[int]]) -> list[int]:
-        """Tokenise the text between placeholders, each stretch on its own."""
-        ids: list[int] = []
-        stretch: list[_Part] = []
-        for piece in [*pieces, []]:
-            if isinstance(piece, _Part):
-                stretch.append(piece)
-                continue
-            ids += self._stretch_ids(stretch)
-            stretch = []
-            ids += piece
-        return ids
-
-    def _stretch_ids(self, parts: Sequence[_Part]) -> list[int]:
-        """Tokenise parts jointly; where that finds a control token in text of others, look for them elsewhere only."""
-        text = "".join(part.text for part in parts)
-        if not text:
-            return []
-        controls = {*self.tokenizer.get_added_vocab().values(), *self.tokenizer.all_special_ids}
-        encoded: Any = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-        own: list[tuple[int, int]] = []
-        end = 0
-        for part in parts:
-            end += len(part.text)
-            if part.may_control:
-                own.append((end - len(part.text), end))
-        found = [
-            (start, stop, token_id)
-            for token_id, (start, stop) in zip(encoded["input_ids"], encoded["offset_mapping"], strict=True)
-            if token_id in controls
-        ]
-        if all(any(first <= start and stop <= last for first, last in own) for start, stop, _ in found):
-            return encoded["input_ids"]
-        return self._split_ids(parts, controls)
-
-    def _split_ids(self, parts: Sequence[_Part], controls: set[int]) -> list[int]:
-        """Take control tokens from where they may be; tokenise all between them as text, jointly."""
-        backend = self.tokenizer.backend_tokenizer  # pyright: ignore[reportAttributeAccessIssue]
-        plain = Tokenizer(backend.model)
-        plain.normalizer, plain.pre_tokenizer = backend.normalizer, backend.pre_tokenizer
-        ids: list[int] = []
-        text = ""
-
-        def flush() -> None:
-            nonlocal text
-            ids.extend(plain.encode(text, add_special_tokens=False).ids if text else [])
-            text = ""
-
-        for part in parts:
-            if not part.may_control:
-                text += part.text
-                continue
-            encoded: Any = self.tokenizer(part.text, add_special_tokens=False, return_offsets_mapping=True)
-            last = 0
-            for token_id, (start, stop) in zip(encoded["input_ids"], encoded["offset_mapping"], strict=True):
-                if token_id in controls:
-                    text += part.text[last:start]
-                    flush()
-                    ids.append(token_id)
-                    last = stop
-            text += part.text[last:]
-        flush()
-        return ids
-
-
-def _conversation(messages: str | Sequence[Message]) -> tuple[Message, ...]:
-    talk = (Message("user", messages),) if isinstance(messages, str) else tuple(messages)
-    if not talk:
-        raise ValueError("The conversation has no message; expected at least one.")
-    return talk
-
-
-def _question(talk: Sequence[Message]) -> str:
-    """The last user message, which the router reads; empty where there is none."""
-    return next((message.content for message in reversed(talk) if message.role == "user"), "")
+        return encode(self.tokenizer, [Part(text, 0)])
 
 
 def pad_to_square(frame: np.ndarray) -> np.ndarray:
