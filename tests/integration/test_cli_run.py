@@ -44,9 +44,10 @@ def test_predict_answers_what_it_can_and_exits_with_1_for_the_rest(r1omni: Comma
     run = r1omni("predict", clip, "nowhere.mp4", "--model", model, "--answers", "label", "--json")
     assert run.returncode == 1
     good, bad = json.loads(run.stdout)["clips"]
-    assert set(good) == {"path", "reasoning", "answer", "probabilities", "text", "seconds"}
+    assert set(good) == {"path", "reasoning", "answer", "probabilities", "text", "modality", "seconds"}
     assert good["path"] == str(clip) and good["seconds"] > 0
     assert sum(good["probabilities"].values()) == pytest.approx(1)
+    assert good["modality"] == "video+audio" and bad["modality"] is None
     assert bad["error"]["kind"] == "missing" and bad["answer"] is None
     assert run.stderr.count("\n") == 1 and "nowhere.mp4" in run.stderr
 

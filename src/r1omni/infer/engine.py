@@ -16,12 +16,12 @@ from torch import Tensor
 from r1omni.core.clip import Clip
 from r1omni.core.errors import MediaError
 from r1omni.infer.decode import sample_groups
-from r1omni.infer.embedding import embed_prompts, evaluating, left_pad, repetition_penalty, stop_ids
+from r1omni.infer.embedding import embed_prompts, evaluating, repetition_penalty, stop_ids
 from r1omni.infer.encoder import Encoder
 from r1omni.infer.feature_cache import FeatureCache
 from r1omni.infer.features import Features
 from r1omni.infer.prompt import Prompt, clip_seed
-from r1omni.infer.shared_prefix import answer_logprobs
+from r1omni.infer.scorer import Scorer
 from r1omni.media.decode import Modality
 
 
@@ -121,7 +121,6 @@ class Engine:
                     results[index] = generations
         return results
 
-    @torch.no_grad()
     def label_probabilities(
         self,
         clips: Sequence[Clip],
@@ -140,17 +139,13 @@ class Engine:
         instructions = [instruction] * len(clips) if isinstance(instruction, str) else list(instruction)
         results: list[Any] = list(self.features(clips))
         readable = [index for index, features in enumerate(results) if isinstance(features, Features)]
-        with evaluating(self.model):
-            for start in range(0, len(readable), self.batch_size):
-                part = readable[start : start + self.batch_size]
-                scored = self._score_labels(
-                    [instructions[index] for index in part],
-                    [results[index] for index in part],
-                    [texts[index] for index in part],
-                    labels,
-                )
-                for index, probabilities in zip(part, scored, strict=True):
-                    results[index] = dict(zip(labels, probabilities, strict=True))
+        scored = Scorer(self.model, self.processor, batch_size=self.batch_size).label_probabilities(
+            [Prompt.ask(instructions[index], results[index]) for index in readable],
+            [texts[index] for index in readable],
+            labels,
+        )
+        for index, probabilities in zip(readable, scored, strict=True):
+            results[index] = probabilities
         return results
 
     def _write(
@@ -180,47 +175,6 @@ class Engine:
         ]
         return [written[start : start + group] for start in range(0, len(written), group)]
 
-    def _tokenise(self, text: str) -> list[int]:
-        return self.processor.tokenizer(text, add_special_tokens=False)["input_ids"]
-
-    def _score_labels(
-        self, instructions: list[str], features: list[Features], texts: list[str], labels: Sequence[str]
-    ) -> list[list[float]]:
-        prompts = [Prompt.ask(*asked) for asked in zip(instructions, features, strict=True)]
-        embeds, mask = embed_prompts(self.model, self.processor, prompts)
-        end = self.processor.tokenizer.decode(stop_ids(self.model, self.processor)[:1])
-        before, after = [], []
-        for text in texts:
-            head, tag, _ = text.partition("<answer>")
-            given = head + tag if tag else ""
-            closing = "</answer>" if tag else end
-            tokenised = [self._tokenise(f"{given}{label}{closing}") for label in labels]
-            common = _common_length([*tokenised, self._tokenise(given)])
-            before.append(tokenised[0][:common])
-            after.append([ids[common:] for ids in tokenised])
-        embed = self.model.language_model.get_input_embeddings()
-        rows = [
-            torch.cat([row[kept], embed(torch.tensor(ids, dtype=torch.long, device=row.device))])
-            for row, kept, ids in zip(embeds, mask, before, strict=True)
-        ]
-        prefix, prefix_mask = left_pad(rows)
-        longest = max(len(ids) for group in after for ids in group)
-        answers = torch.zeros(len(texts), len(labels), longest, dtype=torch.long)
-        answer_mask = torch.zeros_like(answers, dtype=torch.bool)
-        for row, group in enumerate(after):
-            for column, ids in enumerate(group):
-                answers[row, column, : len(ids)] = torch.tensor(ids, dtype=torch.long)
-                answer_mask[row, column, : len(ids)] = True
-        logprobs = answer_logprobs(
-            self.model.language_model,
-            self.model.lm_head,
-            prefix,
-            prefix_mask,
-            answers.to(prefix.device),
-            answer_mask.to(prefix.device),
-        )
-        return logprobs.sum(-1).softmax(-1).tolist()
-
 
 def _uniforms(clips: Sequence[Clip], num_samples: int, num_tokens: int, seed: int | str) -> Tensor:
     """[clips, samples, tokens] in [0, 1), from the seed, the clip's id and how often it came before."""
@@ -231,11 +185,3 @@ def _uniforms(clips: Sequence[Clip], num_samples: int, num_tokens: int, seed: in
         row.uniform_(generator=generator.manual_seed(clip_seed(seed, clip.id, seen[clip.id])))
         seen[clip.id] += 1
     return drawn
-
-
-def _common_length(rows: Sequence[Sequence[int]]) -> int:
-    """Length of the longest common beginning."""
-    for position, ids in enumerate(zip(*rows, strict=False)):
-        if len(set(ids)) > 1:
-            return position
-    return min(len(row) for row in rows)

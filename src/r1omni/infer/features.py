@@ -23,6 +23,13 @@ class Features:
         """Size in memory."""
         return sum(part.nbytes for part in (self.video, self.audio) if part is not None)
 
+    @property
+    def modality(self) -> Literal["video+audio", "video", "audio"] | None:
+        """The modalities that were read; None for text alone."""
+        if self.video is None:
+            return None if self.audio is None else "audio"
+        return "video" if self.audio is None else "video+audio"
+
     def without(self, side: Side) -> "Features":
         """Return the features of the same clip as if it never had one side; no tower runs.
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from r1omni.core.clip import Clip
 from r1omni.core.errors import MediaError
@@ -46,6 +46,8 @@ class Prediction:
     """The whole output."""
     seconds: float | None = None
     """This clip's share of the wall time of its batch, decoding included."""
+    modality: Literal["video+audio", "video", "audio"] | None = None
+    """What was read of the clip; None where it could not be read."""
     error: MediaError | None = None
     """Why there is no answer."""
 
@@ -57,6 +59,7 @@ class Prediction:
             "answer": self.answer,
             "probabilities": self.probabilities or None,
             "text": self.text,
+            "modality": self.modality,
             "seconds": self.seconds,
         }
         if self.error is not None:
@@ -126,13 +129,17 @@ def predict_files(
     for start in range(0, len(paths), engine.batch_size):
         started = time.perf_counter()
         clips = [Clip(id=str(path), path=path.absolute()) for path in paths[start : start + engine.batch_size]]
+        read = engine.features(clips)
         written = engine.generate(clips, instruction, max_new_tokens=max_new_tokens)
         texts = ["" if isinstance(answers, MediaError) else answers[0].text for answers in written]
         likely = engine.label_probabilities(clips, instruction, texts, labels)
         seconds = (time.perf_counter() - started) / len(clips)
-        for path, text, probabilities in zip(paths[start:], texts, likely, strict=False):
+        for path, features, text, probabilities in zip(paths[start:], read, texts, likely, strict=False):
+            if isinstance(features, MediaError):
+                yield Prediction(path, error=features)
+                continue
             if isinstance(probabilities, MediaError):
                 yield Prediction(path, error=probabilities)
                 continue
             answer = parse_answer(text)
-            yield Prediction(path, answer.reasoning, answer.answer, probabilities, text, seconds)
+            yield Prediction(path, answer.reasoning, answer.answer, probabilities, text, seconds, features.modality)
