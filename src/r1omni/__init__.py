@@ -1,4 +1,4 @@
-"""R1-Omni: emotion recognition from pictures and sound that gives its reasons, and the recipe that trains it.
+"""R1-Omni: emotion recognition from video and sound that explains itself, and the recipe that trains it.
 
 The names below load on first use, so that `import r1omni` loads neither torch nor transformers.
 """
@@ -54,11 +54,11 @@ _HOME = {
     "train_sft": "r1omni.train.sft",
     "write_manifest": "r1omni.datasets.manifest",
 }
-"""Each exported name and the module it lives in."""
+"""Exported name -> its module."""
 
 
 def __getattr__(name: str) -> Any:
-    """Load an exported name from its home, once."""
+    """Load an exported name from its module, once."""
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(_HOME[name]), name)

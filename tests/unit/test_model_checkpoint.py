@@ -153,8 +153,8 @@ MALFORMED: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
         lambda r: (r / "checkpoint" / SINGLE).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0"),
         ("Git LFS pointer", "git lfs pull"),
     ),
-    "cut short": (lambda r: _cut(r / "checkpoint" / SINGLE), ("cut short", SINGLE, "Download")),
-    "empty file": (lambda r: (r / "checkpoint" / SINGLE).write_bytes(b""), ("(0 bytes) is cut short",)),
+    "cut short": (lambda r: _cut(r / "checkpoint" / SINGLE), ("truncated", SINGLE, "Download")),
+    "empty file": (lambda r: (r / "checkpoint" / SINGLE).write_bytes(b""), ("(0 bytes) is truncated",)),
     "shard missing": (
         lambda r: _shard(r, {"model.norm.weight": "model-00002-of-00002.safetensors"}),
         ("model-00002-of-00002.safetensors is missing", "model.norm.weight"),
@@ -273,7 +273,7 @@ def test_a_tower_path_of_the_training_machine_is_not_needed_where_the_recorded_f
     del towers["vision"]  # config.json says towers/siglip
     load_model(copy / "checkpoint", **towers)  # pyright: ignore
     del towers["audio"]  # config.json says /mnt/data/author/whisper-large-v3, and the sizes are no published ones
-    with pytest.raises(CheckpointError, match="sizes of the audio tower cannot be known.*--audio openai/whisper"):
+    with pytest.raises(CheckpointError, match="sizes of the audio tower cannot be determined.*--audio openai/whisper"):
         load_model(copy / "checkpoint", **towers)  # pyright: ignore
 
 

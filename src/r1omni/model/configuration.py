@@ -1,4 +1,4 @@
-"""The configuration of a HumanOmni model: four standard configurations and the few numbers that join them.
+"""The configuration of a HumanOmni model: four standard configurations and the few numbers that connect them.
 
 It also owns how many tokens a clip becomes, because model and processor must agree on it.
 """
@@ -24,7 +24,7 @@ _Part = TypeVar("_Part", bound=PreTrainedConfig)
 
 
 class HumanOmniConfig(PreTrainedConfig):
-    """Vision tower, audio tower, router and language model, and how they are joined.
+    """Vision tower, audio tower, router and language model, and how they are connected.
 
     The four `*_config` fields take a configuration or its dictionary; `vision`, `audio`, `router` and `text` are the
     configurations, with their types.
@@ -66,10 +66,10 @@ class HumanOmniConfig(PreTrainedConfig):
     tie_word_embeddings: bool = False
     """Follows `text_config`."""
     initializer_range: float = 0.02
-    """Standard deviation of freshly drawn embeddings."""
+    """Standard deviation of newly initialised embeddings."""
 
     def __post_init__(self, **kwargs: object) -> None:
-        """Build the four parts from dictionaries and check what joins them."""
+        """Build the four parts from dictionaries and check that they fit together."""
         for name, kind in _PARTS.items():
             part = getattr(self, name)
             if part is None or isinstance(part, dict):
@@ -140,7 +140,7 @@ class HumanOmniConfig(PreTrainedConfig):
 
 
 def _typed(part: dict | PreTrainedConfig | None, kind: type[_Part]) -> _Part:
-    """Narrow a part to its type; anything else was assigned after the configuration was built."""
+    """Narrow a part to its type; other types can only have been assigned after construction."""
     if not isinstance(part, kind):
         raise TypeError(f"found a {type(part).__name__}; expected a {kind.__name__}: set the part to one.")
     return part

@@ -46,9 +46,9 @@ class PartReport:
     num_parameters: int
     """Parameters that are read."""
     dtypes: tuple[str, ...]
-    """As stored, the commonest first."""
+    """As stored, the most frequent first."""
     files: tuple[str, ...]
-    """Where they lie."""
+    """The files that contain them."""
 
 
 @dataclass(frozen=True)
@@ -61,9 +61,9 @@ class CheckpointReport:
     config: HumanOmniConfig
     parts: tuple[PartReport, ...]
     num_unread_parameters: int
-    """Stored, but read by nothing: the vision tower's last layer and heads, poolers, classifiers."""
+    """Stored but unused: the vision tower's last layer and heads, poolers, classifiers."""
     problems: tuple[str, ...]
-    """What keeps it from loading, one sentence each; empty where nothing does."""
+    """Problems that keep it from loading, one sentence each."""
 
 
 def load_model(
@@ -81,14 +81,14 @@ def load_model(
 
     Args:
         path_or_id: the folder or hub id.
-        vision: SigLIP folder or hub id, for a published checkpoint without its vision tower; None takes the default.
+        vision: SigLIP folder or hub id, for a published checkpoint without its vision tower; None uses the default.
         audio: Whisper folder or hub id, likewise.
         router: BERT folder or hub id, likewise; its vocabulary is always needed.
-        dtype: a torch dtype or its name; `auto` takes what the device computes best in.
-        device: where the model goes; `auto` takes this process's GPU where there is one.
-        video_pooling: see `HumanOmniConfig.video_pooling`; None takes the checkpoint's own, which for a published one
-            is `slow_fast` where its folder or hub id is named HumanOmni-7B.
-        attn_implementation: name of transformers' attention function; None takes its default.
+        dtype: a torch dtype or its name; `auto` chooses the one that the device computes fastest in.
+        device: the model's device; `auto` uses this process's GPU if there is one.
+        video_pooling: see `HumanOmniConfig.video_pooling`; None uses the checkpoint's own, which for a published one
+            is `slow_fast` if its folder or hub id is named HumanOmni-7B.
+        attn_implementation: name of transformers' attention function; None uses its default.
 
     Raises:
         CheckpointError: the checkpoint cannot be loaded; the message names the key and the file, and how to fix it.
@@ -137,7 +137,7 @@ def inspect_checkpoint(
     router: str | None = None,
     video_pooling: VideoPooling | None = None,
 ) -> CheckpointReport:
-    """Report a checkpoint's parts and whatever keeps it from loading, from headers alone.
+    """Report a checkpoint's parts and problems, from headers alone.
 
     Args:
         path_or_id: the folder or hub id.
@@ -177,18 +177,18 @@ def convert_checkpoint(
     video_pooling: VideoPooling | None = None,
     shard_bytes: int = 2 * 2**30,
 ) -> Path:
-    """Write a published checkpoint as one self-contained folder; stored numbers are kept as they are.
+    """Write a published checkpoint as one self-contained folder; stored values are not changed.
 
-    The folder appears under its name only when it is whole. What nobody reads is left out.
+    The folder appears under its name only when it is complete. Unused tensors are left out.
 
     Args:
         path_or_id: a published folder or hub id.
-        out: the folder to write; must not exist.
+        out: the folder to write; it must not exist.
         vision: see `load_model`.
         audio: see `load_model`.
         router: see `load_model`.
         video_pooling: see `load_model`; kept in the written configuration.
-        shard_bytes: size of an output file at most, and about the memory needed.
+        shard_bytes: maximum size of an output file, and about the memory needed.
 
     Raises:
         CheckpointError: the checkpoint cannot be read, is ours already, or `out` exists.
@@ -259,7 +259,7 @@ def official_processor(checkpoint: OfficialCheckpoint) -> HumanOmniProcessor:
 
 
 def official_generation_config(checkpoint: OfficialCheckpoint, processor: HumanOmniProcessor) -> GenerationConfig:
-    """Read how a published checkpoint generates; the turn's end always stops it.
+    """Read a published checkpoint's generation settings; the end of the turn always stops it.
 
     Args:
         checkpoint: what `read_official` returned.
@@ -282,7 +282,7 @@ _NO_ROUTER = (
 
 
 def _official_pooling(path_or_id: str | os.PathLike[str], asked: VideoPooling | None) -> VideoPooling:
-    """Return what was asked for, or what the published checkpoint of this name needs; says so where that is pooling."""
+    """Return the requested pooling, or that of the published checkpoint of this name, with a note if it is not none."""
     if asked is not None:
         return asked
     pooling = published_pooling(path_or_id)
@@ -319,7 +319,7 @@ def _own_problems(folder: Path, raw: dict[str, Any]) -> tuple[HumanOmniConfig, d
     problems += [f"{key} in {s.file} is not expected." for key, s in sources.items() if key not in expected]
     problems += [f"{key} is missing from {folder}. Copy the folder again." for key in expected if key not in sources]
     if not (folder / "processor_config.json").is_file():
-        problems.append(f"{folder} holds no processor_config.json; save the processor beside the model.")
+        problems.append(f"{folder} holds no processor_config.json; save the processor with the model.")
     return config, sources, problems
 
 
@@ -335,7 +335,7 @@ def _part_report(part: str, sources: dict[str, Stored]) -> PartReport:
 
 
 def _write_shards(sources: dict[str, Stored], folder: Path, shard_bytes: int) -> None:
-    """Write tensors as they are read, starting a new file where the next one would not fit."""
+    """Write tensors as they are read, starting a new file when the next one would not fit."""
     names = {id(stored): name for name, stored in sources.items()}
     shards: list[list[Stored]] = [[]]
     for stored in reading_order(sources.values()):

@@ -1,8 +1,9 @@
-"""HumanOmni: two frozen towers, a projector weighed by a router, and a Qwen2 language model.
+"""HumanOmni: two frozen towers, a projector weighted by a router, and a Qwen2 language model.
 
-Pictures pass the SigLIP tower, sound the Whisper encoder, the bare question the BERT router; the tokens they give
-stand in the prompt where the processor put placeholders. Every clip brings only the parts it has. What the official
-code evaluates without reading it is not built: the last vision layer and norm, the pooling heads, Whisper's classifier.
+The SigLIP tower encodes pictures, the Whisper encoder sound, the BERT router the bare question; the resulting tokens
+replace the placeholders that the processor put in the prompt. A clip has tokens only for the modalities it has. Parts
+that the official code evaluates but does not use are not built: the last vision layer and norm, the pooling heads,
+Whisper's classifier.
 """
 
 from collections.abc import Sequence
@@ -39,7 +40,7 @@ from r1omni.model.projector import Projector, slow_fast
 from r1omni.runs.file_hashes import FileStamp
 
 MAX_ROUTER_TOKENS = 512
-"""What the router reads at most; longer questions are cut."""
+"""Maximum length of the router's input; longer questions are cut."""
 
 
 class VisionTower(SiglipPreTrainedModel):
@@ -141,7 +142,7 @@ class HumanOmniForConditionalGeneration(PreTrainedModel, GenerationMixin):
     ) -> Float[Tensor, "batch frames patches width"]:
         """Return the vision features of clips with equally many frames.
 
-        Gradient flows only if a parameter of the tower asks for it.
+        Gradients flow only if a parameter of the tower requires them.
 
         Args:
             pixel_values: normalised pictures.
@@ -151,7 +152,7 @@ class HumanOmniForConditionalGeneration(PreTrainedModel, GenerationMixin):
         return features.unflatten(0, pixel_values.shape[:2])
 
     def encode_audio(self, input_features: Float[Tensor, "batch mels steps"]) -> Float[Tensor, "batch tokens width"]:
-        """Return the audio features, averaged over `audio_pool` time steps; gradient as in `encode_video`.
+        """Return the audio features, averaged over `audio_pool` time steps; gradients as in `encode_video`.
 
         Args:
             input_features: log-mel features of exactly the tower's length.
@@ -164,13 +165,13 @@ class HumanOmniForConditionalGeneration(PreTrainedModel, GenerationMixin):
     def branch_weights(
         self, router_input_ids: Int[Tensor, "batch words"], router_attention_mask: Int[Tensor, "batch words"]
     ) -> Float[Tensor, "batch 3"]:
-        """Return how much the video, body and face branches count for each question.
+        """Return the weights of the video, body and face branches for each question.
 
-        Equal questions are read once.
+        Equal questions are encoded once.
 
         Args:
             router_input_ids: the router's token ids of the bare questions.
-            router_attention_mask: 1 where a token is one.
+            router_attention_mask: 1 for tokens, 0 for padding.
         """
         both = torch.stack([router_input_ids, router_attention_mask.to(router_input_ids.dtype)], dim=1)
         rows, inverse = torch.unique(both, dim=0, return_inverse=True)
@@ -188,18 +189,18 @@ class HumanOmniForConditionalGeneration(PreTrainedModel, GenerationMixin):
         video_features: Sequence[Float[Tensor, "_frames patches _width"] | None] | None = None,
         audio_features: Sequence[Float[Tensor, "_tokens _width"] | None] | None = None,
     ) -> Float[Tensor, "batch tokens hidden"]:
-        """Return what the language model reads: words embedded, placeholders replaced by the clips' tokens.
+        """Return the language model's input: embedded text, with placeholders replaced by the clips' tokens.
 
         Args:
             input_ids: prompts with every media token already a placeholder.
-            attention_mask: not read; taken so that a batch can be passed as it is.
-            router_input_ids: the bare questions for the router; needed where there is video.
-            router_attention_mask: 1 where a router token is one.
-            video_features: per prompt [frames, patches, width], or None where it has no video.
-            audio_features: per prompt [tokens, width], or None where it has no audio.
+            attention_mask: unused; accepted so that a batch can be passed as it is.
+            router_input_ids: the bare questions for the router; needed with video.
+            router_attention_mask: 1 for router tokens, 0 for padding.
+            video_features: per prompt [frames, patches, width], or None without video.
+            audio_features: per prompt [tokens, width], or None without audio.
 
         Raises:
-            ValueError: a prompt's placeholders and its features do not fit.
+            ValueError: a prompt's placeholders and its features do not match.
         """
         embeds = self.get_input_embeddings()(input_ids.clamp(min=0))
         config = self.config
@@ -224,7 +225,7 @@ class HumanOmniForConditionalGeneration(PreTrainedModel, GenerationMixin):
         router_input_ids: Int[Tensor, "batch words"] | None,
         router_attention_mask: Int[Tensor, "batch words"] | None,
     ) -> Float[Tensor, "tokens hidden"] | None:
-        """Return the video tokens of all prompts in one row; clips of one length pass the projector together."""
+        """Return the video tokens of all prompts in one row; clips of equal length are projected together."""
         seen = [video for video in videos if video is not None]
         if not seen:
             return None
@@ -257,11 +258,11 @@ class HumanOmniForConditionalGeneration(PreTrainedModel, GenerationMixin):
 
         Args:
             input_ids: prompts with placeholders.
-            attention_mask: 1 where a token is one.
+            attention_mask: 1 for tokens, 0 for padding.
             pixel_values: [clips with video, frames, 3, rows, cols]; a list of clips where their lengths differ.
             input_features: [clips with audio, mels, steps].
             router_input_ids: the bare questions for the router.
-            router_attention_mask: 1 where a router token is one.
+            router_attention_mask: 1 for router tokens, 0 for padding.
         """
         config = self.config
         has_video = ((input_ids == config.video_token_id) | (input_ids == config.image_token_id)).any(1).tolist()
@@ -297,20 +298,20 @@ class HumanOmniForConditionalGeneration(PreTrainedModel, GenerationMixin):
         router_attention_mask: Int[Tensor, "batch words"] | None = None,
         **kwargs: object,
     ) -> CausalLMOutputWithPast:
-        """Run the model over prompts, or over what `embed_prompt` made of them.
+        """Run the model over prompts, or over the output of `embed_prompt`.
 
         Positions count the tokens the mask keeps, so padding on either side changes nothing.
 
         Args:
             input_ids: token ids, with placeholders if the clips are given.
-            attention_mask: 1 where a token is one, cached tokens included.
+            attention_mask: 1 for tokens, cached ones included, 0 for padding.
             position_ids: positions; None derives them from the mask.
             past_key_values: the cache.
             inputs_embeds: what `embed_prompt` returns, instead of ids and clips.
-            labels: gold ids, -100 where none. The mean cross-entropy of the next token is returned, and no logits:
-                only the counted positions pass the head.
+            labels: gold ids, -100 for positions without one. Returns the mean cross-entropy of the next token and no
+                logits: the head is applied to those positions only.
             use_cache: whether to fill the cache.
-            logits_to_keep: logits of the last so many positions; 0 keeps all.
+            logits_to_keep: number of last positions with logits; 0 keeps all.
             pixel_values: see `embed_media`.
             input_features: see `embed_media`.
             router_input_ids: see `embed_media`.
@@ -356,9 +357,9 @@ class HumanOmniForConditionalGeneration(PreTrainedModel, GenerationMixin):
 
         Args:
             input_ids: prompts with placeholders, or pass `inputs_embeds`.
-            **kwargs: the rest of the processor's batch, and whatever transformers' `generate` takes.
+            **kwargs: the rest of the processor's batch, and arguments of transformers' `generate`.
         """
-        # transformers takes a row's left padding off the tokens its penalty sees; without prompt ids those are new ones
+        # transformers removes a row's left padding from its penalty's tokens; without prompt ids those are new ones
         defaults = kwargs.get("generation_config") or self.generation_config
         penalty = kwargs.pop("repetition_penalty", None) or defaults.repetition_penalty or 1.0
         if penalty != 1.0:

@@ -1,8 +1,8 @@
 """The layout of the published HumanOmni and R1-Omni checkpoints: their config.json, their names, their towers.
 
 A published folder holds the language model's fields flat in config.json, paths of the towers on the machine that
-trained it, and one state dict with everything. Its names are mapped here; what nobody reads (the vision tower's last
-layer and heads, the router's pooler, Whisper's classifier, two unused matrices of HumanOmni's token pooling) is
+trained it, and one state dict with everything. Its names are mapped here; unused tensors (the vision tower's last
+layer and heads, the router's pooler, Whisper's classifier, two unused matrices of HumanOmni's token pooling) are
 dropped.
 """
 
@@ -35,7 +35,7 @@ from r1omni.model.published_towers import (
 from r1omni.model.weights import Stored, read_inventory, read_json
 
 MODEL_TYPES = ("HumanOmni_qwen2", "humanomni_qwen2")
-"""What `model_type` says in a published config.json; compared without regard to case."""
+"""`model_type` in a published config.json; compared without regard to case."""
 
 _SLOW_FAST = ("humanomni-7b",)
 """Folder names and last parts of hub ids of checkpoints trained with pooled video tokens, in lower case."""
@@ -72,7 +72,7 @@ PARTS = {
     "audio tower": ("audio_tower.",),
     "audio projector": ("audio_projector.",),
 }
-"""Part of the model to the prefixes of its parameters."""
+"""Part of the model -> the prefixes of its parameters."""
 
 
 _HELD = {
@@ -92,14 +92,14 @@ def part_of(name: str) -> str:
 
 
 def rename(key: str, num_vision_layers: int) -> str | None:
-    """Return our name for a published key; None where nobody reads it.
+    """Return our name for a published key; None for an unused tensor.
 
     Args:
         key: as in the published file.
         num_vision_layers: vision layers that are evaluated.
 
     Raises:
-        KeyError: the key belongs to no part of the model.
+        KeyError: the key does not belong to any part of the model.
     """
     if _UNREAD.match(key):
         return None
@@ -113,27 +113,27 @@ def rename(key: str, num_vision_layers: int) -> str | None:
 
 @dataclass
 class OfficialCheckpoint:
-    """A published folder, read as far as its headers."""
+    """A published folder, of which only headers are read."""
 
     folder: Path
     config: HumanOmniConfig
     sources: dict[str, Stored]
-    """Our parameter names to the tensors that fill them."""
+    """Our parameter name -> the tensor that fills it."""
     unread: list[Stored]
-    """Tensors of the folder that nobody reads."""
+    """Unused tensors of the folder."""
     router_folder: Path | None
-    """Holds the router's vocabulary; None where it could not be had."""
+    """The folder with the router's vocabulary; None if it could not be found."""
     vision_folder: Path | None = None
-    """Holds the image processor's settings; None takes SigLIP's own."""
+    """The folder with the image processor's settings; None uses SigLIP's own."""
     problems: list[str] = field(default_factory=list)
     """What is missing, unexpected or misshapen, one sentence each; empty for a checkpoint that loads."""
 
 
 def is_official(config: dict[str, Any]) -> bool:
-    """Whether a config.json is of the published kind.
+    """Return whether a config.json is of the published kind.
 
     Args:
-        config: what it holds.
+        config: its content.
     """
     return str(config.get("model_type", "")).lower() in {name.lower() for name in MODEL_TYPES}
 
@@ -148,16 +148,16 @@ def published_pooling(path_or_id: str | os.PathLike[str]) -> VideoPooling:
 
 
 def read_official(folder: Path, towers: Towers) -> OfficialCheckpoint:
-    """Read a published folder's settings and headers and say where each parameter comes from.
+    """Read a published folder's settings and headers and determine where each parameter comes from.
 
     Problems are collected, not raised, so that `inspect` can show them all.
 
     Args:
         folder: the published folder.
-        towers: where towers come from that it does not hold.
+        towers: the sources of towers that it does not contain.
 
     Raises:
-        CheckpointError: config.json or the weights cannot be read at all, or the sizes of a tower cannot be known.
+        CheckpointError: config.json or the weights cannot be read at all, or the sizes of a tower cannot be determined.
     """
     raw = read_json(folder / "config.json", "the model's settings")
     inventory = read_inventory(folder)
@@ -181,24 +181,24 @@ def read_official(folder: Path, towers: Towers) -> OfficialCheckpoint:
     for part, names in _missing_by_part(sources, expected).items():
         problems.append(
             f"{part}: {len(names)} of its tensors are missing, the first is {names[0]}, from {folder}. "
-            "Download the folder again, or take a release that holds it."
+            "Download the folder again, or use a release that contains it."
         )
     return OfficialCheckpoint(folder, config, sources, unread, folders["router"], folders["vision"], problems)
 
 
 def _misfits(sources: dict[str, Stored], expected: dict[str, tuple[int, ...]]) -> list[str]:
-    """Say which tensors do not fit; the towers' come first, for one wrong tower makes others not fit either."""
+    """Return messages about misshapen tensors; the towers' come first, because a wrong tower causes the others."""
     towers, others = [], []
     for name, stored in sources.items():
         flag = TOWER_FLAGS.get(part_of(name))
-        mend = f"Name the tower it was made with: {flag}." if flag else "Take config.json and weights from one release."
+        fix = f"Name the tower it was made with: {flag}." if flag else "Take config.json and weights from one release."
         if name not in expected:
             found = "is not expected: config.json's sizes leave no room for it."
         elif expected[name] != stored.shape:
             found = f"has shape {list(stored.shape)}; the configuration asks for {list(expected[name])}."
         else:
             continue
-        (towers if flag else others).append(f"{stored.key} in {stored.file} {found} {mend}")
+        (towers if flag else others).append(f"{stored.key} in {stored.file} {found} {fix}")
     return towers + others
 
 
@@ -232,7 +232,7 @@ def _add_towers(
     config: HumanOmniConfig,
     problems: list[str],
 ) -> None:
-    """Fill towers of which the checkpoint holds nothing from their own folders."""
+    """Fill towers that the checkpoint does not contain from their own folders."""
     held = {part_of(name) for name in sources}
     defaults = {
         "vision tower": ("vision", towers.vision or DEFAULT_VISION[config.projector_type]),
@@ -244,7 +244,7 @@ def _add_towers(
             continue
         try:
             folder = folders[kind] or fetch(
-                default, f"the {part}, which the checkpoint does not hold", TOWER_FLAGS[part]
+                default, f"the {part}, which the checkpoint does not contain", TOWER_FLAGS[part]
             )
             folders[kind] = folder
             found = read_inventory(folder)
@@ -258,7 +258,7 @@ def _add_towers(
 def _translate(
     raw: dict[str, Any], folder: Path, inventory: dict[str, Stored], towers: Towers
 ) -> tuple[HumanOmniConfig, dict[str, Path | None]]:
-    """Translate a published config.json; the towers' sizes come from their folders, or are known by their shapes."""
+    """Convert a published config.json; the towers' sizes come from their folders, or follow from their shapes."""
     projector = raw.get("mm_projector_type")
     if projector not in DEFAULT_VISION:
         raise CheckpointError(

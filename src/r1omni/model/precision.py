@@ -1,4 +1,4 @@
-"""Where a model runs on this machine, and in which number format it computes best there."""
+"""The device of this process, and the number format that it computes fastest in."""
 
 import os
 from typing import Literal
@@ -9,7 +9,7 @@ DtypeName = Literal["auto", "float32", "bfloat16", "float16"]
 
 
 def best_device() -> torch.device:
-    """Return this process's GPU (`LOCAL_RANK` says which), or the CPU where there is none."""
+    """Return this process's GPU (`LOCAL_RANK` says which), or the CPU."""
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if torch.cuda.is_available() else _CPU
 
 
@@ -18,7 +18,7 @@ def dtype_on(device: torch.device, dtype: torch.dtype | DtypeName) -> torch.dtyp
 
     Args:
         device: where the model will run.
-        dtype: `auto` takes what the device computes best in.
+        dtype: `auto` chooses the one that the device computes fastest in.
     """
     if isinstance(dtype, torch.dtype):
         return dtype
@@ -26,7 +26,7 @@ def dtype_on(device: torch.device, dtype: torch.dtype | DtypeName) -> torch.dtyp
 
 
 def best_dtype(device: str | torch.device = "cpu") -> torch.dtype:
-    """Return bfloat16 where the device has units for it, else float16 on a GPU and float32 on a CPU.
+    """Return bfloat16 if the device supports it in hardware, else float16 on a GPU and float32 on a CPU.
 
     Args:
         device: where the model will run.

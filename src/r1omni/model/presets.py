@@ -100,7 +100,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "projector_type": "all_in_one",
     },
 }
-"""Name to the fields that differ from the defaults. The published sizes are those of the 0.5B and 7B checkpoints."""
+"""Name -> the fields that differ from the defaults. The published sizes are those of the 0.5B and 7B checkpoints."""
 
 
 def preset_config(name: str, **overrides: object) -> HumanOmniConfig:
@@ -111,10 +111,10 @@ def preset_config(name: str, **overrides: object) -> HumanOmniConfig:
         **overrides: fields to replace; dictionaries (`text_config={"vocab_size": 600}`) are merged into the preset's.
 
     Raises:
-        ConfigError: there is no preset of that name.
+        ConfigError: the preset is unknown.
     """
     if name not in PRESETS:
-        raise ConfigError(f"There is no preset {name!r}; choose one of {', '.join(PRESETS)}.")
+        raise ConfigError(f"Unknown preset {name!r}; choose one of {', '.join(PRESETS)}.")
     fields: dict[str, Any] = dict(PRESETS[name])
     for key, value in overrides.items():
         fields[key] = {**fields.get(key, {}), **value} if isinstance(value, dict) else value
@@ -126,8 +126,8 @@ def cut_config(name: str, layers: int | None, **overrides: object) -> HumanOmniC
 
     Args:
         name: a key of `PRESETS`.
-        layers: of the language model; towers, router and vocabulary are cut to the same share. None takes all.
-        **overrides: as in `preset_config`; they win over what is cut.
+        layers: of the language model; towers, router and vocabulary are cut in proportion. None keeps all.
+        **overrides: as in `preset_config`; they take precedence.
     """
     whole = preset_config(name)
     if layers is None:
@@ -137,7 +137,7 @@ def cut_config(name: str, layers: int | None, **overrides: object) -> HumanOmniC
         return max(1, round(count * layers / whole.text.num_hidden_layers))
 
     cuts: dict[str, dict[str, int]] = {
-        # The last vision layer is configured and not built.
+        # The last vision layer is configured but not built.
         "vision_config": {"num_hidden_layers": cut(whole.vision.num_hidden_layers - 1) + 1},
         "audio_config": {"encoder_layers": cut(whole.audio.encoder_layers)},
         "router_config": {"num_hidden_layers": cut(whole.router.num_hidden_layers)},
@@ -157,7 +157,7 @@ def _mapping(value: object) -> dict[str, object]:
 
 
 def build_model(config: HumanOmniConfig, seed: int = 0) -> HumanOmniForConditionalGeneration:
-    """Return a model with freshly drawn weights; the caller's random state is left as it was.
+    """Return a model with random weights; the caller's random state is not changed.
 
     Args:
         config: the sizes.

@@ -1,10 +1,10 @@
-"""From vision features to video tokens: two spatio-temporal branches and a per-patch one, weighed by the gate.
+"""From vision features to video tokens: two spatio-temporal branches and one per patch, weighted by the gate.
 
 The stages are RegNet bottlenecks (ratio 1, depthwise 3x3, squeeze-excite) with layer norms over channels. Everything is
 computed channels last, where 1x1 convolutions are matrix products and the 2x2x2 convolution, whose spatial stride
-equals its kernel, is one too; parameters keep their published names and shapes. Two things the official code evaluates
-are left out because nothing reads them: the last time step of the 2x2x2 convolution and the face branch before pooling.
-`slow_fast` is what HumanOmni's own 7B model does with the fused tokens afterwards.
+equals its kernel, is one too; parameters keep their published names and shapes. Two things that the official code
+evaluates are left out because they are unused: the last time step of the 2x2x2 convolution and the face branch before
+pooling. `slow_fast` is the pooling of fused tokens in HumanOmni's own 7B model.
 """
 
 from math import isqrt
@@ -138,7 +138,7 @@ class Projector(nn.Module):
         """Return the video tokens in (time, row, column) order.
 
         Args:
-            features: what the vision tower gives for each patch.
+            features: the vision tower's output for each patch.
             gate: the weights of the video, body and face branches; each row sums to 1.
         """
         video, body, face = gate[:, :, None, None].unbind(1)
@@ -152,7 +152,7 @@ class Projector(nn.Module):
 
         Args:
             name: video or body.
-            features: what the vision tower gives for each patch.
+            features: the vision tower's output for each patch.
         """
         batch, frames = features.shape[:2]
         x = features.reshape(batch * frames, self.grid, self.grid, -1)
@@ -169,7 +169,7 @@ class Projector(nn.Module):
         Interpolation weights sum to 1, so the last linear layer is applied after pooling, on a quarter of the tokens.
 
         Args:
-            features: what the vision tower gives for each patch.
+            features: the vision tower's output for each patch.
         """
         batch, frames = features.shape[:2]
         x = self.face[:2](features).reshape(batch * frames, self.grid, self.grid, -1).permute(0, 3, 1, 2)

@@ -1,4 +1,4 @@
-"""Towers by themselves: where the published ones are, what sizes they have, how their releases name their tensors."""
+"""Towers as separate releases: where they are published, their sizes, and their names of tensors."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ DEFAULT_VISION = {
 DEFAULT_AUDIO = "openai/whisper-large-v3"
 DEFAULT_ROUTER = "google-bert/bert-base-uncased"
 TOWER_FLAGS = {"vision tower": "--vision", "audio tower": "--audio", "router": "--router"}
-"""Part to the command line's way to name its folder."""
+"""Part -> the option that names its folder."""
 
 _SETTINGS = ("*.json", "*.txt", "*.jinja")
 _WEIGHTS = ("model.safetensors", "model-*.safetensors")
@@ -27,7 +27,7 @@ _WEIGHTS = ("model.safetensors", "model-*.safetensors")
 
 @dataclass(frozen=True)
 class Towers:
-    """Folder or hub id of each tower the checkpoint does not hold; None takes the default."""
+    """Folder or hub id of each tower that the checkpoint does not contain; None uses the default."""
 
     vision: str | None = None
     audio: str | None = None
@@ -39,33 +39,33 @@ def fetch(path_or_id: str, what: str, flag: str | None = None, *, weights: bool 
 
     Args:
         path_or_id: a folder or a hub id.
-        what: what it is, for the error.
-        flag: the command line's way to name another.
+        what: its role, for the error.
+        flag: the option that names another.
         weights: whether the safetensors are needed too.
 
     Raises:
-        CheckpointError: it is neither.
+        CheckpointError: it is neither a folder nor a hub id that can be downloaded.
     """
     if Path(path_or_id).is_dir():
         return Path(path_or_id)
-    mend = f"Name a folder or hub id with {flag}." if flag else "Name a folder or a hub id."
+    fix = f"Name a folder or hub id with {flag}." if flag else "Name a folder or a hub id."
     if path_or_id.startswith((".", "/", "~")) or path_or_id.count("/") > 1:
-        raise CheckpointError(f"{path_or_id} is no folder and no hub id (owner/name); it was to be {what}. {mend}")
+        raise CheckpointError(f"{path_or_id} is neither a folder nor a hub id (owner/name); expected {what}. {fix}")
     try:
         return Path(snapshot_download(path_or_id, allow_patterns=[*_SETTINGS, *(_WEIGHTS if weights else ())]))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         raise CheckpointError(
-            f"{path_or_id}, {what}, is no folder here and did not download: {reason}. {mend}"
+            f"{path_or_id}, {what}, is not a folder and could not be downloaded: {reason}. {fix}"
         ) from error
 
 
 def named_folder(given: str | None, recorded: str | None, folder: Path, part: str, weights: bool) -> Path | None:
-    """Return the tower folder that was given, else the recorded one where it exists here.
+    """Return the tower folder that was given, else the recorded one if it exists.
 
     Args:
         given: folder or hub id.
-        recorded: what the checkpoint's config.json says; usually a path of the machine that trained it.
+        recorded: the path in the checkpoint's config.json, usually of the machine that trained it.
         folder: the checkpoint's.
         part: the tower.
         weights: whether its weights are needed.
@@ -84,16 +84,16 @@ def _settings(folder: Path | None, what: str) -> dict[str, Any] | None:
 
 def _unknown(what: str, flag: str, default: str, shape: object) -> CheckpointError:
     return CheckpointError(
-        f"The sizes of the {what} cannot be known from the checkpoint (found {shape}). Name its folder or hub id with "
-        f"{flag}, for example {flag} {default}."
+        f"The sizes of the {what} cannot be determined from the checkpoint (found {shape}). Name its folder or hub id "
+        f"with {flag}, for example {flag} {default}."
     )
 
 
 def vision_config(folder: Path | None, inventory: dict[str, Stored], projector: str) -> SiglipVisionConfig:
-    """Return the vision tower's sizes: its folder's, or the published ones where the checkpoint's shapes are those.
+    """Return the vision tower's sizes: its folder's, or the published ones if the checkpoint's shapes match.
 
     Args:
-        folder: the tower's own, where there is one.
+        folder: the tower's own, if any.
         inventory: the checkpoint's tensors.
         projector: the projector type.
     """
@@ -118,7 +118,7 @@ def audio_config(folder: Path | None, inventory: dict[str, Stored]) -> WhisperCo
     """Return the audio tower's sizes, likewise.
 
     Args:
-        folder: the tower's own, where there is one.
+        folder: the tower's own, if any.
         inventory: the checkpoint's tensors.
     """
     saved = _settings(folder, "the audio tower's settings")
@@ -139,7 +139,7 @@ def router_config(folder: Path | None, inventory: dict[str, Stored]) -> BertConf
     """Return the router's sizes, likewise.
 
     Args:
-        folder: the router's own, where there is one.
+        folder: the router's own, if any.
         inventory: the checkpoint's tensors.
     """
     saved = _settings(folder, "the router's settings")
@@ -157,7 +157,7 @@ def router_config(folder: Path | None, inventory: dict[str, Stored]) -> BertConf
 
 
 def _plain(saved: dict[str, Any]) -> dict[str, Any]:
-    """Leave out what describes the file rather than the model."""
+    """Return the settings without those that describe the file rather than the model."""
     return {k: v for k, v in saved.items() if k not in ("model_type", "architectures", "torch_dtype", "dtype")}
 
 
@@ -169,7 +169,7 @@ _TOWER_PREFIXES = {
 
 
 def tower_sources(kind: str, found: dict[str, Stored], wanted: list[str]) -> dict[str, Stored]:
-    """Map a tower's own release; BERT's old `gamma` and `beta` are read as weight and bias.
+    """Map a tower's own release to our names; BERT's old `gamma` and `beta` become weight and bias.
 
     Args:
         kind: vision, audio or router.

@@ -28,8 +28,8 @@ def build_tokenizers(texts: Sequence[str], vocab_size: int) -> tuple[Qwen2Tokeni
     """Train a language and a router tokenizer; the same texts give the same tokenizers.
 
     Args:
-        texts: what they will read: prompts, reasons, answers.
-        vocab_size: entries of each at most, special tokens included; at least 320, for the 256 bytes come first.
+        texts: such as they will read: prompts, reasonings, answers.
+        vocab_size: entries of each at most, special tokens included; at least 320, because the 256 bytes come first.
 
     Returns:
         The language tokenizer (pads with `<|endoftext|>`, ends a turn with `<|im_end|>`) and the router's.
@@ -67,7 +67,10 @@ def _vocab_and_merges(tokenizer: Tokenizer) -> tuple[dict[str, int], list[Any]]:
 
 
 def _router_tokenizer(texts: Sequence[str], vocab_size: int) -> BertTokenizer:
-    """Whole words, the commonest first, over single characters; the library's trainer breaks ties by a random hash."""
+    """Build a vocabulary of whole words, the most frequent first, and single characters.
+
+    The library's own trainer breaks ties by a random hash.
+    """
     normalizer, splitter = normalizers.BertNormalizer(lowercase=True), pre_tokenizers.BertPreTokenizer()
     words = Counter(word for text in texts for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text)))
     characters = sorted({character for word in words for character in word})

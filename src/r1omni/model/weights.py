@@ -1,6 +1,6 @@
-"""Safetensors folders: which tensors lie where, read from headers alone, with an error a reader can act on.
+"""Safetensors folders: which file has which tensor, read from headers alone, with errors that a user can act on.
 
-No pickle is ever opened.
+No pickle is ever loaded.
 """
 
 import json
@@ -52,10 +52,10 @@ def read_json(path: Path, what: str) -> dict[str, Any]:
 
     Args:
         path: the file.
-        what: what the file is for, for the error.
+        what: the purpose of the file, for the error.
 
     Raises:
-        CheckpointError: the file is missing or holds no JSON object.
+        CheckpointError: the file is missing or does not hold a JSON object.
     """
     if not path.is_file():
         raise CheckpointError(f"{path} is missing; it is {what}. {_DOWNLOAD}")
@@ -75,7 +75,7 @@ def read_inventory(folder: Path) -> dict[str, Stored]:
         folder: holds `model.safetensors`, or shards and their index.
 
     Raises:
-        CheckpointError: weights are missing, cut short, pickled, quantised, or not where the index says.
+        CheckpointError: weights are missing, truncated, pickled, quantised, or not where the index says.
     """
     if (folder / INDEX).is_file():
         return _read_shards(folder)
@@ -121,12 +121,12 @@ def _read_header(path: Path) -> dict[str, Stored]:
             found = {k: Stored(k, path, tuple(s.get_shape()), str(s.get_dtype())) for k, s in slices.items()}
     except (SafetensorError, OSError) as error:
         size = path.stat().st_size
-        raise CheckpointError(f"{path} ({size} bytes) is cut short or damaged: {error}. {_DOWNLOAD}") from error
+        raise CheckpointError(f"{path} ({size} bytes) is truncated or damaged: {error}. {_DOWNLOAD}") from error
     for stored in found.values():
         if stored.dtype not in _FLOATS and "position_ids" not in stored.key:
             raise CheckpointError(
                 f"{stored.key} in {path} is {stored.dtype}; expected one of {', '.join(_FLOATS)}. Quantised "
-                "checkpoints are not read: take the original."
+                "checkpoints are not supported: use the original."
             )
     return found
 
@@ -135,7 +135,7 @@ def reading_order(wanted: Iterable[Stored]) -> list[Stored]:
     """Order tensors so that every file is opened once.
 
     Args:
-        wanted: which ones.
+        wanted: the tensors.
     """
     return sorted(wanted, key=lambda stored: (str(stored.file), stored.key))
 
@@ -144,7 +144,7 @@ def read_tensors(wanted: Iterable[Stored]) -> Iterator[tuple[Stored, Tensor]]:
     """Yield tensors one at a time, file by file.
 
     Args:
-        wanted: which ones.
+        wanted: the tensors.
     """
     for file, group in groupby(reading_order(wanted), key=lambda stored: stored.file):
         with safe_open(file, "pt") as tensors:
