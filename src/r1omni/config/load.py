@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from r1omni.config.schema import Schema
 from r1omni.core.errors import ConfigError
@@ -121,7 +122,7 @@ def _section_at(schema: type[Schema], path: Sequence[str | int]) -> type[Schema]
     return schema
 
 
-def _describe(schema: type[Schema], fault: Any) -> str:
+def _describe(schema: type[Schema], fault: ErrorDetails) -> str:
     key = ".".join(map(str, fault["loc"])) or "the run"
     if fault["type"] == "missing":
         return f"{key} is missing: set it in a file or with --{key} VALUE"
@@ -160,7 +161,7 @@ def list_settings(schema: type[Schema], prefix: str = "") -> Iterator[Setting]:
             yield Setting(prefix + name, default, " ".join((field.description or "").split()))
 
 
-def section_of(annotation: Any) -> type[Schema] | None:
+def section_of(annotation: object) -> type[Schema] | None:
     """Find the section a field holds, also behind `| None`; None for a plain value.
 
     Args:
@@ -180,7 +181,7 @@ def _table(settings: dict[str, Any], path: tuple[str, ...]) -> str:
     return heading + lines + "".join(_table(value, (*path, key)) for key, value in tables.items())
 
 
-def literal(value: Any) -> str:
+def literal(value: object) -> str:
     """Write a value as a file or a flag has it.
 
     Args:

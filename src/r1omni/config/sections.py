@@ -1,7 +1,7 @@
 """What both kinds of training share, each choice defined once: clips, engine, adapters, optimiser, and the run."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
 
@@ -35,7 +35,7 @@ class DataSection(Schema):
 
     @field_validator("train", "validation", mode="before")
     @classmethod
-    def _one_is_a_list_of_one(cls, value: Any) -> Any:
+    def _one_is_a_list_of_one(cls, value: object) -> object:
         return [value] if isinstance(value, (str, Path)) else value
 
 

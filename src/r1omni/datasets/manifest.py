@@ -12,7 +12,6 @@ import os
 from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 from r1omni.core.clip import Clip
 from r1omni.core.errors import ManifestError
@@ -115,7 +114,7 @@ def manifest_hash(path: Path | str) -> str:
         raise ManifestError(f"{path}: cannot be read ({error.strerror}); expected a manifest") from error
 
 
-def clip_from_record(record: Any, folder: Path) -> Clip:
+def clip_from_record(record: object, folder: Path) -> Clip:
     """Build a clip from one decoded manifest line.
 
     Args:

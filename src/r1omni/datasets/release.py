@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Literal, get_args, get_origin
 
 from pydantic import ValidationError, validate_call
 
@@ -45,7 +45,7 @@ class AdapterOption:
     meaning: str
 
 
-def read_release(corpus: str, root: Path | str, /, **options: Any) -> Release:
+def read_release(corpus: str, root: Path | str, /, **options: object) -> Release:
     """Run an adapter.
 
     Args:

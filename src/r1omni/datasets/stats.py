@@ -6,7 +6,7 @@ A figure over nothing is None; clips of unknown duration are counted.
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -131,7 +131,7 @@ def _tables(stats: Mapping[str, Any]) -> list[tuple[str, dict[str, int]]]:
     return [(title, table) for title, table in tables if table and set(table) != {"none"}]
 
 
-def _count(values: Any) -> dict[str, int]:
+def _count(values: Iterable[object]) -> dict[str, int]:
     counts = Counter("none" if value is None else str(value) for value in values)
     return dict(sorted(counts.items(), key=lambda item: (item[0] == "none", -item[1], item[0])))
 

@@ -117,7 +117,7 @@ def _likely_encodings(content: bytes) -> tuple[str, ...]:
     return ("utf-8", *old)
 
 
-def as_text(value: Any) -> str:
+def as_text(value: object) -> str:
     """Convert a cell to text: None is empty, a float without fraction loses its `.0`.
 
     Args:

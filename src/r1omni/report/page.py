@@ -155,7 +155,7 @@ def evaluation_report(
     )
 
 
-def render(template: str, **content: Any) -> str:
+def render(template: str, **content: object) -> str:
     """Render a template of this room; a variable that is missing is an error."""
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
@@ -180,7 +180,7 @@ def _signed(value: float | None) -> str:
     return f"{value + math.copysign(1e-9, value):+.1f}".replace("-", "−")
 
 
-def _figure(value: Any) -> str:
+def _figure(value: object) -> str:
     if value is None:
         return "–"
     return charts.short(value) if isinstance(value, float) else str(value)

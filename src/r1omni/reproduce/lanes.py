@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from multiprocessing.queues import SimpleQueue
 
 from r1omni.core.errors import StoppedError
 
@@ -35,7 +35,7 @@ class Stage:
 
 
 def run_stages(
-    stages: Mapping[str, Stage], context: Any, num_lanes: int, report: Report, finished: Callable[[str, float], None]
+    stages: Mapping[str, Stage], context: object, num_lanes: int, report: Report, finished: Callable[[str, float], None]
 ) -> None:
     """Run every stage after those that it depends on.
 
@@ -58,7 +58,7 @@ def run_stages(
 
 
 def _run_in_turn(
-    stages: Mapping[str, Stage], context: Any, report: Report, finished: Callable[[str, float], None]
+    stages: Mapping[str, Stage], context: object, report: Report, finished: Callable[[str, float], None]
 ) -> None:
     done: set[str] = set()
     while todo := [name for name, stage in stages.items() if name not in done and done.issuperset(stage.needs)]:
@@ -69,7 +69,7 @@ def _run_in_turn(
 
 
 def _run_beside(
-    stages: Mapping[str, Stage], context: Any, num_lanes: int, report: Report, finished: Callable[[str, float], None]
+    stages: Mapping[str, Stage], context: object, num_lanes: int, report: Report, finished: Callable[[str, float], None]
 ) -> None:
     for name, value in _KEEP_MEMORY.items():
         os.environ.setdefault(name, value)
@@ -103,11 +103,11 @@ def _run_beside(
             told.close()
 
 
-_told: Any = None
+_told: SimpleQueue[tuple[str, float]] | None = None
 """In a lane's process: the queue for its progress."""
 
 
-def _enter(told: Any) -> None:
+def _enter(told: SimpleQueue[tuple[str, float]]) -> None:
     global _told
     import torch
     from transformers.utils import logging
@@ -117,9 +117,13 @@ def _enter(told: Any) -> None:
     _told = told
 
 
-def _run(stage: Stage, context: Any) -> float:
+def _run(stage: Stage, context: object) -> float:
+    def report(name: str, share: float) -> None:
+        if _told is not None:
+            _told.put((name, share))
+
     started_s = time.monotonic()
-    stage.run(context, lambda name, share: _told.put((name, share)))
+    stage.run(context, report)
     return time.monotonic() - started_s
 
 
