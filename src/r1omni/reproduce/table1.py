@@ -60,8 +60,8 @@ def answer_corpus(
             "weights": question.weights,
             "instruction": question.instruction,
             "max_new_tokens": max_new_tokens,
-            "modality": engine.modality,
-            "num_frames": engine.num_frames,
+            "modality": engine.encoder.modality,
+            "num_frames": engine.encoder.num_frames,
         },
         facts=run_facts() | {"model": question.model, "corpus": corpus},
     )
