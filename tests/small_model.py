@@ -1,8 +1,9 @@
 """A HumanOmni of some ten thousand parameters with its processor, and an engine whose features are made up."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -11,6 +12,7 @@ from transformers import BertTokenizer
 from r1omni.core.clip import Clip
 from r1omni.core.errors import MediaError
 from r1omni.core.instruction import REASONING_INSTRUCTION, format_answer
+from r1omni.infer.encoder import Encoder
 from r1omni.infer.engine import Engine
 from r1omni.infer.features import Features
 from r1omni.model.modeling import HumanOmniForConditionalGeneration
@@ -57,8 +59,11 @@ def small_model(seed: int = 0) -> tuple[HumanOmniForConditionalGeneration, Human
     return build_model(config, seed), HumanOmniProcessor.from_config(config, tokenizer, router)
 
 
-class MadeUpFeatures(Engine):
-    """An engine whose clips are made up from their ids; `a-` has no pictures, `v-` no sound, `x-` cannot be read."""
+class MadeUpEncoder(Encoder):
+    """Makes features up from a clip's id; `a-` has no pictures, `v-` no sound, `x-` cannot be read."""
+
+    def stream(self, clips: Iterable[Clip], *, remember: bool = False) -> Iterator[Features | MediaError]:
+        return map(self._make, clips)
 
     def features(self, clips: Sequence[Clip]) -> list[Features | MediaError]:
         return [self._make(clip) for clip in clips]
@@ -72,6 +77,14 @@ class MadeUpFeatures(Engine):
         video = torch.randn(2, config.grid_patches**2, config.vision_config.hidden_size, generator=generator) + 2 * tone
         audio = torch.randn(config.audio_tokens, config.audio_config.d_model, generator=generator) - 2 * tone
         return Features(None if clip.id.startswith("a-") else video, None if clip.id.startswith("v-") else audio)
+
+
+class MadeUpFeatures(Engine):
+    """An engine whose encoder makes features up."""
+
+    def __init__(self, model: HumanOmniForConditionalGeneration, processor: HumanOmniProcessor, **options: Any) -> None:
+        super().__init__(model, processor, **options)
+        self.encoder = MadeUpEncoder(model, processor)
 
 
 def assert_equal_gradients(run: Path, expected: Path) -> None:

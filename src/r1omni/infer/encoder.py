@@ -222,8 +222,8 @@ class Encoder:
         """Return the size of the features of a clip that has everything that is read."""
         config, sides = self.model.config, self._sides()
         numbers = {
-            "pictures": self.num_frames * config.grid_patches**2 * config.vision_config.hidden_size,
-            "sound": config.audio_tokens * config.audio_config.d_model,
+            "pictures": self.num_frames * config.grid_patches**2 * config.vision.hidden_size,
+            "sound": config.audio_tokens * config.audio.d_model,
         }
         return sum(numbers[side] * self._dtype_of(side).itemsize for side in sides)
 

@@ -29,7 +29,7 @@ def fingerprint_towers(model: HumanOmniForConditionalGeneration, hashes: FileHas
         hashes: remembers the fingerprints with the files that the model was loaded from.
     """
     config, files = model.config, model.weights_files
-    vision, audio = config.vision_config, config.audio_config
+    vision, audio = config.vision, config.audio
     pictures = [vision.num_attention_heads, vision.hidden_act, vision.layer_norm_eps, vision.patch_size]
     sound = [audio.encoder_attention_heads, audio.activation_function, audio.scale_embedding]
     return {
