@@ -382,7 +382,7 @@ def _split(folder: Path) -> None:
 
 
 def test_neither_a_folder_nor_a_hub_id_is_an_error() -> None:
-    with pytest.raises(CheckpointError, match="no folder and no hub id"):
+    with pytest.raises(CheckpointError, match="neither a folder nor a hub id"):
         load_model("./nowhere")
 
 
