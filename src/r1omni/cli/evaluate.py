@@ -42,7 +42,7 @@ def evaluate(
 ) -> None:
     """Answer every clip of a manifest and score the answers.
 
-    A clip that cannot be read is recorded with its error, and the count of errors stands beside every metric. The model
+    A clip that cannot be read is recorded with its error, and every metric is reported with the count of errors. The model
     is only loaded where answers are missing: a finished run is scored and shown again at once. A folder that holds
     another run (other weights, modality, limit, instruction or clips) is refused.
     """

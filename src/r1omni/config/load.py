@@ -141,7 +141,7 @@ class Setting(NamedTuple):
     key: str
     """Its dotted name, as a flag has it."""
     default: str
-    """As a file has it; `required` where there is none."""
+    """As a file has it; `required` without a default."""
     meaning: str
 
 

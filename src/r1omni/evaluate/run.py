@@ -30,7 +30,7 @@ from r1omni.scoring.normalise import NormaliserName
 from r1omni.scoring.prediction import Prediction, predict_from
 
 Answer = Callable[[Sequence[Clip]], Iterable[str | MediaError]]
-"""One text, or the reason why there is none, per clip, in the clips' order; read one by one, so it may be lazy."""
+"""One text, or the error, per clip, in the clips' order; read one by one, so it may be lazy."""
 
 CONTENT = ("predictions*.jsonl", "timing.jsonl", "scores.json", "clips.json")
 """What a run writes beside its record."""

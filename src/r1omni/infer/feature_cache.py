@@ -58,7 +58,7 @@ class FeatureCache:
         self._unread: list[Path] | None = None
 
     def get(self, key: str) -> Tensor | None:
-        """Return an entry, or None where there is none that can be read.
+        """Return an entry, or None if there is no readable one.
 
         Args:
             key: its name.
@@ -163,7 +163,7 @@ class FeatureCache:
         return num_bytes <= self.max_bytes and (bool(self._unread) or self.num_bytes + num_bytes <= self.max_bytes)
 
     def _make_room(self, num_bytes: int) -> bool:
-        """Remove what nobody reads any more until so much fits; the account is held."""
+        """Remove entries that are no longer read until so many bytes fit; the lock is held."""
         while self._unread and self.num_bytes + num_bytes > self.max_bytes:
             path = self._unread.pop()
             with suppress(OSError):

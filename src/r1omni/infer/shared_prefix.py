@@ -107,7 +107,7 @@ def _pad_right(embeds: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _layout(prompt_mask: Tensor, group: int, answer: int, repeat: int, dtype: torch.dtype) -> PackedRow:
-    """Lay out rows whose prompts end in padding; one row of `prompt_mask` stands for all."""
+    """Lay out rows whose prompts end in padding; a single row of `prompt_mask` applies to all."""
     batch, prompt = prompt_mask.shape
     width = prompt + answer
     # CUDA's kernel copies a mask whose rows do not start at multiples of 16.

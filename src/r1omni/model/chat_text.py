@@ -48,7 +48,7 @@ def as_messages(conversation: str | Sequence[Message]) -> tuple[Message, ...]:
 
 
 def question(messages: Sequence[Message]) -> str:
-    """Return the last user message, the bare question that the router reads; empty where there is none.
+    """Return the last user message, the bare question that the router reads; empty without one.
 
     Args:
         messages: a conversation.

@@ -45,7 +45,7 @@ class FileStamp:
             path: the file; links are followed.
 
         Raises:
-            OSError: there is none, or it cannot be looked at.
+            OSError: the file does not exist or cannot be inspected.
         """
         return cls._from(path, path.stat)
 

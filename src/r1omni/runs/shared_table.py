@@ -61,7 +61,7 @@ class SharedTable:
         self._memory: dict[str, str] = {}
 
     def get(self, key: str) -> str | None:
-        """Return a key's text; None where there is none."""
+        """Return a key's text; None for an unknown key."""
         with self._lock:
             if key in self._memory:
                 return self._memory[key]
