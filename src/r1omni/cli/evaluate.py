@@ -42,8 +42,8 @@ def evaluate(
 ) -> None:
     """Answer every clip of a manifest and score the answers.
 
-    A clip that cannot be read is recorded with its error, and every metric is reported with the count of errors. The model
-    is only loaded where answers are missing: a finished run is scored and shown again at once. A folder that holds
+    A clip that cannot be read is recorded with its error, and every metric is reported with the count of errors. The
+    model is loaded only if answers are missing: a finished run is scored and shown again at once. A folder that holds
     another run (other weights, modality, limit, instruction or clips) is refused.
     """
     run = EvaluationConfig(
