@@ -155,6 +155,7 @@ def measure_grpo(
     dtype: str = "float32",
     device: str | None = None,
     repeats: int = 1,
+    run_memory: Callable[..., dict[str, int | None]] = run_alone,
 ) -> dict[str, Any]:
     """Time one GRPO step per prompt in each way.
 
@@ -168,6 +169,7 @@ def measure_grpo(
         dtype: of weights and arithmetic.
         device: None uses CUDA if it is available.
         repeats: runs per measurement; the fastest counts.
+        run_memory: calls each measurement of memory; in a fresh process, else the peak holds what was run before.
 
     Returns:
         `speedup_vs_plain` in the first epoch and `speedup_vs_plain_cached` in later ones; `speedup_vs_encode_once` with
@@ -181,7 +183,7 @@ def measure_grpo(
     memory: dict[str, dict[str, int | None]] = {}
     for way in _STEPS:
         say(f"{way}: memory")
-        memory[way] = run_alone(_watch, way, torch.get_num_threads(), *sizes_of)
+        memory[way] = run_memory(_watch, way, torch.get_num_threads(), *sizes_of)
     say("building the models")
     answers = (max(*prompts, *learn_prompts), num_generations, answer_tokens)
     work, sizes = _build(preset, layers, answers, getattr(torch, dtype), on)
