@@ -1,9 +1,11 @@
 """The verbs on a tiny model and a synthetic corpus: what they print, what they write, how they fail."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner, Result
 
 from conftest import Command
@@ -69,6 +71,35 @@ def test_evaluate_scores_and_resumes_without_answering_again(model: Path, manife
     timing = (tmp_path / "run" / "timing.jsonl").read_text()
     assert r1omni_here(*arguments).stdout.startswith(f"{manifest}: war ")
     assert (tmp_path / "run" / "timing.jsonl").read_text() == timing
+
+
+def test_an_evaluation_never_answers_for_another_one(model: Path, manifest: Path, tmp_path: Path):
+    own = Path(shutil.copytree(model, tmp_path / "model"))
+    arguments = ["evaluate", "--model", own, "--data", manifest, "--out", tmp_path / "run", "--shown", "0"]
+    limit = ["--max-new-tokens", "4"]
+    assert r1omni_here(*arguments, *limit).exit_code == 0
+    before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
+
+    others = {
+        "max_new_tokens": ["--max-new-tokens", "5"],
+        "modality": [*limit, "--modality", "video"],
+        "instruction": [*limit, "--answers", "label"],
+        "video_pooling": [*limit, "--video-pooling", "slow_fast"],
+    }
+    for name, flags in others.items():
+        refused = r1omni_here(*arguments, *flags)
+        assert isinstance(refused.exception, ConfigError) and f"its {name} is" in str(refused.exception)
+    tensors = load_file(own / "model.safetensors")
+    save_file({name: tensor + 1 for name, tensor in tensors.items()}, own / "model.safetensors", {"format": "pt"})
+    refused = r1omni_here(*arguments, *limit)
+    assert isinstance(refused.exception, ConfigError) and "its weights is" in str(refused.exception)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
+
+    # The first model again, from another folder, in other batches: graded anew, and nothing is generated.
+    again = r1omni_here(*arguments, "--model", model, *limit, "--normaliser", "synonym", "--batch-size", "1", "--json")
+    assert json.loads(again.stdout)[str(manifest)]["normaliser"] == "synonym"
+    for name in ("timing.jsonl", "run.json"):
+        assert (tmp_path / "run" / name).read_bytes() == before[name]
 
 
 def test_a_cold_start_leaves_a_model_and_a_run_that_can_be_repeated(model: Path, manifest: Path, tmp_path: Path):

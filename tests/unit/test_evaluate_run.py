@@ -318,6 +318,13 @@ def test_scores_over_no_readable_clip_are_null(tmp_path: Path):
     assert scores["oov_rate"] is None and scores["format_rate"] is None and scores["num_errors"] == 2
 
 
+def test_gold_labels_and_the_label_set_are_written_like_answers(tmp_path: Path):
+    clips = [Clip("a", Path("/a"), label=" Happy"), Clip("b", Path("/b"), label="SAD")]
+    scores = evaluate(lambda batch: ["happy", "happy"], clips, Grading(("Happy", "sad ")), out_dir=tmp_path)
+    assert scores is not None and (scores["war"], scores["oov_rate"]) == (50.0, 0.0)
+    assert scores["recall"] == {"happy": 100.0, "sad": 0.0}
+
+
 def test_open_vocabulary_clips_are_scored_as_sets(tmp_path: Path):
     clips = [Clip("a", Path("/a"), labels=("happy", "surprised")), Clip("b", Path("/b"), labels=())]
     scores = evaluate(lambda batch: ["joyful"] * len(batch), clips, Grading(None), out_dir=tmp_path)

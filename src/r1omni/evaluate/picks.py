@@ -51,8 +51,8 @@ def pick_clips(
             (clip, prediction)
             for clip, prediction in zip(clips, predictions, strict=True)
             if prediction.text is not None
-            and clip.label is not None
-            and (prediction.normalised == clip.label) == (side == "best")
+            and prediction.gold is not None
+            and (prediction.normalised == prediction.gold) == (side == "best")
         ]
         step = max(1, -(-len(members) // MAX_LOOKED_AT))
         looked_at = members[::step]

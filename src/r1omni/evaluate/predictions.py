@@ -7,6 +7,7 @@ a run ends, so that another normaliser needs no second generation. Timing is no 
 
 import json
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from r1omni.core.clip import Clip
@@ -95,9 +96,8 @@ def in_order(
         return None
     ordered = []
     for clip in clips:
+        # A clip that failed has no text, and is as it was but for its gold label.
         known = found[clip.id]
-        if known.text is None:
-            ordered.append(Prediction(clip.id, clip.label, None, error_kind=known.error_kind, error=known.error))
-        else:
-            ordered.append(predict_from(clip, known.text, normaliser, labels))
+        again = predict_from(clip, known.text or "", normaliser, labels)
+        ordered.append(again if known.text is not None else replace(known, gold=again.gold))
     return ordered

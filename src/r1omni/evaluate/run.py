@@ -16,7 +16,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from r1omni.evaluate.predictions import in_order, read_predictions, to_line
 from r1omni.evaluate.scores import check_field, closed_set_scores, open_set_scores, scores_by_group
 from r1omni.runs.files import append_lines, append_rows, repair, write_json, write_text
 from r1omni.runs.run_folder import RunFolder
-from r1omni.scoring.normalise import NormaliserName
+from r1omni.scoring.normalise import NormaliserName, exact
 from r1omni.scoring.prediction import Prediction, predict_from
 
 Answer = Callable[[Sequence[Clip]], Iterable[str | MediaError]]
@@ -81,6 +81,8 @@ def evaluate(
             clip has, or a folder that holds another run.
         ManifestError: a duplicate id.
     """
+    if grading.labels is not None:
+        grading = replace(grading, labels=tuple(map(exact, grading.labels)))
     _check(clips, grading, shard)
     folder = RunFolder(Path(out_dir), "evaluation", {**(identity or {}), **_identity_of(clips)}, facts or {})
     if not resume:
@@ -119,7 +121,7 @@ def _check(clips: Sequence[Clip], grading: Grading, shard: tuple[int, int]) -> N
             raise ManifestError(f"Duplicate clip id {clip.id!r} in the manifest; rename one of the clips.")
         ids.add(clip.id)
     if grading.labels is not None:
-        strangers = sorted({clip.label for clip in clips if clip.label is not None} - set(grading.labels))
+        strangers = sorted({exact(clip.label) for clip in clips if clip.label is not None} - set(grading.labels))
         if strangers:
             raise ConfigError(
                 f"Gold labels {', '.join(strangers)} are not in the label set ({', '.join(grading.labels)}); "

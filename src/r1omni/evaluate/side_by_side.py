@@ -228,7 +228,7 @@ def card(clip: Clip, said: Sequence[tuple[str, Prediction]], note: str | None = 
             model,
             prediction.answer,
             reasoning=prediction.reasoning,
-            correct=None if clip.label is None else prediction.normalised == clip.label,
+            correct=None if prediction.gold is None else prediction.normalised == prediction.gold,
             error=prediction.error,
             text=prediction.text,
         )

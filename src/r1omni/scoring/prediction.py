@@ -10,7 +10,7 @@ from r1omni.core.clip import Clip
 from r1omni.core.errors import MediaError
 from r1omni.core.instruction import parse_answer
 from r1omni.scoring.metrics import uar, war
-from r1omni.scoring.normalise import NormaliserName, normalise
+from r1omni.scoring.normalise import NormaliserName, exact, normalise
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Prediction:
     id: str
     """The clip's id."""
     gold: str | None
-    """The true label; None where the manifest gives none."""
+    """The true label, stripped and lower-cased; None where the manifest gives none."""
     text: str | None
     """The whole output; None where the clip failed."""
     reasoning: str | None = None
@@ -48,12 +48,12 @@ def predict_from(
         normaliser: what is done to the answer.
         labels: the label set, for compound classes.
     """
+    gold = None if clip.label is None else exact(clip.label)
     if isinstance(outcome, MediaError):
-        return Prediction(clip.id, clip.label, None, error_kind=outcome.kind, error=str(outcome))
+        return Prediction(clip.id, gold, None, error_kind=outcome.kind, error=str(outcome))
     answer = parse_answer(outcome)
-    return Prediction(
-        clip.id, clip.label, outcome, answer.reasoning, answer.answer, normalise(answer.answer, normaliser, labels)
-    )
+    normalised = normalise(answer.answer, normaliser, labels)
+    return Prediction(clip.id, gold, outcome, answer.reasoning, answer.answer, normalised)
 
 
 def scored(predictions: Sequence[Prediction]) -> list[Prediction]:
