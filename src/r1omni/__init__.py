@@ -7,6 +7,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from r1omni.config.grpo_run import GrpoSettings
+    from r1omni.config.sft_run import SftSettings
     from r1omni.core.clip import Answer, Clip, Score
     from r1omni.core.errors import R1OmniError
     from r1omni.core.instruction import parse_answer
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from r1omni.media.decode import load_media
     from r1omni.model.load_model import load_model
     from r1omni.scoring.grade import grade
+    from r1omni.train.bookkeeping import TrainingRun
     from r1omni.train.grpo import train_grpo
     from r1omni.train.sft import train_sft
 
@@ -23,8 +26,11 @@ __all__ = [
     "Answer",
     "Clip",
     "Engine",
+    "GrpoSettings",
     "R1OmniError",
     "Score",
+    "SftSettings",
+    "TrainingRun",
     "grade",
     "load_engine",
     "load_media",
@@ -41,8 +47,11 @@ _HOME = {
     "Answer": "r1omni.core.clip",
     "Clip": "r1omni.core.clip",
     "Engine": "r1omni.infer.engine",
+    "GrpoSettings": "r1omni.config.grpo_run",
     "R1OmniError": "r1omni.core.errors",
     "Score": "r1omni.core.clip",
+    "SftSettings": "r1omni.config.sft_run",
+    "TrainingRun": "r1omni.train.bookkeeping",
     "grade": "r1omni.scoring.grade",
     "load_engine": "r1omni.infer.predict_files",
     "load_media": "r1omni.media.decode",

@@ -110,9 +110,15 @@ def test_a_cold_start_leaves_a_model_and_a_run_that_can_be_repeated(model: Path,
     run = r1omni_here("train", "sft", config, *flags)
     assert run.exit_code == 0, run.output
     assert run.stdout.splitlines()[-1] == str(out / "model")
-    facts = json.loads((out / "run.json").read_text())
+    assert "The features of 4 clips need" in run.stderr
+    facts = json.loads((out / "run.json").read_text())["facts"]
     assert facts["seed"] == 0 and list(facts["manifests"]) == [str(manifest)]
-    assert r1omni_here("train", "sft", config, *flags, "--dry-run").stdout == (out / "run.toml").read_text()
+    written = (out / "run.toml").read_text()
+    assert r1omni_here("train", "sft", config, *flags, "--dry-run").stdout == written
+    other = r1omni_here("train", "sft", config, *flags, "--training.learning_rate", "1e-3")
+    assert isinstance(other.exception, ConfigError) and "its learning_rate is 2e-05" in str(other.exception)
+    assert r1omni_here("train", "sft", config, *flags, "--training.keep_checkpoints", "5").exit_code == 0
+    assert (out / "run.toml").read_text() == written
     assert r1omni_here("checkpoint", "inspect", out / "model").exit_code == 0
 
 

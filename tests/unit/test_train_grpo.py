@@ -1,5 +1,6 @@
 """The RLVR loop on an invented task."""
 
+import contextlib
 import json
 import os
 import signal
@@ -10,12 +11,16 @@ from pathlib import Path
 import pytest
 import torch
 
+from r1omni.config.grpo_run import GrpoSettings
+from r1omni.core.clip import Clip
 from r1omni.core.errors import ConfigError, DivergedError, NotReadyError, R1OmniError
+from r1omni.core.instruction import parse_answer
 from r1omni.infer.prompt import clip_seed
 from r1omni.train import trackers
+from r1omni.train.bookkeeping import TrainingRun
 from r1omni.train.checkpoints import trained_state
-from r1omni.train.grpo import Reward, train_grpo
-from r1omni.train.rollout import draw_key
+from r1omni.train.grpo import train_grpo
+from r1omni.train.rollout import Reward, draw_key, named_rewards
 from small_disk import small_files_only
 from small_model import MadeUpFeatures, assert_equal_gradients, small_clips, small_model
 
@@ -28,22 +33,24 @@ def run(folder, **options):
     model, processor = small_model()
     reference, _ = small_model()
     engine = options.pop("engine", MadeUpFeatures)(model, processor)
-    settings = (
-        dict(
+    rewards = options.pop("rewards", [LETTERS, SHORT])
+    around = {name: options.pop(name) for name in ("validate", "on_step") if name in options}
+    where = TrainingRun(
+        folder, **{name: options.pop(name) for name in ("trackers", "resume", "seed") if name in options}
+    )
+    settings = GrpoSettings(
+        **dict(
             max_steps=4,
             num_generations=4,
             prompts_per_device=6,
             max_completion_length=8,
             learning_rate=3e-3,
             readiness_prompts=0,
-            rewards=[LETTERS, SHORT],
             lr_scheduler_type="constant",
         )
         | options
     )
-    rewards = settings.pop("rewards")
-    summary = train_grpo(model, reference, processor, engine, small_clips(12), rewards, output_dir=folder, **settings)
-    return model, summary
+    return model, train_grpo(engine, reference, small_clips(12), rewards, settings, where, **around)
 
 
 def lines(folder, name="metrics.jsonl"):
@@ -86,14 +93,12 @@ def test_a_start_that_is_not_ready_is_refused(tmp_path):
 
 
 def test_beta_without_a_reference_is_refused(tmp_path):
-    model, processor = small_model()
-    engine = MadeUpFeatures(model, processor)
+    engine = MadeUpFeatures(*small_model())
+    settings = dict(max_steps=1, readiness_prompts=0, max_completion_length=4)
+    where = TrainingRun(tmp_path)
     with pytest.raises(ConfigError, match="no reference"):
-        train_grpo(model, None, processor, engine, small_clips(3), [LETTERS], output_dir=tmp_path, max_steps=1)
-    train_grpo(
-        model, None, processor, engine, small_clips(3), [LETTERS], output_dir=tmp_path, max_steps=1, beta=0.0,
-        readiness_prompts=0, max_completion_length=4,
-    )  # fmt: skip
+        train_grpo(engine, None, small_clips(3), [LETTERS], GrpoSettings(**settings), where)
+    train_grpo(engine, None, small_clips(3), [LETTERS], GrpoSettings(**settings, beta=0.0), where)
     assert lines(tmp_path)[0]["kl"] == 0
 
 
@@ -238,3 +243,69 @@ def test_a_killed_run_resumes_bit_equal(tmp_path):
     assert equal_states(resumed, whole)
     compared = [[(row["step"], row["reward"], row["kl"]) for row in lines(tmp_path / n)] for n in ("killed", "whole")]
     assert compared[0] == compared[1]
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory):
+    """A run of three steps that is done, and one that was interrupted after its second."""
+
+    def interrupt(row):
+        if row["step"] == 2:
+            raise KeyboardInterrupt
+
+    folder = tmp_path_factory.mktemp("begun")
+    run(folder / "finished", max_steps=3)
+    with contextlib.suppress(KeyboardInterrupt):
+        run(folder / "half-done", max_steps=3, save_every_steps=1, on_step=interrupt)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        (dict(learning_rate=1e-3), r"its learning_rate is 0.003, this one's is 0.001"),
+        (dict(max_steps=5), r"its num_steps is 3, this one's is 5"),
+        (dict(prompts_per_device=3), r"its prompts_per_step is 6, this one's is 3"),
+        (dict(seed=1), r"its seed is 0, this one's is 1"),
+        (dict(instruction="Who?"), r'its instruction is .*this one\'s is "Who\?"'),
+        (dict(rewards=[LETTERS]), r"its rewards is "),
+    ],
+    ids=["rate", "steps", "prompts", "seed", "instruction", "rewards"],
+)
+@pytest.mark.parametrize("name", ["finished", "half-done"])
+def test_a_folder_that_holds_another_run_is_refused(begun, name, changed, sentence):
+    record = (begun / name / "run.json").read_bytes()
+    with pytest.raises(ConfigError, match=sentence + r".*Give another output_dir, or start over with --resume"):
+        run(begun / name, **dict(max_steps=3) | changed)
+    assert (begun / name / "run.json").read_bytes() == record
+
+
+def test_what_does_not_change_the_weights_is_no_part_of_what_a_run_is(begun):
+    options = dict(prompts_per_device=2, gradient_accumulation_steps=3, max_kl=20.0, keep_checkpoints=1)
+    run(begun / "half-done", max_steps=3, **options)
+    assert [row["step"] for row in lines(begun / "half-done")] == [1, 2, 3]
+
+
+def test_another_start_is_another_run_and_starting_over_takes_its_place(tmp_path):
+    class Shifted(MadeUpFeatures):
+        def __init__(self, model, processor):
+            super().__init__(model, processor)
+            with torch.no_grad():
+                model.lm_head.weight[3, 5] += 1e-6
+
+    run(tmp_path, max_steps=1)
+    with pytest.raises(ConfigError, match="its weights is"):
+        run(tmp_path, max_steps=1, engine=Shifted)
+    run(tmp_path, max_steps=1, engine=Shifted, resume=False)
+    assert [row["step"] for row in lines(tmp_path)] == [1]
+
+
+def test_named_rewards_grade_by_the_label_set_of_the_clip():
+    sets = {"a": ("happy", "sad"), "b": ("sad",)}
+    accuracy, form = named_rewards({"accuracy": 1.0, "format": 0.5}, lambda clip: sets[clip.corpus or ""])
+    answer = parse_answer("<think>x</think><answer>sad</answer>")
+    clip = Clip(id="0", path=Path("0.mp4"), label="sad", corpus="a")
+    assert (accuracy.function(answer, clip), form.function(answer, clip), form.weight) == (1.0, 1.0, 0.5)
+    assert accuracy.function(parse_answer("happy"), clip) == 0.0
+    with pytest.raises(ConfigError, match=r"rewards.luck: no such reward; choose from accuracy, format"):
+        named_rewards({"luck": 1.0}, lambda clip: ())

@@ -6,18 +6,29 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from accelerate import PartialState
 from accelerate.utils import patch_environment
 from safetensors.torch import load_file
+from torch import nn
 
+from r1omni.config.grpo_run import GrpoSettings
+from r1omni.config.sft_run import SftSettings
+from r1omni.core.clip import Clip
 from r1omni.core.errors import ConfigError
 from r1omni.train import zero3
-from r1omni.train.grpo import Reward, train_grpo
-from r1omni.train.sft import Example, train_sft
+from r1omni.train.bookkeeping import TrainingRun
+from r1omni.train.grpo import train_grpo
+from r1omni.train.rollout import Reward
+from r1omni.train.sft import train_sft
+from r1omni.train.training_data import Example
+from r1omni.train.validation import validator
 from small_model import MadeUpFeatures, assert_equal_gradients, small_clips, small_model
 
 DEEPSPEED = Path(sys.prefix) / "zero3"
@@ -30,24 +41,43 @@ LETTERS = Reward("accuracy", lambda answer, clip: min(1.0, answer.text.count("e"
 def both_stages(folder: Path, batch_size: int, num_parts: int = 1) -> None:
     """One step each: Adam turns rounding errors into steps of the learning rate's size where a gradient is near 0."""
     supervised(folder / "sft", batch_size=batch_size, gradient_accumulation_steps=num_parts, max_steps=1)
-    model, processor = small_model()
+    engine = Counting(*small_model())
     reference, _ = small_model(seed=1)
-    engine = MadeUpFeatures(model, processor)
+    settings = GrpoSettings(
+        max_steps=1, num_generations=4, prompts_per_device=batch_size, gradient_accumulation_steps=num_parts,
+        readiness_prompts=0, max_completion_length=8, scale_rewards="batch", loss_type="dapo", learning_rate=1e-2,
+        max_grad_norm=1e9, gradient_checkpointing=True,
+    )  # fmt: skip
+    held_out = [*small_clips(6), Clip(id="x-1", path=Path("/made-up/x.mp4"), label="sad")]
+    validate = validator(engine, held_out, "Which?", 3)
+
+    def shared(model: nn.Module) -> Mapping[str, float]:
+        engine.asked = []
+        measured = validate(model)
+        # In every process: the clips it answered, and the figures of all of them.
+        answered = folder / f"validated-{PartialState().process_index}.json"
+        answered.write_text(json.dumps([engine.asked, measured]))
+        return measured
+
     train_grpo(
-        model, reference, processor, engine, small_clips(8), [LETTERS], output_dir=folder / "grpo", max_steps=1,
-        num_generations=4, prompts_per_device=batch_size, gradient_accumulation_steps=num_parts, readiness_prompts=0,
-        max_completion_length=8, scale_rewards="batch", loss_type="dapo", learning_rate=1e-2, max_grad_norm=1e9,
-        gradient_checkpointing=True,
-        validate=lambda model: {"war": len(engine.generate(small_clips(2), "Which?", max_new_tokens=3)) / 4},
+        engine, reference, small_clips(8), [LETTERS], settings, TrainingRun(folder / "grpo"), validate=shared
     )  # fmt: skip
 
 
+class Counting(MadeUpFeatures):
+    """Notes the clips it is asked about."""
+
+    def generate(self, clips: Sequence[Clip], *arguments: Any, **options: Any) -> Any:
+        self.asked = [*getattr(self, "asked", []), *(clip.id for clip in clips)]
+        return super().generate(clips, *arguments, **options)
+
+
 def supervised(folder: Path, **options) -> None:
-    model, processor = small_model()
-    engine = MadeUpFeatures(model, processor)
+    engine = MadeUpFeatures(*small_model())
     examples = [Example(instruction="Which?", answer=clip.label, clip=clip) for clip in small_clips(7)]
-    settings = dict(learning_rate=1e-2, max_grad_norm=1e9, lr_scheduler_type="constant") | options
-    train_sft(model, processor, examples, engine.features, output_dir=folder, **settings)
+    around = {name: options.pop(name) for name in ("validate", "on_step") if name in options}
+    settings = SftSettings(**dict(learning_rate=1e-2, max_grad_norm=1e9, lr_scheduler_type="constant") | options)
+    train_sft(engine, examples, settings, TrainingRun(folder), **around)
 
 
 def interrupted(folder: Path) -> None:
@@ -103,7 +133,11 @@ def runs(tmp_path_factory):
         port = probe.getsockname()[1]
     here = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
     launch = ["-m", "torch.distributed.run", "--nproc_per_node=2", "--master_addr=127.0.0.1", f"--master_port={port}"]
-    environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(DEEPSPEED)}
+    environment = os.environ | {
+        "ACCELERATE_USE_CPU": "true",
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": os.pathsep.join([str(DEEPSPEED), os.environ.get("PYTHONPATH", "")]),
+    }
     command = [sys.executable, *launch, str(folder / "two.py"), str(folder), *here]
     result = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr[-3000:]
@@ -120,6 +154,17 @@ def test_two_processes_equal_one(runs, way, stage):
     assert rows[0].get("reward") == pytest.approx(rows[1].get("reward"))
     models = [load_file(folder / "model" / "model.safetensors") for folder in (one, two)]
     assert {n: t.shape for n, t in models[0].items()} == {n: t.shape for n, t in models[1].items()}
+
+
+@pytest.mark.parametrize("way", ["ddp", "fsdp2", "zero3"])
+def test_validation_is_shared_and_every_process_gets_the_same_figures(runs, way):
+    alone, measured = json.loads((runs / "one" / "validated-0.json").read_text())
+    assert alone == ["0", "a-1", "v-2", "3", "a-4", "v-5", "x-1"] and measured["unreadable"] == pytest.approx(1 / 7)
+    shares = [json.loads((folder_of(way, runs) / f"validated-{rank}.json").read_text()) for rank in range(2)]
+    assert [asked for asked, _ in shares] == [["0", "v-2", "a-4", "x-1"], ["a-1", "3", "v-5"]]
+    # The step before differs by rounding, which three greedy tokens of an untrained model need not survive.
+    assert shares[0][1] == shares[1][1]
+    assert shares[0][1]["unreadable"] == pytest.approx(1 / 7) and shares[0][1].keys() == measured.keys()
 
 
 @pytest.mark.parametrize("way", ["fsdp2", "zero3"])
@@ -160,11 +205,11 @@ def test_adapters_are_their_own_reference(tmp_path):
     torch.manual_seed(0)
     model = peft.get_peft_model(base, peft.LoraConfig(r=4, target_modules=r"language_model\.layers.*_proj"))
     engine = MadeUpFeatures(model, processor)
-    train_grpo(
-        model, None, processor, engine, small_clips(6), [LETTERS], output_dir=tmp_path, max_steps=3, num_generations=4,
-        prompts_per_device=6, readiness_prompts=0, max_completion_length=8, learning_rate=1e-2,
-        lr_scheduler_type="constant", trainable=("language_model",), gradient_checkpointing=True,
+    settings = GrpoSettings(
+        max_steps=3, num_generations=4, prompts_per_device=6, readiness_prompts=0, max_completion_length=8,
+        learning_rate=1e-2, lr_scheduler_type="constant", trainable=("language_model",), gradient_checkpointing=True,
     )  # fmt: skip
+    train_grpo(engine, None, small_clips(6), [LETTERS], settings, TrainingRun(tmp_path))
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert rows[0]["kl"] == pytest.approx(0, abs=1e-6) and rows[2]["kl"] > 1e-5
     for name, value in before.items():

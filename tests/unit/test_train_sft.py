@@ -8,11 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from r1omni.config.sft_run import SftSettings
 from r1omni.core.clip import Clip
 from r1omni.core.errors import ConfigError, DivergedError, MediaError, StoppedError
+from r1omni.train.bookkeeping import TrainingRun
 from r1omni.train.checkpoints import trained_state
 from r1omni.train.optimise import set_trainable
-from r1omni.train.sft import Example, train_sft
+from r1omni.train.sft import train_sft
+from r1omni.train.training_data import Example
 from small_model import LABELS, MadeUpFeatures, assert_equal_gradients, small_clips, small_model
 
 
@@ -24,9 +27,10 @@ def examples(count=12):
 def run(folder, **options):
     model, processor = small_model()
     engine = MadeUpFeatures(model, processor)
-    settings = dict(num_epochs=3, batch_size=4, learning_rate=3e-3, log_every_steps=1) | options
-    chosen = settings.pop("examples", None) or examples()
-    return model, train_sft(model, processor, chosen, engine.features, output_dir=folder, **settings)
+    chosen = options.pop("examples", None) or examples()
+    around = {name: options.pop(name) for name in ("validate", "on_step") if name in options}
+    settings = SftSettings(**dict(num_epochs=3, batch_size=4, learning_rate=3e-3, log_every_steps=1) | options)
+    return model, train_sft(engine, chosen, settings, TrainingRun(folder), **around)
 
 
 def equal_states(first, second):
@@ -95,6 +99,40 @@ def test_unreadable_clips_are_recorded_and_bounded(tmp_path):
         run(tmp_path / "strict", examples=[*examples(), bad], max_error_share=0.05)
 
 
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        (dict(num_epochs=2), "num_epochs"),
+        (dict(trainable=("projector",)), "trainable"),
+        (dict(examples=examples(11)), "examples"),
+        (dict(batch_size=5), "step_size"),
+    ],
+    ids=["epochs", "parts", "examples", "step-size"],
+)
+def test_a_folder_that_holds_another_run_is_refused(tmp_path, changed, named):
+    run(tmp_path, num_epochs=1)
+    with pytest.raises(ConfigError, match=rf"its {named} is .*start over with --resume false"):
+        run(tmp_path, **dict(num_epochs=1) | changed)
+    # Two examples twice are four examples.
+    _, summary = run(tmp_path, num_epochs=1, batch_size=2, gradient_accumulation_steps=2)
+    assert summary.steps == 4
+
+
+def test_unreadable_clips_are_recorded_once_however_often_the_run_starts(tmp_path):
+    bad = Example(instruction="Which?", answer="sad", clip=Clip(id="x-1", path=Path("/made-up/x.mp4")))
+
+    def interrupt(row):
+        if row["step"] == 3:
+            raise KeyboardInterrupt
+
+    options = dict(examples=[*examples(), bad], max_error_share=0.1, save_every_steps=1)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path, **options, on_step=interrupt)
+    run(tmp_path, **options)
+    assert len((tmp_path / "errors.jsonl").read_text().splitlines()) == 1
+
+
 def test_too_long_an_answer_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="max_length is 2"):
         run(tmp_path, max_length=2)
@@ -106,7 +144,7 @@ def test_a_gradient_that_is_not_finite_stops_the_run(tmp_path):
         model.lm_head.weight[5] = torch.inf
     engine = MadeUpFeatures(model, processor)
     with pytest.raises(DivergedError, match="Lower the learning rate"):
-        train_sft(model, processor, examples(), engine.features, output_dir=tmp_path)
+        train_sft(engine, examples(), SftSettings(), TrainingRun(tmp_path))
 
 
 def test_a_terminated_run_saves_and_resumes_bit_equal(tmp_path):

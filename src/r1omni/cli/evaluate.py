@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from r1omni.cli.build import build_engine, load_for_use
+from r1omni.cli.build import load_for_use
 from r1omni.cli.options import Answers, ModalityOption, VideoPoolingOption, meaning
 from r1omni.cli.progress import show_progress
 from r1omni.cli.report import summary
@@ -63,6 +63,7 @@ def evaluate(
         engine=EngineSection(batch_size=batch_size, modality=modality, video_pooling=video_pooling),
     )
     from r1omni.evaluate.manifests import evaluate_manifests
+    from r1omni.infer.engine import build_engine
 
     with show_progress() as report:
         results = evaluate_manifests(

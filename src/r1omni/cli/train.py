@@ -1,34 +1,28 @@
 """`r1omni train`: supervised stages and RLVR, each from one configuration."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from r1omni.cli.build import (
-    build_engine,
-    load_for_training,
-    named_rewards,
-    training_clips,
-    validator,
-)
 from r1omni.cli.listing import PASS_ON, listing
-from r1omni.cli.progress import show_progress
+from r1omni.cli.progress import hide_loading_bars, show_progress
 from r1omni.config.grpo_run import GrpoConfig
 from r1omni.config.load import list_settings, load_run, to_toml
 from r1omni.config.schema import Schema
+from r1omni.config.sections import TrainingConfig
 from r1omni.config.sft_run import SftConfig
-from r1omni.core.instruction import INSTRUCTIONS
-from r1omni.core.labels import label_set
+
+if TYPE_CHECKING:
+    from r1omni.train.bookkeeping import OnStep, Summary
 
 app = typer.Typer(help="Train a model.", no_args_is_help=True, rich_markup_mode=None)
 
 IS_FIRST_PROCESS = os.environ.get("RANK", "0") == "0"
-NUM_PROCESSES = int(os.environ.get("WORLD_SIZE", "1"))
 SHOWN_METRICS = {
     name: name.replace("_", " ")
     for name in ("loss", "reward", "accuracy", "format", "kl", "entropy", "length", "truncation", "zero_variance")
@@ -76,27 +70,10 @@ def sft(context: typer.Context, dry_run: DryRun = False) -> None:
     if dry_run:
         typer.echo(to_toml(run), nl=False)
         return
-    from r1omni.reproduce.examples import label_examples, reasoned_examples
-    from r1omni.train.sft import train_sft
+    from r1omni.train.configured_run import run_sft
 
-    clips = training_clips(run.data, needs_reasoning=run.answers == "reasoning")
-    examples = reasoned_examples(clips) if run.answers == "reasoning" else label_examples(clips)
-    model, processor = load_for_training(run.model, run.lora, run.engine.video_pooling)
-    engine = build_engine(model, processor, run.engine)
-    with recorded(run) as on_step:
-        summary = train_sft(
-            model,
-            processor,
-            examples,
-            engine.features,
-            output_dir=run.output_dir,
-            seed=run.seed,
-            resume=run.resume,
-            trackers=run.trackers,
-            validate=validator(engine, run.data, INSTRUCTIONS[run.answers], run.max_completion_length, run.seed),
-            on_step=on_step,
-            **run.training.model_dump(),
-        )
+    with showing_progress() as on_step:
+        summary = run_sft(run, announce, on_step)
     finish(run, summary)
 
 
@@ -115,50 +92,20 @@ def grpo(context: typer.Context, dry_run: DryRun = False) -> None:
     if dry_run:
         typer.echo(to_toml(run), nl=False)
         return
-    from r1omni.train.grpo import train_grpo
+    from r1omni.train.configured_run import run_grpo
 
-    clips, settings = training_clips(run.data), run.training
-    rewards = named_rewards(run.rewards, label_set(clips))
-    model, processor = load_for_training(run.model, run.lora, run.engine.video_pooling)
-    reference = (
-        None if run.lora or not run.training.beta else load_for_training(run.model, None, run.engine.video_pooling)[0]
-    )
-    engine = build_engine(model, processor, run.engine)
-    with recorded(run) as on_step:
-        summary = train_grpo(
-            model,
-            reference,
-            processor,
-            engine,
-            clips,
-            rewards,
-            output_dir=run.output_dir,
-            max_steps=settings.steps(len(clips), NUM_PROCESSES),
-            seed=run.seed,
-            resume=run.resume,
-            trackers=run.trackers,
-            validate=validator(engine, run.data, settings.instruction, settings.max_completion_length, run.seed),
-            on_step=on_step,
-            **settings.model_dump(exclude={"num_epochs", "max_steps"}),
-        )
+    with showing_progress() as on_step:
+        summary = run_grpo(run, announce, on_step)
     finish(run, summary)
 
 
 @contextmanager
-def recorded(run: SftConfig | GrpoConfig) -> Iterator[Callable[[dict[str, Any]], None] | None]:
-    """Write what the run is made of, then show its progress; only the first process writes and speaks.
-
-    Args:
-        run: the resolved configuration.
-    """
+def showing_progress() -> Iterator["OnStep | None"]:
+    """Show the progress of a run; only the first process speaks."""
+    hide_loading_bars()
     if not IS_FIRST_PROCESS:
         yield None
         return
-    from r1omni.datasets.manifest import manifest_hash
-    from r1omni.runs.record import run_facts, write_record
-
-    hashes = {str(manifest): manifest_hash(manifest) for manifest in (*run.data.train, *run.data.validation)}
-    write_record(run.output_dir, to_toml(run), run_facts(run.seed, hashes))
     with show_progress() as report:
 
         def on_step(row: dict[str, Any]) -> None:
@@ -168,7 +115,17 @@ def recorded(run: SftConfig | GrpoConfig) -> Iterator[Callable[[dict[str, Any]],
         yield on_step
 
 
-def finish(run: SftConfig | GrpoConfig, summary: Any) -> None:
+def announce(sentence: str) -> None:
+    """Say what a run needs before it starts, on standard error; only the first process speaks.
+
+    Args:
+        sentence: for the user.
+    """
+    if IS_FIRST_PROCESS:
+        typer.echo(sentence, err=True)
+
+
+def finish(run: TrainingConfig, summary: "Summary") -> None:
     """Say how the run ended and where its model lies.
 
     Args:

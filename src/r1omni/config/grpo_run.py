@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from r1omni.config.sections import Share, StageSettings, TrainingRun
+from r1omni.config.sections import Share, StageSettings, TrainingConfig
 from r1omni.core.instruction import REASONING_INSTRUCTION
 
 LossType = Literal["grpo", "bnpo", "dr_grpo", "dapo"]
@@ -20,6 +20,17 @@ class GrpoSettings(StageSettings):
     renamed: ClassVar[dict[str, str]] = {
         "prompts_per_micro_batch": "prompts_per_device",
         "prompts_per_step": "prompts_per_device, times gradient_accumulation_steps",
+    }
+
+    without_effect: ClassVar[frozenset[str]] = StageSettings.without_effect | {
+        "prompts_per_device",
+        "num_epochs",
+        "max_steps",
+        "min_format",
+        "min_accuracy",
+        "readiness_prompts",
+        "log_samples_every_steps",
+        "max_kl",
     }
 
     instruction: str = REASONING_INSTRUCTION
@@ -71,6 +82,11 @@ class GrpoSettings(StageSettings):
     max_kl: PositiveFloat = 10.0
     """Stop when the mean KL to the reference exceeds this."""
 
+    @property
+    def prompts_per_process(self) -> int:
+        """Groups of one step on each process."""
+        return self.prompts_per_device * self.gradient_accumulation_steps
+
     def steps(self, num_clips: int, num_processes: int = 1) -> int:
         """Number of optimiser steps.
 
@@ -78,11 +94,11 @@ class GrpoSettings(StageSettings):
             num_clips: clips in one epoch.
             num_processes: processes that share them.
         """
-        prompts = self.prompts_per_device * self.gradient_accumulation_steps * num_processes
+        prompts = self.prompts_per_process * num_processes
         return self.max_steps or ceil(num_clips * self.num_epochs * self.num_iterations / prompts)
 
 
-class GrpoConfig(TrainingRun):
+class GrpoConfig(TrainingConfig):
     """`r1omni train grpo`."""
 
     rewards: dict[str, float] = {"accuracy": 1.0, "format": 1.0}

@@ -1,7 +1,7 @@
 """What both kinds of training share, each choice defined once: clips, engine, adapters, optimiser, and the run."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
 
@@ -75,6 +75,13 @@ class LoraSection(Schema):
 class StageSettings(Schema):
     """What every stage of training has: AdamW, its schedule, what it may change, and what it keeps."""
 
+    without_effect: ClassVar[frozenset[str]] = frozenset(
+        {"gradient_accumulation_steps", "gradient_checkpointing", "keep_checkpoints", "save_every_steps"}
+        | {"max_error_share"}
+    )
+    """Settings that may change between two starts of one run: what is learnt does not depend on them, or, for the size
+    of micro-batches, only through a product that is compared in their place."""
+
     learning_rate: PositiveFloat
     """Peak learning rate."""
     lr_scheduler_type: Schedule = "cosine"
@@ -102,8 +109,12 @@ class StageSettings(Schema):
     max_error_share: Share = 0.05
     """Stop when more than this share of the clips cannot be read, or of the rewards fail."""
 
+    def identity(self) -> dict[str, Any]:
+        """Return the settings that decide what is learnt."""
+        return self.model_dump(mode="json", exclude=set(self.without_effect))
 
-class TrainingRun(Schema):
+
+class TrainingConfig(Schema):
     """What every command that trains has besides the settings of its stage."""
 
     model: str

@@ -1,14 +1,16 @@
 """Supervised fine-tuning: the cold start on reasoned examples and the label-only baseline."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import PositiveFloat, PositiveInt
 
-from r1omni.config.sections import Share, StageSettings, TrainingRun
+from r1omni.config.sections import Share, StageSettings, TrainingConfig
 
 
 class SftSettings(StageSettings):
     """How one supervised stage learns; read by `r1omni.train.sft.train_sft`."""
+
+    without_effect: ClassVar[frozenset[str]] = StageSettings.without_effect | {"batch_size", "log_every_steps"}
 
     learning_rate: PositiveFloat = 2e-5
     """Peak learning rate."""
@@ -30,7 +32,7 @@ class SftSettings(StageSettings):
     """Stop after this many validations without a better value; None goes on to the end."""
 
 
-class SftConfig(TrainingRun):
+class SftConfig(TrainingConfig):
     """`r1omni train sft`."""
 
     answers: Literal["reasoning", "label"] = "reasoning"

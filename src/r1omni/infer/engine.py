@@ -5,14 +5,17 @@ prompt is prefilled once and shared by all answers to it. What a clip samples de
 on the batch it is in.
 """
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from r1omni.config.sections import EngineSection
 from r1omni.core.clip import Clip
 from r1omni.core.errors import MediaError
 from r1omni.infer.decode import sample_groups
@@ -23,6 +26,8 @@ from r1omni.infer.features import Features
 from r1omni.infer.prompt import Prompt, clip_seed
 from r1omni.infer.scorer import Scorer
 from r1omni.media.decode import Modality
+from r1omni.model.adapters import TrainedModel
+from r1omni.model.processing import HumanOmniProcessor
 
 
 @dataclass(frozen=True)
@@ -174,6 +179,26 @@ class Engine:
             for row, text, chances, cut in zip(ids, texts, logprobs, truncated, strict=True)
         ]
         return [written[start : start + group] for start in range(0, len(written), group)]
+
+
+def build_engine(model: TrainedModel, processor: HumanOmniProcessor, settings: EngineSection) -> Engine:
+    """Build the one engine over a loaded model.
+
+    Args:
+        model: HumanOmni, with or without adapters.
+        processor: its processor.
+        settings: the engine's section of a configuration.
+    """
+    folder = settings.cache_dir or Path(os.environ.get("R1OMNI_CACHE", "~/.cache/r1omni")).expanduser() / "features"
+    return Engine(
+        model,
+        processor,
+        cache=FeatureCache(folder, settings.cache_bytes),
+        batch_size=settings.batch_size,
+        num_workers=settings.num_workers,
+        num_frames=settings.num_frames or processor.num_frames,
+        modality=settings.modality,
+    )
 
 
 def _uniforms(clips: Sequence[Clip], num_samples: int, num_tokens: int, seed: int | str) -> Tensor:

@@ -1,12 +1,30 @@
-"""The model beneath adapters: what peft wraps around a model to train low-rank matrices beside its weights.
+"""Adapters: low-rank matrices that peft trains beside the weights of a model.
 
 The adapters live inside the layers of the model itself, so the model beneath computes with them; only saving and
-loading adapters needs the wrapper.
+loading adapters needs peft's wrapper.
 """
 
-from torch import nn
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
+from torch import Tensor, nn
+
+from r1omni.config.sections import LoraSection
+from r1omni.core.errors import ConfigError
 from r1omni.model.modeling import HumanOmniForConditionalGeneration
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+
+    TrainedModel = HumanOmniForConditionalGeneration | PeftModel
+else:
+    TrainedModel = nn.Module  # peft is optional, and importing it takes seconds
+"""HumanOmni, or peft's wrapper around it."""
+
+
+def has_adapters(model: nn.Module) -> bool:
+    """Whether peft wraps the model."""
+    return hasattr(model, "peft_config")
 
 
 def beneath_adapters(model: nn.Module) -> HumanOmniForConditionalGeneration:
@@ -22,3 +40,45 @@ def beneath_adapters(model: nn.Module) -> HumanOmniForConditionalGeneration:
     if not isinstance(base, HumanOmniForConditionalGeneration):
         raise TypeError(f"Found a {type(model).__name__}; expected HumanOmni, or peft's wrapper around it.")
     return base
+
+
+def add_adapters(model: HumanOmniForConditionalGeneration, lora: LoraSection) -> "PeftModel":
+    """Wrap a model with new adapters on its language model.
+
+    Args:
+        model: changed in place.
+        lora: rank, scale, dropout and layers.
+
+    Raises:
+        ConfigError: peft is not installed.
+    """
+    try:
+        from peft import LoraConfig, PeftModel, get_peft_model
+    except ModuleNotFoundError:
+        raise ConfigError("found a [lora] section, and peft is not installed: pip install 'r1omni[train]'") from None
+    adapters = LoraConfig(
+        r=lora.r,
+        lora_alpha=lora.lora_alpha,
+        lora_dropout=lora.lora_dropout,
+        target_modules=rf"language_model\..*\.({'|'.join(lora.target_modules)})",
+    )
+    adapted = get_peft_model(model, adapters)
+    assert isinstance(adapted, PeftModel)
+    return adapted
+
+
+def fold_adapters(model: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the weights of the model without adapters that computes what the adapted one does: W + scale * B A.
+
+    Args:
+        model: with adapters; left as it is.
+        state: its weights, whole.
+    """
+    weights = dict(state)
+    for name, module in model.named_modules():
+        scaling = getattr(module, "scaling", {})
+        for adapter in getattr(module, "lora_A", {}):
+            down, up = (weights.pop(f"{name}.lora_{side}.{adapter}.weight") for side in "AB")
+            weights[f"{name}.base_layer.weight"] = weights[f"{name}.base_layer.weight"] + scaling[adapter] * (up @ down)
+    prefix = "base_model.model."
+    return {name.removeprefix(prefix).replace(".base_layer.", "."): tensor for name, tensor in weights.items()}

@@ -1,15 +1,14 @@
-"""Clips -> supervised examples, one function per stage."""
+"""The supervised examples of the base: captions of cues, and what expressions mean from text alone."""
 
 from itertools import cycle
 
 import numpy as np
 
 from r1omni.core.clip import Clip
-from r1omni.core.instruction import LABEL_INSTRUCTION, REASONING_INSTRUCTION, format_answer
 from r1omni.core.labels import MAFW_LABELS
 from r1omni.synth.words import CAPTION_INSTRUCTIONS, KNOWLEDGE_INSTRUCTION, conclude, describe
 from r1omni.synth.world import CHANNELS, Channel, Noise, express
-from r1omni.train.sft import Example
+from r1omni.train.training_data import Example
 
 
 def caption_examples(clips: list[Clip]) -> list[Example]:
@@ -43,20 +42,3 @@ def knowledge_examples(count: int, seed: int, noise: Noise) -> list[Example]:
             Example(instruction=KNOWLEDGE_INSTRUCTION, given=describe(named), answer=f" {conclude(emotion)}")
         )
     return examples
-
-
-def label_examples(clips: list[Clip]) -> list[Example]:
-    """Return examples of labels alone, for the label-only SFT."""
-    return [Example(instruction=LABEL_INSTRUCTION, answer=clip.label or "", clip=clip) for clip in clips]
-
-
-def reasoned_examples(clips: list[Clip]) -> list[Example]:
-    """Return examples of tagged reasoning and answer, for the cold start."""
-    return [
-        Example(
-            instruction=REASONING_INSTRUCTION,
-            answer=format_answer(clip.reasoning or "", clip.label or ""),
-            clip=clip,
-        )
-        for clip in clips
-    ]

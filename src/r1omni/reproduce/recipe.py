@@ -25,21 +25,21 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from r1omni.config.scale import ScaleSettings
+from r1omni.config.sections import EngineSection
 from r1omni.config.sft_run import SftSettings
-from r1omni.core.clip import Answer, Clip
+from r1omni.core.clip import Clip
 from r1omni.core.instruction import LABEL_INSTRUCTION, REASONING_INSTRUCTION
 from r1omni.datasets.manifest import read_manifest
 from r1omni.evaluate.predictions import read_predictions
-from r1omni.infer.engine import Engine
-from r1omni.infer.feature_cache import FeatureCache
-from r1omni.infer.greedy_answers import greedy_predictions
+from r1omni.infer.engine import Engine, build_engine
 from r1omni.model.checkpoint_hash import checkpoint_identity
+from r1omni.model.load_model import load_model
 from r1omni.model.modeling import HumanOmniForConditionalGeneration
 from r1omni.model.presets import build_model, preset_config
 from r1omni.model.processing import HumanOmniProcessor
 from r1omni.model.save_model import save_model
 from r1omni.model.tokenizer import build_tokenizers
-from r1omni.reproduce.examples import caption_examples, knowledge_examples, label_examples, reasoned_examples
+from r1omni.reproduce.examples import caption_examples, knowledge_examples
 from r1omni.reproduce.gallery import build_report
 from r1omni.reproduce.lanes import Stage, lanes_here, run_stages
 from r1omni.reproduce.table1 import Question, answer_corpus, compare_runs, controls, hallucination_rate, table_row
@@ -47,13 +47,15 @@ from r1omni.reproduce.tower_targets import train_audio, train_vision
 from r1omni.runs.files import sweep, write_text
 from r1omni.runs.record import run_facts
 from r1omni.runs.run_folder import RunFolder, dotted
-from r1omni.scoring.prediction import validation_figures
-from r1omni.scoring.rewards import REWARDS
 from r1omni.synth.corpus import CORPORA, make_corpus
 from r1omni.synth.words import CAPTION_INSTRUCTIONS, KNOWLEDGE_INSTRUCTION
 from r1omni.synth.world import Noise
-from r1omni.train.grpo import Reward, train_grpo
-from r1omni.train.sft import Example, train_sft
+from r1omni.train.bookkeeping import TrainingRun
+from r1omni.train.grpo import train_grpo
+from r1omni.train.rollout import named_rewards
+from r1omni.train.sft import train_sft
+from r1omni.train.training_data import Example, label_examples, reasoned_examples
+from r1omni.train.validation import validator
 
 Model = HumanOmniForConditionalGeneration
 Report = Callable[[str, float], None]
@@ -186,22 +188,15 @@ def join_towers(recipe: Recipe, report: Report) -> None:
     report("towers", 1.0)
 
 
-def load_model(recipe: Recipe, stage: str) -> tuple[Model, HumanOmniProcessor]:
+def load_stage(recipe: Recipe, stage: str) -> tuple[Model, HumanOmniProcessor]:
     """Load the model that a stage wrote."""
-    folder = recipe.stage(stage) / "model"
-    return Model.from_pretrained(folder), HumanOmniProcessor.from_pretrained(folder)
+    return load_model(recipe.stage(stage) / "model", dtype="float32", device="auto")
 
 
-def make_engine(recipe: Recipe, model: Model, processor: HumanOmniProcessor) -> Engine:
-    """Return an engine over the run's feature cache."""
-    cache = FeatureCache(recipe.out / "features")
-    batch_size = recipe.settings.eval_batch_size
-    return Engine(model, processor, cache=cache, batch_size=batch_size, num_frames=processor.num_frames)
-
-
-def validation_scores(engine: Engine, clips: list[Clip], instruction: str, settings: ScaleSettings) -> dict[str, float]:
-    """Return WAR and UAR of greedy answers on held-out clips with noisy labels, as fractions."""
-    return validation_figures(list(greedy_predictions(engine, clips, instruction, settings.grpo.max_completion_length)))
+def load_engine(recipe: Recipe, stage: str) -> Engine:
+    """Load the model that a stage wrote into the one engine, over the run's feature cache."""
+    settings = EngineSection(batch_size=recipe.settings.eval_batch_size, cache_dir=recipe.out / "features")
+    return build_engine(*load_stage(recipe, stage), settings)
 
 
 def run_sft(
@@ -227,23 +222,15 @@ def run_sft(
     """
     if (recipe.stage(name) / "model").exists():
         return
-    model, processor = load_model(recipe, start)
-    engine = make_engine(recipe, model, processor)
+    engine = load_engine(recipe, start)
     held_out = labelled_clips(recipe, "val") if validated else []
-
-    def validate(_: Model) -> dict[str, float]:
-        return validation_scores(engine, held_out, INSTRUCTIONS[name], recipe.settings)
-
     train_sft(
-        model,
-        processor,
+        engine,
         examples,
-        engine.features,
-        output_dir=recipe.stage(name),
-        validate=validate if validated else None,
-        seed=recipe.seed,
+        settings,
+        TrainingRun(recipe.stage(name), recipe.seed),
+        validate=validator(engine, held_out, INSTRUCTIONS[name], recipe.settings.grpo.max_completion_length),
         on_step=lambda row: report(name, row["step"] / row["num_steps"]),
-        **settings.model_dump(include=set(SftSettings.model_fields)),
     )
 
 
@@ -251,35 +238,18 @@ def run_rlvr(recipe: Recipe, report: Report) -> None:
     """Run RLVR by GRPO from the cold start, on the labels of the two training corpora."""
     if (recipe.stage("r1-omni") / "model").exists():
         return
-    settings = recipe.settings.grpo
-    model, processor = load_model(recipe, "cold-start")
-    reference, _ = load_model(recipe, "cold-start")
-    engine = make_engine(recipe, model, processor)
-    clips, held_out = labelled_clips(recipe, "train"), labelled_clips(recipe, "val")
-
-    def validate(_: Model) -> dict[str, float]:
-        return validation_scores(engine, held_out, REASONING_INSTRUCTION, recipe.settings)
-
+    settings, engine = recipe.settings.grpo, load_engine(recipe, "cold-start")
+    held_out = labelled_clips(recipe, "val")
     train_grpo(
-        model,
-        reference,
-        processor,
         engine,
-        clips,
-        [Reward("accuracy", reward_of("accuracy")), Reward("format", reward_of("format"))],
-        output_dir=recipe.stage("r1-omni"),
-        max_steps=settings.steps(len(clips)),
-        validate=validate,
-        seed=recipe.seed,
+        load_stage(recipe, "cold-start")[0],
+        labelled_clips(recipe, "train"),
+        named_rewards({"accuracy": 1.0, "format": 1.0}, lambda clip: CORPORA[clip.corpus or ""].labels),
+        settings,
+        TrainingRun(recipe.stage("r1-omni"), recipe.seed),
+        validate=validator(engine, held_out, settings.instruction, settings.max_completion_length),
         on_step=lambda row: report("r1-omni", row["step"] / row["num_steps"]),
-        **settings.model_dump(exclude={"num_epochs", "max_steps"}),
     )
-
-
-def reward_of(name: str) -> Callable[[Answer, Clip], float]:
-    """Return a reward that compares the answer with the clip's label, within its corpus's label set."""
-    function = REWARDS[name]
-    return lambda answer, clip: function(answer, clip.label or "", CORPORA[clip.corpus or ""].labels)
 
 
 def encode_once(name: str, recipe: Recipe, report: Report) -> None:
@@ -290,8 +260,7 @@ def encode_once(name: str, recipe: Recipe, report: Report) -> None:
         recipe: the run.
         report: called with the progress.
     """
-    model, processor = load_model(recipe, "towers")
-    engine = make_engine(recipe, model, processor)
+    engine = load_engine(recipe, "towers")
     pretraining = corpus_clips(recipe, "humanomni-like")
     others = [corpus for corpus in recipe.settings.corpora.sizes() if corpus != "humanomni-like"]
     rest = [clip for corpus in others for clip in corpus_clips(recipe, corpus)]
@@ -335,8 +304,7 @@ def tune_on_labels(name: str, start: str, recipe: Recipe, report: Report) -> Non
 
 def evaluate_model(name: str, recipe: Recipe, report: Report) -> None:
     """Evaluate one model on the test splits and the controls."""
-    model, processor = load_model(recipe, name)
-    engine = make_engine(recipe, model, processor)
+    engine = load_engine(recipe, name)
     question = Question(name, INSTRUCTIONS[name], checkpoint_identity(recipe.stage(name) / "model")["weights"])
     corpora = (*TEST_CORPORA, *(control for _, control in SHORTCUT_FIGURES.values()))
     for done, corpus in enumerate(corpora, start=1):

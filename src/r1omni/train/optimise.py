@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.optim.lr_scheduler import LambdaLR
 from transformers import get_scheduler
 
 from r1omni.config.sections import Part, Schedule
@@ -103,7 +104,9 @@ def learning_rate_schedule(
     """
     num_warmup = math.ceil(warmup_ratio * num_steps)
     stand_in = torch.optim.SGD([torch.zeros(1)], lr=peak)
-    share_at = get_scheduler(_SCHEDULERS[schedule], stand_in, num_warmup + 1, num_steps + 1).lr_lambdas[0]
+    scheduler = get_scheduler(_SCHEDULERS[schedule], stand_in, num_warmup + 1, num_steps + 1)
+    assert isinstance(scheduler, LambdaLR)
+    share_at = scheduler.lr_lambdas[0]
     return lambda step: peak * share_at(min(step, num_steps) + 1)
 
 

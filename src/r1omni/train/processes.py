@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any, Literal
 
 import torch
-from accelerate import Accelerator, DistributedDataParallelKwargs, InitProcessGroupKwargs
+from accelerate import Accelerator, DistributedDataParallelKwargs, InitProcessGroupKwargs, PartialState
 from accelerate.utils import gather_object, patch_environment
 
 from r1omni.core.errors import ConfigError
@@ -48,6 +48,6 @@ def sum_over(accelerator: Accelerator, *values: float) -> list[float]:
     return total.tolist()
 
 
-def gather_rows(accelerator: Accelerator, rows: Sequence[Any]) -> list[Any]:
-    """Put the rows of all processes into one list."""
-    return list(rows) if accelerator.num_processes == 1 else gather_object(list(rows))
+def gather_rows(processes: Accelerator | PartialState, rows: Sequence[Any]) -> list[Any]:
+    """Put the rows of all processes into one list, the same on every process."""
+    return list(rows) if processes.num_processes == 1 else gather_object(list(rows))

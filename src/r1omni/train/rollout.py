@@ -1,4 +1,4 @@
-"""From clips to groups of graded answers: the order of clips, the rewards, and what a group is.
+"""From clips to groups of graded answers: the order of clips, the rewards, what a group is, and a step's groups.
 
 The order is an endless chain of shuffled passes that depends on the seed alone; processes take turns in it. An answer
 is parsed once; each reward reads the parsed answer and the clip.
@@ -7,17 +7,22 @@ is parsed once; each reward reads the parsed answer and the clip.
 import math
 import random
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from accelerate import Accelerator
 
+from r1omni.config.grpo_run import ScaleRewards, ZeroVariance
 from r1omni.core.clip import Answer, Clip
 from r1omni.core.errors import ConfigError, MediaError, NotReadyError
 from r1omni.core.instruction import parse_answer
 from r1omni.infer.engine import Engine, Generation
-from r1omni.infer.features import Features
+from r1omni.infer.prompt import Prompt
+from r1omni.scoring.rewards import REWARDS
+from r1omni.train.loss import group_advantages
+from r1omni.train.processes import gather_rows, sum_over
 
 
 @dataclass(frozen=True)
@@ -30,19 +35,39 @@ class Reward:
     weight: float = 1.0
 
 
+def named_rewards(weights: Mapping[str, float], labels_of: Callable[[Clip], Sequence[str]]) -> list[Reward]:
+    """Return the scorer's rewards by their names, each over a parsed answer and its clip.
+
+    Args:
+        weights: name -> weight in the sum.
+        labels_of: the label set that answers to a clip are graded by.
+
+    Raises:
+        ConfigError: there is no reward of that name.
+    """
+    unknown = [name for name in weights if name not in REWARDS]
+    if unknown:
+        raise ConfigError(f"rewards.{unknown[0]}: no such reward; choose from {', '.join(REWARDS)}")
+
+    def over_clip(name: str) -> Callable[[Answer, Clip], float]:
+        return lambda answer, clip: REWARDS[name](answer, clip.label or "", labels_of(clip))
+
+    return [Reward(name, over_clip(name), weight) for name, weight in weights.items()]
+
+
 @dataclass
 class Group:
     """One prompt with its G answers."""
 
     clip: Clip
-    features: Features
+    prompt: Prompt
     answers: list[Generation]
     rewards: dict[str, list[float]]
     """Name -> one value per answer, unweighted."""
     totals: list[float]
     """Weighted sums, one per answer."""
     advantages: list[float] = field(default_factory=list)
-    counts: bool = True
+    is_trained_on: bool = True
     """False leaves the group out of the loss."""
 
     @property
@@ -136,7 +161,7 @@ class Sampler:
             parsed = [parse_answer(answer.text) for answer in answers]
             rewards = {r.name: [self._grade(r, answer, clip) for answer in parsed] for r in self.rewards}
             totals = [sum(r.weight * rewards[r.name][i] for r in self.rewards) for i in range(len(answers))]
-            groups.append(Group(clip, entry, answers, rewards, totals))
+            groups.append(Group(clip, Prompt.ask(self.instruction, entry), answers, rewards, totals))
         return groups
 
     def _grade(self, reward: Reward, answer: Answer, clip: Clip) -> float:
@@ -160,6 +185,66 @@ def draw_key(seed: int, step: int, round_number: int) -> str:
         round_number: 0, then 1, 2, ... for the clips that replace groups without variance.
     """
     return f"{seed}/{step}/{round_number}"
+
+
+def sample_step(
+    accelerator: Accelerator,
+    sampler: Sampler,
+    order: ClipOrder,
+    num_prompts: int,
+    zero_variance: ZeroVariance,
+    max_resample_rounds: int,
+    draws: Callable[[int], str],
+) -> tuple[list[Group], dict[str, float]]:
+    """Sample this process's groups of a step.
+
+    Args:
+        accelerator: of the run.
+        sampler: samples and grades.
+        order: of the clips; the processes take turns in it.
+        num_prompts: groups per process.
+        zero_variance: what happens to groups whose rewards are all equal.
+        max_resample_rounds: rounds in which other clips replace them.
+        draws: round -> key of its draws.
+
+    Returns:
+        The groups, and over all processes what became of those without variance: `zero_variance`, the share of such
+        groups as first sampled, `resampled`, how many clips were drawn to replace them, and `left_out`, the share that
+        is not trained on.
+    """
+    world, rank = accelerator.num_processes, accelerator.process_index
+    groups = sampler.sample(order.take(num_prompts * world)[rank::world], draws(0))
+    report: dict[str, float] = {}
+    report["zero_variance"] = sum_over(accelerator, sum(group.is_flat for group in groups))[0] / (num_prompts * world)
+    if zero_variance == "keep":
+        return groups, report
+    if zero_variance == "resample":
+        report["resampled"] = 0.0
+        for round_number in range(1, max_resample_rounds + 1):
+            # Every process draws as many as the one that needs most, so that the order stays common to all.
+            needed = max(gather_rows(accelerator, [sum(group.is_flat for group in groups)]))
+            if needed == 0:
+                break
+            others = sampler.sample(order.take(needed * world)[rank::world], draws(round_number))
+            report["resampled"] += needed * world
+            replacements = iter([group for group in others if not group.is_flat])
+            groups = [next(replacements, group) if group.is_flat else group for group in groups]
+    flat = sum_over(accelerator, sum(group.is_flat for group in groups))[0]
+    if flat == num_prompts * world:
+        return groups, report | {"left_out": 0.0}  # no group has variance: only the KL acts
+    for group in groups:
+        group.is_trained_on = not group.is_flat
+    return groups, report | {"left_out": flat / (num_prompts * world)}
+
+
+def set_advantages(accelerator: Accelerator, groups: Sequence[Group], scale_rewards: ScaleRewards) -> None:
+    """Set each group's advantages (equation 4)."""
+    totals = torch.tensor([group.totals for group in groups])
+    batch_std = None
+    if scale_rewards == "batch":
+        batch_std = torch.tensor(gather_rows(accelerator, [group.totals for group in groups])).std()
+    for group, row in zip(groups, group_advantages(totals, scale_rewards, batch_std).tolist(), strict=True):
+        group.advantages = row
 
 
 def check_ready(groups: Sequence[Group], min_format: float, min_accuracy: float) -> dict[str, float]:

@@ -21,9 +21,6 @@ from r1omni.core.errors import ConfigError
 from r1omni.train import zero3
 from r1omni.train.processes import asked_sharding, sum_over
 
-Validate = Callable[[Any], dict[str, float]]
-"""Model -> named metrics, higher is better."""
-
 
 def distribute(
     accelerator: Accelerator, scorer: Any, make_optimizer: Callable[[], torch.optim.Optimizer] | None = None
@@ -191,22 +188,3 @@ def _shard_like(tensor: Tensor, like: Tensor) -> Tensor:
         return tensor
     local = tensor.to(like.to_local())
     return distribute_tensor(local, like.device_mesh, like.placements, src_data_rank=None)
-
-
-def validate_on_first(accelerator: Accelerator, validate: Validate, model: Any, scorer: Any) -> dict[str, float]:
-    """Measure in the first process and tell the others.
-
-    Args:
-        accelerator: of the run.
-        validate: measures the model.
-        model: put into evaluation mode.
-        scorer: what `distribute` returned.
-    """
-    measured: list[dict[str, float]] = [{}]
-    with whole_weights(scorer):
-        if accelerator.is_main_process:
-            model.eval()
-            measured = [validate(model)]
-        if accelerator.num_processes > 1:
-            torch.distributed.broadcast_object_list(measured)
-    return measured[0]

@@ -1,0 +1,97 @@
+"""Supervised examples as token ids, and which of them each step takes.
+
+The order of an epoch depends on the seed and the epoch alone: shuffled, sorted by length within pools of batches, then
+step by step in shuffled order.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from r1omni.core.errors import ConfigError
+from r1omni.infer.embedding import stop_ids
+from r1omni.infer.engine import Engine
+from r1omni.train.training_data import Example
+
+_POOL_BATCHES = 16
+"""Batches that are shuffled together before examples are sorted by length."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A tokenised example."""
+
+    example: Example
+    ids: list[int]
+    """What is read after the prompt: what is given, the answer and its end-of-turn token."""
+    num_given: int
+    """Tokens at the beginning that are read and not learnt."""
+
+
+def tokenise(examples: Sequence[Example], engine: Engine, max_length: int) -> list[Row]:
+    """Tokenise what is read after each prompt; what is given ends where its tokens and those of the whole part.
+
+    Args:
+        examples: at least one.
+        engine: its tokenizer is used.
+        max_length: tokens of the longest answer accepted.
+
+    Raises:
+        ConfigError: no examples, or an answer that is too long.
+    """
+    if not examples:
+        raise ConfigError("There are no examples to train on; check the manifest, the split and the fold.")
+    end = stop_ids(engine.model, engine.processor)[0]
+    tokenizer = engine.processor.tokenizer
+    both = tokenizer([e.given + e.answer for e in examples], add_special_tokens=False)["input_ids"]
+    given = tokenizer([e.given for e in examples], add_special_tokens=False)["input_ids"]
+    rows = []
+    for example, ids, before in zip(examples, both, given, strict=True):
+        if len(ids) + 1 > max_length:
+            raise ConfigError(
+                f"An answer has {len(ids) + 1} tokens, max_length is {max_length}: {example.answer[:60]!r}...; raise "
+                "max_length or leave the example out."
+            )
+        pairs = zip(ids, before, strict=False)
+        num_given = next((place for place, (a, b) in enumerate(pairs) if a != b), min(len(ids), len(before)))
+        rows.append(Row(example, [*ids, end], num_given))
+    return rows
+
+
+class ExampleOrder:
+    """Which examples each step takes.
+
+    Args:
+        rows: the examples.
+        step_size: examples of a step, over all processes.
+        seed: of the shuffles.
+    """
+
+    def __init__(self, rows: Sequence[Row], step_size: int, seed: int) -> None:
+        self.rows, self.step_size, self.seed = rows, step_size, seed
+        self.steps_per_epoch = -(-len(rows) // step_size)
+        self._epoch, self._order = -1, list(range(len(rows)))
+
+    def batch(self, step: int) -> list[Row]:
+        """Return the examples of a step, counted from 0; the last step of an epoch may have fewer."""
+        epoch, place = divmod(step, self.steps_per_epoch)
+        if epoch != self._epoch:
+            self._epoch, self._order = epoch, self._shuffled(epoch)
+        return [self.rows[i] for i in self._order[place * self.step_size : (place + 1) * self.step_size]]
+
+    def _shuffled(self, epoch: int) -> list[int]:
+        generator = random.Random(f"{self.seed}/{epoch}")
+        order = list(range(len(self.rows)))
+        generator.shuffle(order)
+        pool = self.step_size * _POOL_BATCHES
+
+        def length(index: int) -> tuple[bool, int]:
+            row = self.rows[index]
+            return row.example.clip is not None, len(row.example.instruction) + len(row.ids)
+
+        order = [i for start in range(0, len(order), pool) for i in sorted(order[start : start + pool], key=length)]
+        steps = [order[start : start + self.step_size] for start in range(0, len(order), self.step_size)]
+        full = [part for part in steps if len(part) == self.step_size]
+        generator.shuffle(full)
+        rest = [part for part in steps if len(part) < self.step_size]
+        return [index for part in full + rest for index in part]

@@ -1,0 +1,158 @@
+"""What a run learns from: the clips that a configuration names, examples of them, and which clips can be read."""
+
+import hashlib
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from accelerate import Accelerator
+
+from r1omni.config.sections import DataSection
+from r1omni.core.clip import Clip
+from r1omni.core.errors import ConfigError, MediaError
+from r1omni.core.instruction import LABEL_INSTRUCTION, REASONING_INSTRUCTION, format_answer
+from r1omni.datasets.manifest import read_manifest
+from r1omni.infer.engine import Engine
+from r1omni.train.processes import gather_rows
+from r1omni.train.run_files import TrainingFiles
+
+
+@dataclass(frozen=True)
+class Example:
+    """What is asked and what is to be answered."""
+
+    instruction: str
+    answer: str
+    """Its end-of-turn token is added."""
+    clip: Clip | None = None
+    """None is text alone."""
+    given: str = ""
+    """Precedes the answer; it is read and not learnt."""
+
+
+def label_examples(clips: Sequence[Clip]) -> list[Example]:
+    """The label and nothing else: the label-only SFT."""
+    return [Example(instruction=LABEL_INSTRUCTION, answer=clip.label or "", clip=clip) for clip in clips]
+
+
+def reasoned_examples(clips: Sequence[Clip]) -> list[Example]:
+    """Reasons and an answer between their tags: the cold start."""
+    return [
+        Example(
+            instruction=REASONING_INSTRUCTION,
+            answer=format_answer(clip.reasoning or "", clip.label or ""),
+            clip=clip,
+        )
+        for clip in clips
+    ]
+
+
+def content_hash(rows: Sequence[Clip | Example]) -> str:
+    """Hash what is learnt from clips or examples: ids, labels, texts and cuts, and no path.
+
+    Args:
+        rows: in their order.
+    """
+    content = json.dumps([asdict(row) for row in rows], sort_keys=True, default=_without_paths)
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def _without_paths(value: object) -> str:
+    return "" if isinstance(value, Path) else str(value)
+
+
+def training_clips(data: DataSection, *, needs_reasoning: bool = False) -> list[Clip]:
+    """Read the training clips of a configuration.
+
+    Args:
+        data: which manifests, and which part of them.
+        needs_reasoning: refuse clips without reasoning.
+
+    Raises:
+        ConfigError: nothing is left to train on, or a clip lacks what is to be learnt.
+        ManifestError: a manifest cannot be read.
+    """
+    clips = [
+        clip
+        for manifest in data.train
+        for clip in read_manifest(manifest)
+        if (data.fold is None or clip.fold != data.fold) and (data.split is None or clip.split == data.split)
+    ]
+    if not clips:
+        raise ConfigError("no training clip is left; check data.train, data.fold and data.split")
+    for what in ["label", *(["reasoning"] if needs_reasoning else [])]:
+        lacking = [clip.id for clip in clips if not getattr(clip, what)]
+        if lacking:
+            raise ConfigError(
+                f"{len(lacking)} of {len(clips)} training clips have no {what} ({lacking[0]} first); leave them out of "
+                "the manifest, or train with --answers label"
+            )
+    return clips
+
+
+def validation_clips(data: DataSection, seed: int) -> list[Clip]:
+    """Read the validation clips of a configuration: those with a gold label; none where no manifest is named.
+
+    Args:
+        data: which manifests, and how many clips at most.
+        seed: draws the clips where there is a limit on their number.
+
+    Raises:
+        ConfigError: manifests are named and none of their clips has a label.
+        ManifestError: a manifest cannot be read.
+    """
+    clips = [clip for manifest in data.validation for clip in read_manifest(manifest) if clip.label is not None]
+    if data.validation and not clips:
+        raise ConfigError("no validation clip has a gold label, so nothing can be measured; check data.validation")
+    if data.max_validation_clips is not None and data.max_validation_clips < len(clips):
+        clips = random.Random(seed).sample(clips, data.max_validation_clips)
+    return clips
+
+
+def readable_clips(
+    engine: Engine, clips: Sequence[Clip], files: TrainingFiles, max_error_share: float, accelerator: Accelerator
+) -> tuple[list[Clip], int]:
+    """Encode every clip once, shared among the processes, and leave out, and record, those that cannot be read.
+
+    Args:
+        engine: its encoder leaves the features in the cache, and in memory as far as they fit.
+        clips: each clip once.
+        files: takes the errors.
+        max_error_share: how many may be left out.
+        accelerator: of the run.
+
+    Returns:
+        The readable clips and the number left out.
+
+    Raises:
+        MediaError: too many clips cannot be read; the first one's error.
+    """
+    own = clips[accelerator.process_index :: accelerator.num_processes]
+    encoded = zip(own, engine.encoder.stream(own, remember=True), strict=True)
+    failed = gather_rows(accelerator, [(clip.id, result) for clip, result in encoded if isinstance(result, MediaError)])
+    lost = {clip_id for clip_id, _ in failed}
+    files.append(
+        "errors.jsonl", [{"step": 0, "clip": clip_id, "kind": e.kind, "error": str(e)} for clip_id, e in failed]
+    )
+    if len(failed) > max_error_share * len(clips):
+        first = failed[0][1]
+        raise MediaError(
+            first.kind,
+            f"{len(failed)} of {len(clips)} clips cannot be read, more than max_error_share = {max_error_share:g} "
+            f"allows. See {files.path / 'errors.jsonl'}. The first: {first}",
+        )
+    return [clip for clip in clips if clip.id not in lost], len(failed)
+
+
+def readable_examples(
+    engine: Engine, examples: Sequence[Example], files: TrainingFiles, max_error_share: float, accelerator: Accelerator
+) -> tuple[list[Example], int]:
+    """Leave out the examples whose clip cannot be read; arguments, result and errors as for `readable_clips`."""
+    clips = list({example.clip.id: example.clip for example in examples if example.clip is not None}.values())
+    if not clips:
+        return list(examples), 0
+    readable, num_errors = readable_clips(engine, clips, files, max_error_share, accelerator)
+    kept = {clip.id for clip in readable}
+    return [example for example in examples if example.clip is None or example.clip.id in kept], num_errors
