@@ -21,7 +21,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
-from transformers import AttentionInterface, AttentionMaskInterface
+from transformers import AttentionInterface, AttentionMaskInterface, Qwen2Model
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
@@ -120,7 +120,9 @@ def _layout(prompt_mask: Tensor, group: int, answer: int, repeat: int, dtype: to
     return PackedRow(prompt, group, answer, padded[:, None, :, :width])
 
 
-def _token_logprobs(hidden: Tensor, targets: Tensor, lm_head: Any, temperature: float) -> Tensor:
+def _token_logprobs(
+    hidden: Float[Tensor, "tokens hidden"], targets: Int[Tensor, " tokens"], lm_head: nn.Linear, temperature: float
+) -> Float[Tensor, " tokens"]:
     logits = lm_head(hidden).float()
     if temperature != 1.0:
         logits = logits / temperature
@@ -128,8 +130,8 @@ def _token_logprobs(hidden: Tensor, targets: Tensor, lm_head: Any, temperature: 
 
 
 def answer_logprobs(
-    language_model: Any,
-    lm_head: Any,
+    language_model: Qwen2Model,
+    lm_head: nn.Linear,
     prompt_embeds: Float[Tensor, "batch prompt hidden"],
     prompt_mask: Int[Tensor, "batch prompt"] | Bool[Tensor, "batch prompt"],
     answer_ids: Int[Tensor, "batch group answer"],
@@ -160,7 +162,7 @@ def answer_logprobs(
         visible = prompt_mask
     lengths = prompt_mask.sum(-1)
     config = language_model.config
-    repeat = config.num_attention_heads // config.num_key_value_heads
+    repeat = config.num_attention_heads // (config.num_key_value_heads or config.num_attention_heads)
     layout = _layout(visible, group, answer, repeat, prompt_embeds.dtype)
     answer_embeds = language_model.get_input_embeddings()(answer_ids.flatten(1))
     positions = lengths[:, None, None] + torch.arange(answer, device=lengths.device)
