@@ -119,7 +119,12 @@ def test_a_cold_start_leaves_a_model_and_a_run_that_can_be_repeated(model: Path,
     assert isinstance(other.exception, ConfigError) and "its learning_rate is 2e-05" in str(other.exception)
     assert r1omni_here("train", "sft", config, *flags, "--training.keep_checkpoints", "5").exit_code == 0
     assert (out / "run.toml").read_text() == written
-    assert r1omni_here("checkpoint", "inspect", out / "model").exit_code == 0
+    inspected = r1omni_here("checkpoint", "inspect", out / "model")
+    assert inspected.exit_code == 0
+    # A 2x2 patch grid is one token a frame; pooling leaves no mean of it, and frame 1 in full.
+    assert "video pooling   none: 2 frames become 2 tokens" in inspected.stdout
+    pooled = r1omni_here("checkpoint", "inspect", out / "model", "--video-pooling", "slow_fast")
+    assert "video pooling   slow_fast: 2 frames become 1 tokens" in pooled.stdout
 
 
 def test_rlvr_refuses_a_start_that_is_not_ready(model: Path, manifest: Path, tmp_path: Path):

@@ -131,7 +131,7 @@ class HumanOmniForConditionalGeneration(PreTrainedModel, GenerationMixin):
 
     def set_input_embeddings(self, value: nn.Module) -> None:
         """Replace the language model's embedding table."""
-        self.language_model.embed_tokens = value  # pyright: ignore[reportAttributeAccessIssue]
+        self.language_model.set_input_embeddings(value)
 
     def get_output_embeddings(self) -> nn.Module:
         """Return the head."""

@@ -106,12 +106,13 @@ def vision_config(folder: Path | None, inventory: dict[str, Stored], projector: 
             )
         return SiglipVisionConfig(**_plain(saved.get("vision_config", saved)))
     table = inventory.get("model.vision_tower.vision_tower.vision_model.embeddings.position_embedding.weight")
+    by_shape: dict[tuple[int, ...], dict[str, Any]]
     by_shape = {(196, 768): PRESETS["0.5b"]["vision_config"], (729, 1152): PRESETS["7b"]["vision_config"]}
     if table is None:
         return SiglipVisionConfig(**by_shape[(196, 768) if projector == "all_in_one_small" else (729, 1152)])
     if table.shape not in by_shape:
         raise _unknown("vision tower", "--vision", DEFAULT_VISION[projector], f"position table {list(table.shape)}")
-    return SiglipVisionConfig(**by_shape[table.shape])  # pyright: ignore[reportArgumentType]
+    return SiglipVisionConfig(**by_shape[table.shape])
 
 
 def audio_config(folder: Path | None, inventory: dict[str, Stored]) -> WhisperConfig:
