@@ -9,6 +9,8 @@
     ├── WriteError         (OSError)       a file that cannot be written
     ├── NotReadyError      (RuntimeError)  a stage whose precondition does not hold
     ├── DivergedError      (RuntimeError)  training that went wrong and was stopped
+    ├── GenerationError    (RuntimeError)  requests that could not be answered; carries their numbers
+    ├── BusyError          (RuntimeError)  a queue that takes no more requests
     └── StoppedError       (RuntimeError)  work that was asked to stop and can go on later
 
 A message says what was found, what was expected and how to fix it. The command line prints it as one line and exits
@@ -73,3 +75,24 @@ class DivergedError(R1OmniError, RuntimeError):
 
 class StoppedError(R1OmniError, RuntimeError):
     """Work that was asked to stop (SIGTERM), saved what it had, and can be started again."""
+
+
+class GenerationError(R1OmniError, RuntimeError):
+    """Requests to the generator that could not be answered and are gone; it goes on with the others.
+
+    Args:
+        requests: their numbers.
+        message: one sentence on what went wrong.
+    """
+
+    def __init__(self, requests: tuple[int, ...], message: str) -> None:
+        super().__init__(message)
+        self.requests = requests
+
+    def __reduce__(self) -> tuple[type["GenerationError"], tuple[tuple[int, ...], str]]:
+        """Pickle with both arguments, so that the error crosses a process pool."""
+        return type(self), (self.requests, str(self))
+
+
+class BusyError(R1OmniError, RuntimeError):
+    """A queue that takes no more requests: it is full, or closed."""

@@ -68,6 +68,25 @@ def prompt_inputs(
     )
 
 
+def prompt_lengths(processor: HumanOmniProcessor, prompts: Sequence[Prompt]) -> list[int]:
+    """Return how many tokens each prompt has; equal texts are tokenised once.
+
+    Args:
+        processor: the model's processor.
+        prompts: any number.
+    """
+    lengths: dict[object, int] = {}
+    found = []
+    for prompt in prompts:
+        video, audio = prompt.features.video, prompt.features.audio
+        num_frames = 0 if video is None else len(video)
+        key = prompt.messages, num_frames, audio is not None, prompt.prefix
+        if key not in lengths:
+            lengths[key] = len(processor.prompt_ids(*key[:3], prefix=prompt.prefix))
+        found.append(lengths[key])
+    return found
+
+
 def left_pad(
     rows: Sequence[Float[Tensor, "_ hidden"]],
 ) -> tuple[Float[Tensor, "batch prompt hidden"], Bool[Tensor, "batch prompt"]]:
