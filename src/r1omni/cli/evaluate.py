@@ -19,7 +19,7 @@ EXAMPLE = "r1omni evaluate --model runs/r1-omni/model --data dfew.jsonl --fold 1
 
 def evaluate(
     model: Annotated[str, typer.Option(help=meaning(EvaluationConfig, "model"), show_default=False)],
-    data: Annotated[list[Path], typer.Option(help="A manifest; may be given again.", show_default=False)],
+    data: Annotated[list[Path], typer.Option(help="A manifest; repeatable.", show_default=False)],
     out: Annotated[Path, typer.Option(help=meaning(EvaluationConfig, "out"))],
     fold: Annotated[int | None, typer.Option(help=meaning(EvaluationConfig, "fold"), show_default=False)] = None,
     split: Annotated[str | None, typer.Option(help=meaning(EvaluationConfig, "split"), show_default=False)] = None,
@@ -30,14 +30,17 @@ def evaluate(
     answers: Answers = "reasoning",
     modality: ModalityOption = "auto",
     video_pooling: VideoPoolingOption = None,
-    by: Annotated[list[str] | None, typer.Option(help="Also score by this field; may be given again.")] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Clips answered at a time.")] = 32,
+    by: Annotated[list[str] | None, typer.Option(help="Also score by this field; repeatable.")] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Clips per batch.")] = 32,
     max_new_tokens: Annotated[int, typer.Option(min=1, help=meaning(EvaluationConfig, "max_new_tokens"))] = 512,
     shown: Annotated[int, typer.Option(min=0, help=meaning(EvaluationConfig, "shown"))] = 3,
     shard: Annotated[
-        str, typer.Option(help="I/N: answer every N-th clip, from the I-th (0 first); the last of N processes joins.")
+        str,
+        typer.Option(
+            help="I/N: answer every N-th clip, starting at the I-th (from 0); the last of N processes joins the shards."
+        ),
     ] = "0/1",
-    resume: Annotated[bool, typer.Option(help="Go on where an earlier run in --out stopped.")] = True,
+    resume: Annotated[bool, typer.Option(help="Resume an earlier run in --out.")] = True,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document, and nothing else.")] = False,
 ) -> None:
     """Answer every clip of a manifest and score the answers.

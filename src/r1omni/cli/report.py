@@ -13,13 +13,13 @@ def report(
     runs: Annotated[list[Path], typer.Argument(help="Folders of finished evaluations.", show_default=False)],
     out: Annotated[Path, typer.Option(help="The page to write.")] = Path("report.html"),
     training: Annotated[
-        list[Path] | None, typer.Option(help="Folder of a training whose curves are shown; may be given again.")
+        list[Path] | None, typer.Option(help="Folder of a training run whose curves are shown; repeatable.")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document, and nothing else.")] = False,
 ) -> None:
-    """Set evaluations side by side: figures, paired comparisons, the mean over folds, best and worst clips.
+    """Compare evaluations: figures, paired comparisons, means over folds, best and worst clips.
 
-    Runs of one corpus stand in one table beside the published figures. No model is loaded.
+    Runs of one corpus share a table with the published figures. No model is loaded.
     """
     from r1omni.evaluate.side_by_side import write_report
 
@@ -44,7 +44,7 @@ def report(
 
 
 def summary(scores: dict[str, Any]) -> str:
-    """Put the headline numbers of scores.json in a line; a metric over nothing is shown as a dash.
+    """Format the main metrics of scores.json in one line; a metric over nothing is a dash.
 
     Args:
         scores: what an evaluation returned.
