@@ -63,9 +63,10 @@ def equal_states(first, second):
 
 
 def test_reward_rises_and_everything_is_logged(tmp_path):
-    _, summary = run(tmp_path, max_steps=25, beta=0.001, num_generations=8, learning_rate=1e-2)
+    _, summary = run(tmp_path, max_steps=15, beta=0.001, num_generations=8, learning_rate=1e-2)
     rows = lines(tmp_path)
-    assert sum(row["reward"] for row in rows[-5:]) > sum(row["reward"] for row in rows[:5]) + 0.6
+    # By 0.64 to 1.09 on four seeds.
+    assert sum(row["reward"] for row in rows[-5:]) > sum(row["reward"] for row in rows[:5]) + 0.3
     assert rows[0]["kl"] == pytest.approx(0, abs=1e-5) and rows[-1]["kl"] > 1e-3
     names = (
         "reward_std accuracy format entropy length truncation zero_variance tokens_per_s clip_fraction reward/format"
@@ -75,7 +76,7 @@ def test_reward_rises_and_everything_is_logged(tmp_path):
     assert 5 < rows[0]["entropy"] < 6
     sample = lines(tmp_path, "samples.jsonl")[0]
     assert sample["rewards"].keys() == {"accuracy", "format"} and "advantage" in sample
-    assert (tmp_path / "model" / "config.json").exists() and summary.steps == 25
+    assert (tmp_path / "model" / "config.json").exists() and summary.steps == 15
     assert "KL to the reference" in (tmp_path / "curves.html").read_text()
 
 
@@ -150,10 +151,10 @@ def test_the_last_batch_of_samples_takes_no_step_too_many(tmp_path):
 
 
 def test_no_two_rounds_share_their_draws():
-    """Seeds, steps and rounds far beyond those of any run, 1.3 million names."""
-    steps, rounds = [*range(300), *range(2**24 - 100, 2**24 + 100)], range(650)
-    names = {draw_key(seed, step, number) for seed in range(4) for step in steps for number in rounds}
-    assert len(names) == 4 * 500 * 650
+    """Seeds, steps and rounds far beyond those of any run, 0.4 million names."""
+    steps, rounds = [*range(200), *range(2**24 - 50, 2**24 + 50)], range(650)
+    names = {draw_key(seed, step, number) for seed in range(2) for step in steps for number in rounds}
+    assert len(names) == 2 * 300 * 650
     assert len({clip_seed(name, "clip") for name in names}) == len(names)
 
 

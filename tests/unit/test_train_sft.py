@@ -39,7 +39,7 @@ def equal_states(first, second):
 
 
 def test_loss_falls_and_the_label_is_learnt(tmp_path):
-    model, summary = run(tmp_path, num_epochs=40, lr_scheduler_type="constant")
+    model, summary = run(tmp_path, num_epochs=20, lr_scheduler_type="constant")
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert lines[0]["loss"] > 3 and summary.final_loss < 0.3
     assert (tmp_path / "model" / "config.json").exists()
