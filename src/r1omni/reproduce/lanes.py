@@ -22,6 +22,8 @@ Report = Callable[[str, float], None]
 _POLL_S = 0.2
 _KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "2000000000", "MALLOC_TRIM_THRESHOLD_": "4000000000"}
 """glibc's settings in the lanes: returning activations to the system takes a third of a training step."""
+_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+"""Of the lanes: read by torch and transformers where a stage imports them."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +73,6 @@ def _run_in_turn(
 def _run_beside(
     stages: Mapping[str, Stage], context: object, num_lanes: int, report: Report, finished: Callable[[str, float], None]
 ) -> None:
-    for name, value in _KEEP_MEMORY.items():
-        os.environ.setdefault(name, value)
     spawn = multiprocessing.get_context("spawn")
     told = spawn.SimpleQueue()
     waiting = dict(stages)
@@ -83,7 +83,10 @@ def _run_beside(
         while not told.empty():
             report(*told.get())
 
-    with ProcessPoolExecutor(num_lanes, mp_context=spawn, initializer=_enter, initargs=(told,)) as pool:
+    with (
+        _lane_environment(),
+        ProcessPoolExecutor(num_lanes, mp_context=spawn, initializer=_enter, initargs=(told,)) as pool,
+    ):
         try:
             while waiting or running:
                 ready = [name for name, stage in waiting.items() if done.issuperset(stage.needs)]
@@ -109,11 +112,6 @@ _told: SimpleQueue[tuple[str, float]] | None = None
 
 def _enter(told: SimpleQueue[tuple[str, float]]) -> None:
     global _told
-    import torch
-    from transformers.utils import logging
-
-    torch.set_num_threads(1)
-    logging.disable_progress_bar()
     _told = told
 
 
@@ -125,6 +123,21 @@ def _run(stage: Stage, context: object) -> float:
     started_s = time.monotonic()
     stage.run(context, report)
     return time.monotonic() - started_s
+
+
+@contextmanager
+def _lane_environment() -> Iterator[None]:
+    """Set what processes started inside inherit, and restore it afterwards."""
+    before = {name: os.environ.get(name) for name in (*_KEEP_MEMORY, *_ENVIRONMENT)}
+    os.environ.update({**_KEEP_MEMORY, **{n: v for n, v in before.items() if v is not None}, **_ENVIRONMENT})
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 @contextmanager
