@@ -15,6 +15,7 @@ from r1omni.core.instruction import REASONING_INSTRUCTION, format_answer
 from r1omni.infer.encoder import Encoder
 from r1omni.infer.engine import Engine
 from r1omni.infer.features import Features
+from r1omni.model.adapters import TrainedModel
 from r1omni.model.modeling import HumanOmniForConditionalGeneration
 from r1omni.model.presets import build_model, preset_config
 from r1omni.model.processing import HumanOmniProcessor
@@ -82,7 +83,7 @@ class MadeUpEncoder(Encoder):
 class MadeUpFeatures(Engine):
     """An engine whose encoder makes features up."""
 
-    def __init__(self, model: HumanOmniForConditionalGeneration, processor: HumanOmniProcessor, **options: Any) -> None:
+    def __init__(self, model: TrainedModel, processor: HumanOmniProcessor, **options: Any) -> None:
         super().__init__(model, processor, **options)
         self.encoder = MadeUpEncoder(model, processor)
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from r1omni.infer.prompt import Prompt
+from r1omni.model.adapters import TrainedModel, beneath_adapters
 from r1omni.model.modeling import HumanOmniForConditionalGeneration
 from r1omni.model.processing import HumanOmniProcessor
 
@@ -103,10 +104,10 @@ def left_pad(
     return padded, torch.arange(padded.shape[1], device=padded.device) >= padded.shape[1] - lengths[:, None]
 
 
-def stop_ids(model: HumanOmniForConditionalGeneration, processor: HumanOmniProcessor) -> list[int]:
+def stop_ids(model: TrainedModel, processor: HumanOmniProcessor) -> list[int]:
     """Return the end-of-turn tokens; the first is the one that training teaches."""
     first = processor.tokenizer.eos_token_id
-    configured = getattr(model.generation_config, "eos_token_id", None)
+    configured = getattr(beneath_adapters(model).generation_config, "eos_token_id", None)
     others = configured if isinstance(configured, list) else [configured]
     return [first, *(other for other in others if other is not None and other != first)]
 

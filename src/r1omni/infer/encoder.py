@@ -29,7 +29,7 @@ from r1omni.infer.feature_names import FeatureNames
 from r1omni.infer.features import Features, Side
 from r1omni.infer.fingerprint import fingerprint_towers, weights_state
 from r1omni.media.decode import Modality, load_clip
-from r1omni.model.modeling import HumanOmniForConditionalGeneration
+from r1omni.model.adapters import TrainedModel, beneath_adapters
 from r1omni.model.processing import HumanOmniProcessor
 from r1omni.runs.file_hashes import FileHashes, shared_file_hashes
 
@@ -64,7 +64,7 @@ class Encoder:
     """Features of clips.
 
     Args:
-        model: its towers are run; nothing else of it is.
+        model: HumanOmni, with or without adapters; its towers are run, nothing else of it is.
         processor: prepares what the towers read.
         cache: features on disk; None keeps none.
         batch_size: clips under way in a stream; half as many pass the towers at a time.
@@ -78,7 +78,7 @@ class Encoder:
 
     def __init__(
         self,
-        model: HumanOmniForConditionalGeneration,
+        model: TrainedModel,
         processor: HumanOmniProcessor,
         *,
         cache: FeatureCache | None = None,
@@ -90,7 +90,7 @@ class Encoder:
         dtype: torch.dtype | None = None,
         hashes: FileHashes | None = None,
     ) -> None:
-        self.model, self.processor, self.cache = model, processor, cache
+        self.model, self.processor, self.cache = beneath_adapters(model), processor, cache
         self.batch_size, self.num_workers, self.num_frames = batch_size, num_workers, num_frames
         self.modality: Modality = modality
         self.memory_bytes, self.dtype = memory_bytes, dtype

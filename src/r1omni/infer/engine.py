@@ -26,7 +26,7 @@ from r1omni.infer.features import Features
 from r1omni.infer.prompt import Prompt, clip_seed
 from r1omni.infer.scorer import Scorer
 from r1omni.media.decode import Modality
-from r1omni.model.adapters import TrainedModel
+from r1omni.model.adapters import TrainedModel, beneath_adapters
 from r1omni.model.processing import HumanOmniProcessor
 
 
@@ -60,8 +60,8 @@ class Engine:
 
     def __init__(
         self,
-        model: Any,
-        processor: Any,
+        model: TrainedModel,
+        processor: HumanOmniProcessor,
         *,
         cache: FeatureCache | None = None,
         batch_size: int = 32,
@@ -71,6 +71,7 @@ class Engine:
         memory_bytes: int = 2**30,
     ) -> None:
         self.model, self.processor, self.batch_size = model, processor, batch_size
+        self._base = beneath_adapters(model)
         self.encoder = Encoder(
             model,
             processor,
@@ -158,16 +159,16 @@ class Engine:
     ) -> list[list[Generation]]:
         prompts = [Prompt.ask(*asked) for asked in zip(instructions, features, strict=True)]
         with torch.no_grad():
-            embeds, mask = embed_prompts(self.model, self.processor, prompts)
+            embeds, mask = embed_prompts(self._base, self.processor, prompts)
         samples = sample_groups(
             self.model.language_model,
             self.model.lm_head,
             embeds,
             mask,
             temperature=temperature,
-            stop_ids=stop_ids(self.model, self.processor),
+            stop_ids=stop_ids(self._base, self.processor),
             uniforms=uniforms.to(embeds.device),
-            repetition_penalty=repetition_penalty(self.model),
+            repetition_penalty=repetition_penalty(self._base),
         )
         group = samples.lengths.shape[1]
         lengths, truncated = samples.lengths.flatten().tolist(), samples.truncated.flatten().tolist()

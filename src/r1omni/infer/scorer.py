@@ -19,7 +19,7 @@ from r1omni.infer.embedding import embed_prompts, evaluating, left_pad, prompt_i
 from r1omni.infer.features import Features
 from r1omni.infer.prompt import Prompt
 from r1omni.infer.shared_prefix import answer_logprobs
-from r1omni.model.adapters import beneath_adapters
+from r1omni.model.adapters import TrainedModel, beneath_adapters
 from r1omni.model.modeling import HumanOmniForConditionalGeneration
 from r1omni.model.processing import HumanOmniProcessor
 
@@ -36,7 +36,7 @@ class Scorer(nn.Module):
         batch_size: prompts that `score` and `label_probabilities` compute at once.
     """
 
-    def __init__(self, model: nn.Module, processor: HumanOmniProcessor, *, batch_size: int = 32) -> None:
+    def __init__(self, model: TrainedModel, processor: HumanOmniProcessor, *, batch_size: int = 32) -> None:
         super().__init__()
         base = beneath_adapters(model)
         # The towers are not among the parts that processes share: features are given.
@@ -190,7 +190,7 @@ class Scorer(nn.Module):
         )
 
 
-def release_towers(model: nn.Module) -> None:
+def release_towers(model: TrainedModel) -> None:
     """Free the towers of a model that only scores: it is given features.
 
     Args:
