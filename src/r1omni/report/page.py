@@ -6,6 +6,7 @@ Both take plain data and return one HTML document that loads nothing. They only 
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +158,13 @@ def evaluation_report(
 
 def render(template: str, **content: object) -> str:
     """Render a template of this room; a variable that is missing is an error."""
+    style = Markup((_TEMPLATES / "style.css").read_text(encoding="utf-8"))
+    return _environment().get_template(template).render(style=style, hatching=charts.hatching(), **content)
+
+
+@cache
+def _environment() -> Environment:
+    """Return this room's environment, which keeps the templates it has compiled."""
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -165,8 +173,7 @@ def render(template: str, **content: object) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"percent": _percent, "signed": _signed, "figure": _figure}
-    style = Markup((_TEMPLATES / "style.css").read_text(encoding="utf-8"))
-    return environment.get_template(template).render(style=style, hatching=charts.hatching(), **content)
+    return environment
 
 
 def _percent(value: float | None) -> str:
