@@ -44,7 +44,7 @@ class _Rows:
         """Place of each row among num_prompts * per_prompt; None where rows fill them in order."""
 
     def compact(self, num_tokens: int) -> None:
-        """Drop the rows that ended, and the prompts nobody reads any more."""
+        """Drop the rows that ended, and the prompts without rows."""
         keep = self.alive.nonzero().squeeze(1)
         own = self.own.new_empty(*self.own.shape[:2], len(keep), *self.own.shape[3:])
         own[..., :num_tokens, :] = self.own[..., :num_tokens, :].index_select(2, keep)

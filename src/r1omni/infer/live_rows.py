@@ -36,7 +36,7 @@ class Drawn:
     """One per row."""
     logprobs: list[float]
     endings: dict[Row, Ending]
-    """The rows that this token ended; they stay until they are told to leave."""
+    """The rows that this token ended; they stay until `leave` removes them."""
 
 
 @dataclass

@@ -50,7 +50,7 @@ class TrainingRun:
     trackers: tuple[Tracker, ...] = ()
     """Receive the metrics besides metrics.jsonl."""
     configuration: str | None = None
-    """The resolved configuration as TOML, kept as run.toml; None where there is none."""
+    """The resolved configuration as TOML, kept as run.toml; None if the caller has no file."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """What else run.json says of the run; see `runs.record.run_facts`."""
     identity: Mapping[str, Any] = field(default_factory=dict)

@@ -85,7 +85,7 @@ def policy_loss(
     """Loss of a batch of answers, or of a part of one.
 
     Args:
-        logprobs: of the policy, with gradient.
+        logprobs: log-probabilities under the policy; gradients flow through them.
         old_logprobs: of the policy that sampled.
         advantages: one per answer.
         mask: true at tokens that count; a truncated answer that is left out is false throughout and still counts as an

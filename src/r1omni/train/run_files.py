@@ -84,7 +84,7 @@ class TrainingFiles:
         Clips that cannot be read are recorded at every start.
 
         Args:
-            step: of the newest checkpoint; 0 where there is none.
+            step: of the newest checkpoint; 0 without one.
         """
         if self.writes:
             for name in (METRICS, SAMPLES, ERRORS):

@@ -96,7 +96,7 @@ def whole_weights(scorer: Any) -> Iterator[None]:
 def accumulate(accelerator: Accelerator, scorer: Any, last: bool) -> AbstractContextManager[Any]:
     """Return the context of a micro-batch's backward pass: DDP averages gradients once, at the last.
 
-    Shards add up each micro-batch's average, which is the same and holds no whole gradients; ZeRO-3's engine is told.
+    Shards add up each micro-batch's average, which is the same without whole gradients; ZeRO-3's engine takes `last`.
 
     Args:
         accelerator: of the run.

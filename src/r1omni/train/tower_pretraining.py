@@ -34,7 +34,7 @@ def train_tower(
     """Train one tower and throw its heads away.
 
     Args:
-        encode: inputs [batch, ...] -> features [batch, tokens, hidden], with gradient.
+        encode: inputs [batch, ...] -> features [batch, tokens, hidden]; gradients flow through them.
         tower: the module whose parameters train; frozen again on return.
         inputs: all examples, [examples, ...].
         regress: [examples, targets] for one head over all tokens, or [examples, tokens, targets] for a head per token.
