@@ -6,9 +6,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from r1omni.cli.build import load_for_use
 from r1omni.cli.options import Answers, ModalityOption, VideoPoolingOption, meaning
-from r1omni.cli.progress import show_progress
+from r1omni.cli.progress import hide_loading_bars, show_progress
 from r1omni.cli.report import summary
 from r1omni.config.evaluation_run import EvaluationConfig, LabelSetChoice
 from r1omni.config.sections import EngineSection
@@ -66,12 +65,16 @@ def evaluate(
         engine=EngineSection(batch_size=batch_size, modality=modality, video_pooling=video_pooling),
     )
     from r1omni.evaluate.manifests import evaluate_manifests
-    from r1omni.infer.engine import build_engine
+    from r1omni.infer.engine import Engine, build_engine
+    from r1omni.model.load_model import load_model
+
+    def load() -> Engine:
+        hide_loading_bars()
+        loaded = load_model(run.model, device="auto", video_pooling=run.engine.video_pooling)
+        return build_engine(*loaded, run.engine)
 
     with show_progress() as report:
-        results = evaluate_manifests(
-            run, lambda: build_engine(*load_for_use(run.model, run.engine.video_pooling), run.engine), report
-        )
+        results = evaluate_manifests(run, load, report)
     if json:
         typer.echo(jsonlib.dumps(results, indent=2))
         return

@@ -132,7 +132,7 @@ def _learn(seed: int, report: Report, name: str, settings: TowerSettings, *examp
     def tell(row: dict[str, float]) -> None:
         report(name, row["step"] / row["num_steps"])
 
-    return train_tower(*examples, **settings.model_dump(), seed=seed, on_step=tell)
+    return train_tower(*examples, settings=settings, seed=seed, on_step=tell)
 
 
 def class_ids(clips: list[Clip], names: tuple[str, ...]) -> dict[str, Tensor]:

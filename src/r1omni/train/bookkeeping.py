@@ -19,7 +19,6 @@ from typing import Any, Generic, Literal, TypeVar
 import torch
 from accelerate import Accelerator
 from torch import nn
-from torch.optim import Optimizer
 
 from r1omni.config.sections import StageSettings, Tracker
 from r1omni.core.errors import StoppedError
@@ -32,7 +31,7 @@ from r1omni.train.run_files import WRITTEN, TrainingFiles
 from r1omni.train.start_weights import weights_checksum
 from r1omni.train.trackers import start_trackers
 from r1omni.train.validation import Validate, measure_together
-from r1omni.train.zero3 import Zero3Optimizer
+from r1omni.train.zero3 import TrainingOptimizer
 
 OnStep = Callable[[dict[str, Any]], None]
 """Called with the metrics of each step."""
@@ -147,7 +146,7 @@ class Bookkeeping(Generic[S]):
         self.checkpoints.load_model(self.summary.best_step or self.summary.steps, self.model)
         return True
 
-    def resume(self, optimizer: Optimizer | Zero3Optimizer) -> dict[str, Any]:
+    def resume(self, optimizer: TrainingOptimizer) -> dict[str, Any]:
         """Put back the newest checkpoint, or set the seed.
 
         Args:

@@ -27,6 +27,7 @@ from r1omni.core.errors import CheckpointError
 from r1omni.runs.files import remove_folder, replaced_folder
 from r1omni.train.optimise import trainable_parameters
 from r1omni.train.sharding import fill, gather_whole, load_whole_state, shape_of, whole
+from r1omni.train.zero3 import Moment, TrainingOptimizer
 
 _NAME = re.compile(r"step-(\d{8})")
 
@@ -127,7 +128,7 @@ class Checkpoints:
         self,
         step: int,
         model: nn.Module,
-        optimizer: Any,
+        optimizer: TrainingOptimizer,
         state: dict[str, Any],
         writes: bool = True,
     ) -> None:
@@ -176,7 +177,7 @@ class Checkpoints:
             raise CheckpointError(f"{path} is missing; restore it, or remove the run folder and train again.")
         load_trained_state(model, load_file(path))
 
-    def load(self, step: int, model: nn.Module, optimizer: Any) -> dict[str, Any]:
+    def load(self, step: int, model: nn.Module, optimizer: TrainingOptimizer) -> dict[str, Any]:
         """Put a checkpoint back and return its state.
 
         Raises:
@@ -187,12 +188,12 @@ class Checkpoints:
         return json.loads((self.path(step) / "state.json").read_text())
 
 
-def _flatten(optimizer: Any) -> dict[str, Any]:
+def _flatten(optimizer: TrainingOptimizer) -> dict[str, Tensor | Moment]:
     entries = optimizer.state_dict()["state"].items()
     return {f"{index}.{name}": value for index, values in entries for name, value in values.items()}
 
 
-def _unflatten(optimizer: Any, tensors: dict[str, Tensor]) -> None:
+def _unflatten(optimizer: TrainingOptimizer, tensors: dict[str, Tensor]) -> None:
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         index, name = key.split(".", 1)

@@ -52,7 +52,7 @@ from r1omni.train.rollout import (
     sample_step,
     set_advantages,
 )
-from r1omni.train.sharding import distribute, whole_weights
+from r1omni.train.sharding import distribute, distribute_frozen, whole_weights
 from r1omni.train.training_data import content_hash, readable_clips
 from r1omni.train.validation import Validate
 
@@ -154,32 +154,36 @@ def train_grpo(
     if books.step == 0 and settings.readiness_prompts:
         check_start(books, sampler, scorer, clips, settings)
 
+    rollout = partial(
+        sample_step,
+        accelerator,
+        sampler,
+        order,
+        settings.prompts_per_process,
+        settings.zero_variance,
+        settings.max_resample_rounds,
+    )
+    update = partial(take_step, accelerator, trained, optimizer, max_grad_norm=settings.max_grad_norm)
+
     model.eval()
     with books:
         while books.step < num_steps:
             started_s, before = time.monotonic(), books.step
+            # Rollout: G answers per clip, graded.
             with accelerator.autocast(), whole_weights(scorer):
-                groups, variance = sample_step(
-                    accelerator,
-                    sampler,
-                    order,
-                    settings.prompts_per_process,
-                    settings.zero_variance,
-                    settings.max_resample_rounds,
-                    partial(draw_key, run.seed, books.step),
-                )
+                groups, variance = rollout(partial(draw_key, run.seed, books.step))
             sampling_s = time.monotonic() - started_s
+            # Advantages within the groups, and the groups as tensors.
             set_advantages(accelerator, groups, settings.scale_rewards)
             parts = split_groups(
-                groups,
-                settings.prompts_per_device,
-                settings.mask_truncated_completions,
-                accelerator.num_processes,
+                groups, settings.prompts_per_device, settings.mask_truncated_completions, accelerator.num_processes
             )
             counts = batch_counts(accelerator, groups, parts)
+            # Reference: log-probabilities that the KL is measured against.
             if settings.beta != 0.0:
                 with accelerator.autocast():
                     score_reference(reference_scorer, parts, settings.temperature, without_adapters)
+            # Update: one or more optimiser steps on these groups.
             rate = grad_norm = 0.0
             figures: dict[str, float] = {}
             for _ in range(min(settings.num_iterations, num_steps - books.step)):
@@ -187,32 +191,29 @@ def train_grpo(
                 figures = accumulate_gradients(accelerator, scorer, parts, objective, settings.temperature, counts)
                 check_update(figures, settings.max_kl, books.step + 1, books.checkpoints.newest)
                 rate = rate_at(books.step)
-                grad_norm = take_step(
-                    accelerator,
-                    trained,
-                    optimizer,
-                    learning_rate=rate,
-                    max_grad_norm=settings.max_grad_norm,
-                    last_good=books.checkpoints.newest,
-                )
+                grad_norm = update(learning_rate=rate, last_good=books.checkpoints.newest)
                 books.step += 1
             model.eval()
+            # Bookkeeping: metrics, samples, validation, checkpoint.
             record_failures(books, sampler, groups)
             metrics = mean_over_processes(accelerator, rollout_metrics(groups, rewards))
             elapsed_s = time.monotonic() - started_s
             tokens_per_s = metrics.pop("tokens") * accelerator.num_processes / elapsed_s
-            metrics |= figures | variance
-            metrics |= {
-                "step": books.step,
-                "num_steps": num_steps,
-                "epoch": order.position / len(clips),
-                "learning_rate": rate,
-                "grad_norm": grad_norm,
-                "sampling_s": sampling_s,
-                "step_s": elapsed_s,
-                "seconds": books.seconds,
-                "tokens_per_s": tokens_per_s,
-            }
+            metrics |= (
+                figures
+                | variance
+                | {
+                    "step": books.step,
+                    "num_steps": num_steps,
+                    "epoch": order.position / len(clips),
+                    "learning_rate": rate,
+                    "grad_norm": grad_norm,
+                    "sampling_s": sampling_s,
+                    "step_s": elapsed_s,
+                    "seconds": books.seconds,
+                    "tokens_per_s": tokens_per_s,
+                }
+            )
             books.files.record(metrics)
             if before // settings.num_iterations % settings.log_samples_every_steps == 0:
                 books.files.append("samples.jsonl", sample_lines(books.step, groups))
@@ -242,7 +243,7 @@ def freeze_reference(
     reference.eval().requires_grad_(False)
     release_towers(reference)
     reference.to(accelerator.device)
-    return distribute(accelerator, Scorer(reference, engine.processor))[0]
+    return distribute_frozen(accelerator, Scorer(reference, engine.processor))
 
 
 def check_start(

@@ -2,16 +2,17 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
+from accelerate import Accelerator
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
-from transformers import get_scheduler
+from transformers import PreTrainedModel, get_scheduler
 
 from r1omni.config.sections import Part, Schedule
 from r1omni.core.errors import ConfigError, DivergedError
 from r1omni.train.sharding import clip_gradients
+from r1omni.train.zero3 import TrainingOptimizer
 
 _SCHEDULERS: dict[Schedule, str] = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}
 """Schedule -> its name in transformers."""
@@ -50,7 +51,7 @@ def set_trainable(model: nn.Module, parts: Sequence[Part]) -> None:
         parameter.requires_grad_("lora_" in name or not modules.isdisjoint(name.split(".")))
 
 
-def recompute_activations(language_model: Any) -> None:
+def recompute_activations(language_model: PreTrainedModel) -> None:
     """Keep no activations within the language model's layers; they are computed again in the backward pass."""
     # transformers 5.2x renamed the method and warns at the old name.
     enable = getattr(language_model, "activation_checkpointing_enable", None)
@@ -111,9 +112,9 @@ def learning_rate_schedule(
 
 
 def take_step(
-    accelerator: Any,
+    accelerator: Accelerator,
     parameters: Sequence[nn.Parameter],
-    optimizer: Any,
+    optimizer: TrainingOptimizer,
     *,
     learning_rate: float,
     max_grad_norm: float,

@@ -12,19 +12,22 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
 from torch.distributed.tensor import DTensor, distribute_tensor
+from torch.optim import Optimizer
 
 from r1omni.core.errors import ConfigError
+from r1omni.infer.scorer import Scorer
 from r1omni.train import zero3
 from r1omni.train.processes import asked_sharding, sum_over
+from r1omni.train.zero3 import TrainingOptimizer
 
 
 def distribute(
-    accelerator: Accelerator, scorer: Any, make_optimizer: Callable[[], torch.optim.Optimizer] | None = None
-) -> tuple[Any, Any]:
+    accelerator: Accelerator, scorer: Scorer, make_optimizer: Callable[[], Optimizer]
+) -> tuple[nn.Module, TrainingOptimizer]:
     """Return the module whose forward pass the processes share, and the optimiser over its parameters.
 
     DDP wraps the module, FSDP2 shards it in place, ZeRO-3's engine stands for it. FSDP2 leaves frozen parts other than
@@ -33,23 +36,28 @@ def distribute(
     Args:
         accelerator: of the run.
         scorer: a `Scorer`, on its device.
-        make_optimizer: called when the parameters are those that train: FSDP2 replaces them. None for a scorer that
-            does not train.
+        make_optimizer: called when the parameters are those that train: FSDP2 replaces them.
 
     Raises:
         ConfigError: torch cannot shard parts that get no gradient on one process.
     """
-    make = make_optimizer or (lambda: None)
     way = asked_sharding() if accelerator.num_processes > 1 else None
     if way == "zero3":
-        return zero3.shard(scorer, make(), accelerator.mixed_precision)
+        return zero3.shard(scorer, make_optimizer(), accelerator.mixed_precision)
     if way == "fsdp2":
-        return _shard_layers(accelerator, scorer), make()
-    trains = any(parameter.requires_grad for parameter in scorer.parameters())
-    return accelerator.prepare(scorer) if trains else scorer, make()
+        return _shard_layers(accelerator, scorer), make_optimizer()
+    return accelerator.prepare(scorer), make_optimizer()
 
 
-def _shard_layers(accelerator: Accelerator, scorer: Any) -> Any:
+def distribute_frozen(accelerator: Accelerator, scorer: Scorer) -> nn.Module:
+    """Return the module that stands for a scorer that does not train; see `distribute`."""
+    way = asked_sharding() if accelerator.num_processes > 1 else None
+    if way == "zero3":
+        return zero3.shard_frozen(scorer, accelerator.mixed_precision)
+    return _shard_layers(accelerator, scorer) if way == "fsdp2" else scorer
+
+
+def _shard_layers(accelerator: Accelerator, scorer: Scorer) -> nn.Module:
     if not hasattr(FSDPModule, "set_reduce_scatter_unused_params"):
         raise ConfigError(f"Sharding needs torch 2.13, found {torch.__version__}: pip install 'torch>=2.13,<2.14'")
     mesh = init_device_mesh(accelerator.device.type, (accelerator.num_processes,))
@@ -60,18 +68,18 @@ def _shard_layers(accelerator: Accelerator, scorer: Any) -> Any:
     }
     for layer in scorer.model.language_model.layers:
         fully_shard(layer, mesh=mesh, ignored_params=kept)
-    fully_shard(scorer, mesh=mesh, ignored_params=kept)
-    scorer.set_reduce_scatter_unused_params(True)
+    sharded: Any = fully_shard(scorer, mesh=mesh, ignored_params=kept)
+    sharded.set_reduce_scatter_unused_params(True)
     # FSDP takes the first module that runs for its root, and a rollout would run a layer first.
-    scorer.begin = lambda: None
-    register_fsdp_forward_method(scorer, "begin")
-    scorer.begin()
-    scorer.reshard()
-    return scorer
+    sharded.begin = lambda: None
+    register_fsdp_forward_method(sharded, "begin")
+    sharded.begin()
+    sharded.reshard()
+    return sharded
 
 
 @contextmanager
-def whole_weights(scorer: Any) -> Iterator[None]:
+def whole_weights(scorer: nn.Module) -> Iterator[None]:
     """Lend every process all weights: inside, each runs the model's modules as it likes, alone or not at all.
 
     Args:
@@ -93,7 +101,7 @@ def whole_weights(scorer: Any) -> Iterator[None]:
             part.set_reshard_after_forward(part is not scorer, recurse=False)
 
 
-def accumulate(accelerator: Accelerator, scorer: Any, last: bool) -> AbstractContextManager[Any]:
+def accumulate(accelerator: Accelerator, scorer: nn.Module, last: bool) -> AbstractContextManager[Any]:
     """Return the context of a micro-batch's backward pass: DDP averages gradients once, at the last.
 
     Shards add up each micro-batch's average, which is the same without whole gradients; ZeRO-3's engine takes `last`.
@@ -109,7 +117,9 @@ def accumulate(accelerator: Accelerator, scorer: Any, last: bool) -> AbstractCon
     return nullcontext() if last or isinstance(scorer, FSDPModule) else accelerator.no_sync(scorer)
 
 
-def clip_gradients(accelerator: Accelerator, parameters: Sequence[Tensor], optimizer: Any, max_norm: float) -> float:
+def clip_gradients(
+    accelerator: Accelerator, parameters: Sequence[Tensor], optimizer: TrainingOptimizer, max_norm: float
+) -> float:
     """Scale the gradients down to a norm, and return the norm they had; ZeRO-3's engine scales within its step.
 
     Args:
@@ -164,7 +174,7 @@ def fill(tensor: Tensor, value: Tensor) -> None:
         tensor.copy_(_shard_like(value, tensor))
 
 
-def load_whole_state(optimizer: Any, state: Mapping[int, Mapping[str, Tensor]]) -> None:
+def load_whole_state(optimizer: TrainingOptimizer, state: Mapping[int, Mapping[str, Tensor]]) -> None:
     """Put the whole state of an optimiser back, whichever way that run held it.
 
     Args:

@@ -16,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from r1omni.config.scale import TowerSettings
+
 
 def train_tower(
     encode: Callable[[Tensor], Tensor],
@@ -24,9 +26,7 @@ def train_tower(
     regress: Tensor,
     classify: Mapping[str, Tensor],
     *,
-    num_epochs: int,
-    batch_size: int,
-    learning_rate: float,
+    settings: TowerSettings,
     class_weight: float = 0.3,
     seed: int = 0,
     on_step: Callable[[dict[str, float]], None] | None = None,
@@ -39,9 +39,8 @@ def train_tower(
         inputs: all examples, [examples, ...].
         regress: [examples, targets] for one head over all tokens, or [examples, tokens, targets] for a head per token.
         classify: name -> [examples] class ids, each with a head over all tokens.
-        num_epochs: passes over the examples.
-        batch_size: examples per step.
-        learning_rate: the peak, reached after 5 % of the steps and followed by a cosine.
+        settings: epochs, examples per step, and the peak learning rate, which is reached after 5 % of the steps and
+            followed by a cosine.
         class_weight: weight of the class heads against the regression.
         seed: order of the examples and initial heads.
         on_step: receives step, num_steps, loss and seconds.
@@ -62,12 +61,15 @@ def train_tower(
     for parameter in tower.parameters():
         parameter.requires_grad_(True)
     trained = [p for module in (tower, regression_head, class_heads) for p in module.parameters()]
-    optimizer = torch.optim.AdamW(trained, lr=learning_rate, weight_decay=0.01)
-    num_steps = num_epochs * (len(inputs) // batch_size)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=num_steps, pct_start=0.05)
+    optimizer = torch.optim.AdamW(trained, lr=settings.learning_rate, weight_decay=0.01)
+    batch_size = settings.batch_size
+    num_steps = settings.num_epochs * (len(inputs) // batch_size)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, settings.learning_rate, total_steps=num_steps, pct_start=0.05
+    )
     last: list[dict[str, float]] = []
     started, step = time.monotonic(), 0
-    for _ in range(num_epochs):
+    for _ in range(settings.num_epochs):
         order = torch.randperm(len(inputs), generator=generator)
         for batch in order[: len(order) // batch_size * batch_size].split(batch_size):
             features = encode(inputs[batch])

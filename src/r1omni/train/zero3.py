@@ -11,13 +11,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import Any, Protocol, TypeGuard, runtime_checkable
 
 import torch
 from accelerate.utils import DeepSpeedPlugin, is_deepspeed_available
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from r1omni.core.errors import ConfigError
+from r1omni.infer.scorer import Scorer
 
 _KNOWN = {
     "train_batch_size",
@@ -55,21 +57,49 @@ def check_settings() -> None:
         )
 
 
-def shard(scorer: Any, optimizer: torch.optim.Optimizer | None, mixed_precision: str) -> tuple[Any, Any]:
+@runtime_checkable
+class Zero3Engine(Protocol):
+    """DeepSpeed's engine, as far as it is used here; it is a module too."""
+
+    optimizer: Any
+
+    def set_gradient_accumulation_boundary(self, is_boundary: bool) -> None:
+        """Say whether the next backward pass is the step's last."""
+
+    def step(self) -> None:
+        """Take the optimiser's step."""
+
+
+def shard(scorer: Scorer, optimizer: Optimizer, mixed_precision: str) -> tuple[nn.Module, "Zero3Optimizer"]:
     """Shard a scorer and what trains it.
 
     Args:
         scorer: a `Scorer`, on its device.
-        optimizer: over its trainable parameters; None for a scorer that does not train.
+        optimizer: over its trainable parameters.
         mixed_precision: arithmetic of its forward pass.
 
     Returns:
-        DeepSpeed's engine and a `Zero3Optimizer`; None without an optimiser.
+        DeepSpeed's engine and a `Zero3Optimizer`.
     """
-    logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     zero = DeepSpeedPlugin().deepspeed_config["zero_optimization"]
-    if optimizer is None:
-        zero = {name: value for name, value in zero.items() if name != "offload_optimizer"}
+    engine = _engine(scorer, optimizer, zero, mixed_precision)
+    return engine, Zero3Optimizer(engine, parameters)
+
+
+def shard_frozen(scorer: Scorer, mixed_precision: str) -> nn.Module:
+    """Shard a scorer that does not train; see `shard`."""
+    zero = DeepSpeedPlugin().deepspeed_config["zero_optimization"]
+    return _engine(
+        scorer,
+        None,
+        {name: value for name, value in zero.items() if name != "offload_optimizer"},
+        mixed_precision,
+    )
+
+
+def _engine(scorer: Scorer, optimizer: Optimizer | None, zero: Mapping[str, object], mixed_precision: str) -> Any:
+    logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
     settings = {
         "train_micro_batch_size_per_gpu": 1,  # counts nothing here: the loop divides by the whole batch's tokens
         "gradient_accumulation_steps": 1,
@@ -78,24 +108,23 @@ def shard(scorer: Any, optimizer: torch.optim.Optimizer | None, mixed_precision:
         "torch_autocast": {"enabled": mixed_precision == "bf16", "dtype": "bfloat16"},
         "steps_per_print": 2**62,
     }
-    parameters = [parameter for group in getattr(optimizer, "param_groups", []) for parameter in group["params"]]
     scorer.run_every_part()
     _deepspeed().init_distributed()
     engine, *_ = _deepspeed().initialize(model=scorer, optimizer=optimizer, config=settings)
-    return engine, None if optimizer is None else Zero3Optimizer(engine, parameters)
+    return engine
 
 
-def is_engine(scorer: Any) -> bool:
-    """Whether this is what `shard` returned."""
+def is_engine(scorer: nn.Module) -> TypeGuard[Zero3Engine]:
+    """Whether this is what `shard` or `shard_frozen` returned."""
     return hasattr(scorer, "set_gradient_accumulation_boundary")
 
 
-def is_sharded(tensor: Any) -> bool:
+def is_sharded(tensor: Tensor) -> bool:
     """Whether a parameter lies in shards."""
     return hasattr(tensor, "ds_id")
 
 
-def whole_weights(engine: Any) -> AbstractContextManager[Any]:
+def whole_weights(engine: Zero3Engine) -> AbstractContextManager[Any]:
     """Lend every process all weights; see `sharding.whole_weights`."""
     return _deepspeed().zero.unwrap_model_for_generation(engine)
 
@@ -135,7 +164,7 @@ class Zero3Optimizer:
         parameters: what trains, in the order of the optimiser that the engine was given.
     """
 
-    def __init__(self, engine: Any, parameters: list[nn.Parameter]) -> None:
+    def __init__(self, engine: Zero3Engine, parameters: list[nn.Parameter]) -> None:
         self._engine, self._parameters = engine, parameters
 
     @property
@@ -190,14 +219,19 @@ class Zero3Optimizer:
                     _deepspeed().utils.safe_set_local_optimizer_state(self._parameters[number], shard, name)
 
 
+TrainingOptimizer = Optimizer | Zero3Optimizer
+"""What takes the steps of a run."""
+
+
 def _deepspeed() -> Any:
     """The package, imported late: it takes seconds, and most runs go without."""
     return import_module("deepspeed")
 
 
-def _own_shard(parameter: Any, value: Tensor) -> Tensor:
+def _own_shard(parameter: Tensor, value: Tensor) -> Tensor:
     """This process's part of a whole value, padded with zeros where the processes do not divide it."""
-    count = parameter.ds_tensor.ds_numel
+    shard: Any = getattr(parameter, "ds_tensor")  # noqa: B009 - DeepSpeed's own attribute, which torch's type lacks
+    count = shard.ds_numel
     start = count * torch.distributed.get_rank()
-    part = value.flatten()[start : start + count].to(parameter.ds_tensor.device)
+    part = value.flatten()[start : start + count].to(shard.device)
     return nn.functional.pad(part, (0, count - len(part)))
