@@ -88,7 +88,7 @@ def load_media(
     sample_rate_hz: int = 16000,
     start_s: float | None = None,
     stop_s: float | None = None,
-    modality: Modality = "auto",
+    modality: Modality | str = "auto",
     max_sound_s: float | None = None,
     frame_rate_fps: float = FRAME_RATE_FPS,
 ) -> Media:
@@ -178,7 +178,7 @@ class _Request:
     window: Window
     num_frames: int
     sample_rate_hz: int
-    modality: Modality
+    modality: str
     max_sound_s: float
 
     @property

@@ -27,7 +27,7 @@ PARTS: dict[Part, tuple[str, ...]] = {
 """Name of a part -> the model's modules."""
 
 
-def set_trainable(model: nn.Module, parts: Sequence[Part]) -> None:
+def set_trainable(model: nn.Module, parts: Sequence[Part | str]) -> None:
     """Let the named parts train and freeze everything else.
 
     Where the language model carries adapters, they train in its place.

@@ -1,0 +1,22 @@
+"""Unit tests run with every annotation of the package checked, tensor shapes included.
+
+The hook works on modules as they are imported, so a test file run together with others is checked like them, and child
+processes, which import anew, are not checked.
+"""
+
+from pathlib import Path
+
+from jaxtyping import install_import_hook
+
+PACKAGE = Path(__file__).parents[2] / "src" / "r1omni"
+UNCHECKED = {
+    "r1omni.model.configuration",  # transformers adds keyword arguments to the dataclass that its signature lacks
+}
+
+
+def _modules() -> list[str]:
+    files = (path.relative_to(PACKAGE.parent).with_suffix("") for path in PACKAGE.rglob("*.py"))
+    return [".".join(file.parts) for file in files if not file.name.startswith("__")]
+
+
+install_import_hook([name for name in _modules() if name not in UNCHECKED], "type_checker.checked")
