@@ -6,13 +6,14 @@ import pytest
 import torch
 
 from r1omni.core.clip import Clip
-from r1omni.reproduce.examples import knowledge_examples, reasoned_examples
+from r1omni.reproduce.examples import knowledge_examples
 from r1omni.reproduce.table1 import controls, hallucination_rate, table_row
 from r1omni.reproduce.tower_targets import eye_aligned, relative_pitch, tremor_share, voice_functionals
 from r1omni.scoring.prediction import Prediction
 from r1omni.synth.face import LANDMARK_NAMES
 from r1omni.synth.words import describe, read_claims
 from r1omni.synth.world import PATTERNS, Noise
+from r1omni.train.training_data import reasoned_examples
 
 
 def made_clip(emotion: str, pattern: int = 0) -> Clip:

@@ -1,7 +1,7 @@
 """One evaluation: which model answers which clips, what it is asked, and how the answers are graded."""
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal
 
 from pydantic import NonNegativeInt, PositiveInt, model_validator
 
@@ -44,7 +44,7 @@ class EvaluationConfig(Schema):
     engine: EngineSection = EngineSection()
 
     @model_validator(mode="after")
-    def _check(self) -> Self:
+    def _check(self) -> "EvaluationConfig":
         if not self.data:
             raise ValueError("data: no manifest is named")
         index, count = self.shard

@@ -5,9 +5,11 @@ The command line calls these, and so can any other front door.
 
 from collections.abc import Callable, Sequence
 
+import torch
+
 from r1omni.config.grpo_run import GrpoConfig
 from r1omni.config.load import to_toml
-from r1omni.config.sections import TrainingConfig
+from r1omni.config.sections import StageSettings, TrainingConfig
 from r1omni.config.sft_run import SftConfig
 from r1omni.core.clip import Clip
 from r1omni.core.instruction import INSTRUCTIONS
@@ -16,6 +18,7 @@ from r1omni.datasets.manifest import manifest_hash
 from r1omni.infer.engine import Engine, build_engine
 from r1omni.model.load_model import load_model
 from r1omni.runs.record import run_facts
+from r1omni.runs.run_folder import dotted
 from r1omni.train.bookkeeping import OnStep, TrainingRun
 from r1omni.train.grpo import GrpoSummary, train_grpo
 from r1omni.train.rollout import named_rewards
@@ -23,6 +26,9 @@ from r1omni.train.sft import SftSummary, train_sft
 from r1omni.train.starting_model import load_starting_model
 from r1omni.train.training_data import label_examples, reasoned_examples, training_clips, validation_clips
 from r1omni.train.validation import validator
+
+READ_OF_A_CLIP = ("modality", "num_frames", "video_pooling")
+"""Settings of the engine that change what the model reads; the others change only how fast."""
 
 Announce = Callable[[str], None]
 """Called before a run starts with what it needs."""
@@ -41,7 +47,7 @@ def run_sft(config: SftConfig, announce: Announce, on_step: OnStep | None = None
     """
     clips = training_clips(config.data, needs_reasoning=config.answers == "reasoning")
     held_out = validation_clips(config.data, config.seed)
-    engine = build_engine(*load_starting_model(config.model, config.lora, config.engine.video_pooling), config.engine)
+    engine = training_engine(config, config.training)
     announce_room(engine, [*clips, *held_out], announce)
     return train_sft(
         engine,
@@ -67,10 +73,9 @@ def run_grpo(config: GrpoConfig, announce: Announce, on_step: OnStep | None = No
     clips, held_out = training_clips(config.data), validation_clips(config.data, config.seed)
     labels, settings = label_set(clips), config.training
     rewards = named_rewards(config.rewards, lambda clip: labels)
-    pooling = config.engine.video_pooling
-    engine = build_engine(*load_starting_model(config.model, config.lora, pooling), config.engine)
-    reference = None
+    engine, reference = training_engine(config, settings), None
     if settings.beta != 0.0 and config.lora is None:
+        pooling = config.engine.video_pooling
         reference, _ = load_model(config.model, dtype="float32", device="auto", video_pooling=pooling)
     announce_room(engine, [*clips, *held_out], announce)
     return train_grpo(
@@ -85,8 +90,24 @@ def run_grpo(config: GrpoConfig, announce: Announce, on_step: OnStep | None = No
     )
 
 
-def training_run(config: TrainingConfig) -> TrainingRun:
+def training_engine(config: TrainingConfig, settings: StageSettings) -> Engine:
+    """Return the engine over the model that a configured run starts from.
+
+    Args:
+        config: the resolved run.
+        settings: of its stage; where it computes in bf16, features are kept in bf16 too.
+    """
+    model, processor = load_starting_model(config.model, config.lora, config.engine.video_pooling)
+    engine = build_engine(model, processor, config.engine)
+    if settings.mixed_precision == "bf16":
+        engine.encoder.dtype = torch.bfloat16
+    return engine
+
+
+def training_run(config: SftConfig | GrpoConfig) -> TrainingRun:
     """Return where a configured run lies, with what its record says of it.
+
+    Its identity is what the loop cannot know: which clips validate and how, what is read of a clip, and the adapters.
 
     Args:
         config: the resolved run.
@@ -99,7 +120,13 @@ def training_run(config: TrainingConfig) -> TrainingRun:
         config.trackers,
         configuration=to_toml(config),
         facts=run_facts(config.seed, hashes),
-        identity={"validation": [hashes[str(manifest)] for manifest in config.data.validation]},
+        identity={
+            "validation": [hashes[str(manifest)] for manifest in config.data.validation],
+            "data.max_validation_clips": config.data.max_validation_clips,
+            **dotted(config.engine.model_dump(mode="json", include=set(READ_OF_A_CLIP)), "engine."),
+            "lora": None if config.lora is None else config.lora.model_dump(mode="json"),
+            **({"max_completion_length": config.max_completion_length} if isinstance(config, SftConfig) else {}),
+        },
     )
 
 

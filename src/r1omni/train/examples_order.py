@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from r1omni.core.errors import ConfigError
 from r1omni.infer.embedding import stop_ids
 from r1omni.infer.engine import Engine
+from r1omni.model.processing import HumanOmniProcessor
 from r1omni.train.training_data import Example
 
 _POOL_BATCHES = 16
@@ -28,6 +29,21 @@ class Row:
     """Tokens at the beginning that are read and not learnt."""
 
 
+def text_ids(processor: HumanOmniProcessor, texts: Sequence[str]) -> list[list[int]]:
+    """Tokenise texts of annotators, in which nothing becomes a control token.
+
+    Args:
+        processor: its tokenizer is used.
+        texts: any.
+    """
+    controls = (*processor.tokenizer.get_added_vocab(), *processor.tokenizer.all_special_tokens)
+    found: list[list[int]] = processor.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
+    return [
+        processor.text_ids(text) if any(control in text for control in controls) else ids
+        for text, ids in zip(texts, found, strict=True)
+    ]
+
+
 def tokenise(examples: Sequence[Example], engine: Engine, max_length: int) -> list[Row]:
     """Tokenise what is read after each prompt; what is given ends where its tokens and those of the whole part.
 
@@ -42,9 +58,8 @@ def tokenise(examples: Sequence[Example], engine: Engine, max_length: int) -> li
     if not examples:
         raise ConfigError("There are no examples to train on; check the manifest, the split and the fold.")
     end = stop_ids(engine.model, engine.processor)[0]
-    tokenizer = engine.processor.tokenizer
-    both = tokenizer([e.given + e.answer for e in examples], add_special_tokens=False)["input_ids"]
-    given = tokenizer([e.given for e in examples], add_special_tokens=False)["input_ids"]
+    both = text_ids(engine.processor, [example.given + example.answer for example in examples])
+    given = text_ids(engine.processor, [example.given for example in examples])
     rows = []
     for example, ids, before in zip(examples, both, given, strict=True):
         if len(ids) + 1 > max_length:
