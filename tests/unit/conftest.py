@@ -11,6 +11,7 @@ from jaxtyping import install_import_hook
 PACKAGE = Path(__file__).parents[2] / "src" / "r1omni"
 UNCHECKED = {
     "r1omni.model.configuration",  # transformers adds keyword arguments to the dataclass that its signature lacks
+    "r1omni.model.processing",  # transformers reads the argument names from the code of the processor's __init__
 }
 
 
