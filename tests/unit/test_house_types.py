@@ -14,7 +14,7 @@ from r1omni.model.projector import slow_fast
 from type_checker import checked
 
 PACKAGE = Path(__file__).parents[2] / "src" / "r1omni"
-MAX_BARE_ANY = 40
+MAX_BARE_ANY = 20
 MAX_PARAMETERS = 12
 CONVENTION = {
     ("model/modeling.py", "forward"),  # transformers' model call

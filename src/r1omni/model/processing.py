@@ -13,6 +13,7 @@ media.
 """
 
 import copy
+import os
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -130,7 +131,10 @@ class HumanOmniProcessor(ProcessorMixin):
 
     @classmethod
     def _get_arguments_from_pretrained(
-        cls, pretrained_model_name_or_path: Any, processor_dict: dict[str, Any] | None = None, **kwargs: Any
+        cls,
+        pretrained_model_name_or_path: str | os.PathLike[str],
+        processor_dict: dict[str, Any] | None = None,
+        **kwargs: Any,
     ) -> list[Any]:
         """Build the media processors by name from their saved settings, the tokenizers from their files."""
         saved = processor_dict or {}
