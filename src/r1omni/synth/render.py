@@ -1,8 +1,8 @@
 """Owns the synthetic clip: its specification, rendering it as video and sound, and its ground truth as numbers."""
 
-import os
 from dataclasses import dataclass, fields
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -56,7 +56,7 @@ class RenderedGeometry:
     sentence: str
 
 
-def render_clip(spec: ClipSpec, path: str | os.PathLike[str]) -> RenderedGeometry:
+def render_clip(spec: ClipSpec, path: Path) -> RenderedGeometry:
     """Render one clip and write it as mp4.
 
     Args:
