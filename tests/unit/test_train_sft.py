@@ -105,7 +105,7 @@ def test_unreadable_clips_are_recorded_and_bounded(tmp_path):
         (dict(num_epochs=2), "num_epochs"),
         (dict(trainable=("projector",)), "trainable"),
         (dict(examples=examples(11)), "examples"),
-        (dict(batch_size=5), "step_size"),
+        (dict(batch_size=5), "examples_per_step"),
     ],
     ids=["epochs", "parts", "examples", "step-size"],
 )

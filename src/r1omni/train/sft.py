@@ -77,7 +77,7 @@ def train_sft(
     accelerator = start_processes(settings.mixed_precision)
     step_size = settings.batch_size * settings.gradient_accumulation_steps * accelerator.num_processes
     books = Bookkeeping(run, settings, accelerator, engine, SftSummary(), validate)
-    if books.begin("sft", {"examples": content_hash(examples), "step_size": step_size}):
+    if books.begin("sft", {"examples": content_hash(examples), "examples_per_step": step_size}):
         return books.summary
     examples, books.summary.num_errors = readable_examples(
         engine, examples, books.files, settings.max_error_share, accelerator
