@@ -31,7 +31,7 @@ class HumanOmniConfig(PreTrainedConfig):
     """
 
     model_type = "humanomni"
-    sub_configs: ClassVar = _PARTS  # pyright: ignore[reportIncompatibleMethodOverride]
+    sub_configs: ClassVar = _PARTS  # pyright: ignore[reportIncompatibleMethodOverride, reportAssignmentType]
 
     vision_config: dict | PreTrainedConfig | None = None
     """The SigLIP vision tower as published, its unused last layer counted in `num_hidden_layers`."""
