@@ -35,11 +35,13 @@ from cost import read_peak, start_peak, synchronise
 from options import Device, Json, Layers, Preset, device_name, new_app, read_counts
 from r1omni.cli import boundary
 from r1omni.cli.options import DtypeOption
+from r1omni.config.sections import EngineSection
 from r1omni.core.clip import Clip
 from r1omni.core.instruction import REASONING_INSTRUCTION
-from r1omni.infer.decode import continue_groups, prefill
 from r1omni.infer.embedding import embed_prompts, repetition_penalty, stop_ids
-from r1omni.infer.engine import Engine
+from r1omni.infer.engine import Engine, build_engine
+from r1omni.infer.live_rows import LiveRows
+from r1omni.infer.places import Group
 from r1omni.infer.prompt import Prompt
 from r1omni.media.decode import load_media
 from r1omni.media.encode import write_video
@@ -203,7 +205,7 @@ def measure_here(work: Work) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         clips = _make_clips(Path(folder), max(work.batch_sizes), work)
         workers = max(2, min(16, os.cpu_count() or 2))
-        engine = Engine(model, processor, num_frames=processor.num_frames, num_workers=workers)
+        engine = build_engine(model, processor, EngineSection(num_workers=workers), keeps=False)
         _answer(engine, clips[:1], 2)  # warms up
         for size in work.batch_sizes:
             say(f"batch {size}")
@@ -281,21 +283,25 @@ def _answer(engine: Engine, clips: Sequence[Clip], new_tokens: int) -> tuple[dic
     asked = [Prompt.ask(REASONING_INSTRUCTION, entry) for entry in features]
     with torch.no_grad():
         embeds, mask = embed_prompts(model, processor, asked)
-    prompts = prefill(model.language_model, model.lm_head, embeds, mask)
-    clock.lap("prefill")
-    samples = continue_groups(
+    live = LiveRows(
         model.language_model,
         model.lm_head,
-        prompts,
-        temperature=0.0,
         stop_ids=stop_ids(model, processor),
-        uniforms=torch.zeros(len(clips), 1, new_tokens, device=embeds.device),
         repetition_penalty=repetition_penalty(model),
     )
-    rows = zip(samples.token_ids[:, 0].tolist(), samples.lengths[:, 0].tolist(), strict=True)
-    written = [ids[:length] for ids, length in rows]
+    groups = [
+        Group(place, 1, new_tokens, 0.0, torch.zeros(1, new_tokens), int(kept.sum())) for place, kept in enumerate(mask)
+    ]
+    drawn = live.enter(embeds, mask, groups)
+    clock.lap("prefill")
+    written: dict[int, list[int]] = {}
+    while drawn is not None:
+        ended = list(drawn.endings)
+        written.update({row.group.request: ids for row, (ids, _) in zip(ended, live.read(ended), strict=True)})
+        live.leave(ended)
+        drawn = live.step()
     clock.lap("generation")
-    return clock.laps_s, written
+    return clock.laps_s, [ids for _, ids in sorted(written.items())]
 
 
 class _Clock:

@@ -28,6 +28,7 @@ import torch
 import typer
 from rich.console import Console
 from rich.table import Table
+from transformers import Qwen2Tokenizer
 
 from alone import say
 from cost import synchronise
@@ -72,30 +73,25 @@ CASES = {
 }
 
 
-class _Endless:
-    """Stands for a processor, or its tokenizer, whose end-of-turn token never comes."""
+class _EndlessTokenizer(Qwen2Tokenizer):
+    """A tokenizer whose end-of-turn token never comes."""
 
-    def __init__(self, whole: Any, **changed: Any) -> None:
-        self._whole = whole
-        self.__dict__.update(changed)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._whole, name)
+    eos_token_id = property(lambda self: 2**30)
 
 
 def build(
     preset: str, layers: int | None, device: torch.device, dtype: torch.dtype
-) -> tuple[HumanOmniForConditionalGeneration, Any]:
+) -> tuple[HumanOmniForConditionalGeneration, HumanOmniProcessor]:
     """Return a model of a preset's widths and a processor whose end-of-turn token never comes."""
     tokenizer, router = build_tokenizers([" ".join(_WORDS)] * 4, 400)
     config: Any = cut_config(preset, layers, text_config={"eos_token_id": None, "pad_token_id": tokenizer.pad_token_id})
     model = build_model(config).to(device=device, dtype=dtype).eval()
     processor = HumanOmniProcessor.from_config(config, tokenizer, router)
-    never = _Endless(tokenizer, eos_token_id=config.text_config.vocab_size)
-    return model, _Endless(processor, tokenizer=never)
+    processor.tokenizer.__class__ = _EndlessTokenizer
+    return model, processor
 
 
-def make_requests(processor: Any, case: Case, prompt_tokens: int) -> tuple[list[Prompt], list[Sampling]]:
+def make_requests(processor: HumanOmniProcessor, case: Case, prompt_tokens: int) -> tuple[list[Prompt], list[Sampling]]:
     """Return prompts of so many tokens to half as many again, and how each is answered."""
     rng = random.Random(0)
     lengths = list(case.lengths)
@@ -116,7 +112,7 @@ def make_requests(processor: Any, case: Case, prompt_tokens: int) -> tuple[list[
 
 def run_fixed(
     model: HumanOmniForConditionalGeneration,
-    processor: Any,
+    processor: HumanOmniProcessor,
     prompts: Sequence[Prompt],
     samplings: Sequence[Sampling],
     max_prompts: int,
@@ -150,7 +146,7 @@ def run_fixed(
 
 def run_continuous(
     model: HumanOmniForConditionalGeneration,
-    processor: Any,
+    processor: HumanOmniProcessor,
     prompts: Sequence[Prompt],
     samplings: Sequence[Sampling],
     max_prompts: int,
@@ -184,7 +180,7 @@ def _race(runs: dict[str, Steps], device: torch.device) -> tuple[dict[str, float
 
 
 def compare(
-    model: HumanOmniForConditionalGeneration, processor: Any, case: Case, prompt_tokens: int, rounds: int
+    model: HumanOmniForConditionalGeneration, processor: HumanOmniProcessor, case: Case, prompt_tokens: int, rounds: int
 ) -> dict[str, Any]:
     """Answer one case both ways.
 

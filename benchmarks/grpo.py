@@ -32,9 +32,10 @@ from cost import Cost, bytes_in_use, matmul_rate, measure, read_peak, start_peak
 from options import Device, Json, Layers, Preset, device_name, new_app, read_counts
 from r1omni.cli import boundary
 from r1omni.config.sections import TRAINED_PARTS
-from r1omni.infer.decode import sample_groups
 from r1omni.infer.embedding import embed_prompts
 from r1omni.infer.features import Features
+from r1omni.infer.live_rows import LiveRows
+from r1omni.infer.places import Group
 from r1omni.infer.prompt import Prompt
 from r1omni.infer.scorer import Scorer, release_towers
 from r1omni.model.presets import build_model, cut_config, preset_config
@@ -381,15 +382,12 @@ def _generate(work: _Work, features: list[Features]) -> None:
 def _sample_engine(work: _Work, count: int) -> None:
     _, group, tokens = work.answer_ids.shape
     embeds = _embed(work, work.model, [work.features] * count)
-    sample_groups(
-        work.model.language_model,
-        work.model.lm_head,
-        embeds,
-        embeds.new_ones(embeds.shape[:2], dtype=torch.long),
-        temperature=1.0,
-        stop_ids=[work.model.config.text_config.vocab_size],
-        uniforms=torch.rand(count, group, tokens, device=embeds.device),
-    )
+    live = LiveRows(work.model.language_model, work.model.lm_head, stop_ids=[work.model.config.text_config.vocab_size])
+    groups = [Group(place, group, tokens, 1.0, torch.rand(group, tokens), embeds.shape[1]) for place in range(count)]
+    drawn = live.enter(embeds, embeds.new_ones(embeds.shape[:2], dtype=torch.bool), groups)
+    while drawn is not None:
+        live.leave(list(drawn.endings))
+        drawn = live.step()
 
 
 def _learn_plain(work: _Work, count: int) -> None:

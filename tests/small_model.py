@@ -15,6 +15,8 @@ from r1omni.core.instruction import REASONING_INSTRUCTION, format_answer
 from r1omni.infer.encoder import Encoder
 from r1omni.infer.engine import Engine
 from r1omni.infer.features import Features
+from r1omni.infer.generator import Generator
+from r1omni.infer.scorer import Scorer
 from r1omni.model.adapters import TrainedModel
 from r1omni.model.modeling import HumanOmniForConditionalGeneration
 from r1omni.model.presets import build_model, preset_config
@@ -64,7 +66,7 @@ class MadeUpEncoder(Encoder):
     """Makes features up from a clip's id; `a-` has no pictures, `v-` no sound, `x-` cannot be read."""
 
     def stream(self, clips: Iterable[Clip], *, remember: bool = False) -> Iterator[Features | MediaError]:
-        return map(self._make, clips)
+        yield from map(self._make, clips)
 
     def features(self, clips: Sequence[Clip]) -> list[Features | MediaError]:
         return [self._make(clip) for clip in clips]
@@ -84,8 +86,9 @@ class MadeUpFeatures(Engine):
     """An engine whose encoder makes features up."""
 
     def __init__(self, model: TrainedModel, processor: HumanOmniProcessor, **options: Any) -> None:
-        super().__init__(model, processor, **options)
-        self.encoder = MadeUpEncoder(model, processor)
+        encoder = MadeUpEncoder(model, processor)
+        generator = Generator(model, processor, **options)
+        super().__init__(model, processor, encoder, generator, Scorer(model, processor))
 
 
 def assert_equal_gradients(run: Path, expected: Path) -> None:

@@ -7,11 +7,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from live_groups import write_groups
 from parity.golden import AUDIO_ID, VISUAL_IDS, Golden, Subject, Tensors, assert_logits, expand, tokenize
 from r1omni.core.clip import Clip
 from r1omni.core.errors import MediaError
-from r1omni.infer.decode import sample_groups
-from r1omni.infer.engine import Engine
+from r1omni.infer.engine import build_engine
+from r1omni.infer.prompt import Sampling
 from r1omni.media.decode import load_media
 from r1omni.model.processing import HumanOmniProcessor
 
@@ -66,7 +67,7 @@ def test_greedy_answers_equal_the_reference(golden: Golden, subject: Subject) ->
         )[0]
         assert out.tolist() == entry["output_ids"] == stored[f"{tag}.output_ids"].tolist(), tag
         assert_logits(_step_logits(subject, embeds, out), stored[f"{tag}.step_logits"], tag)
-        engines = sample_groups(
+        ((first, second),) = write_groups(
             subject.model.language_model,
             subject.model.lm_head,
             embeds,
@@ -76,7 +77,7 @@ def test_greedy_answers_equal_the_reference(golden: Golden, subject: Subject) ->
             uniforms=torch.zeros(1, 2, len(entry["output_ids"])),
             repetition_penalty=float(penalty[1]) if penalty else 1.0,
         )
-        assert engines.token_ids[0].tolist() == [entry["output_ids"]] * 2, tag
+        assert first.token_ids == second.token_ids == entry["output_ids"], tag
         if "text" in entry:
             assert subject.processor.tokenizer.decode(out, skip_special_tokens=True).strip() == entry["text"].strip()
         compared += 1
@@ -160,13 +161,11 @@ def test_the_engine_answers_as_the_official_script(golden: Golden, subject: Subj
     """One prompt, prefilled once and shared by two answers, through the path that everything else uses."""
     said = golden.json("e2e_clip.json")
     path = golden.path("media/sample.mp4")
-    engine = Engine(subject.model, subject.processor.like_official())
-    answers = engine.generate(
+    engine = build_engine(subject.model, subject.processor.like_official(), keeps=False)
+    answers = engine.answer(
         [Clip("first", path), Clip("second", path)],
         golden.json("meta.json")["prompt"]["instruct"],
-        num_samples=2,
-        max_new_tokens=len(said["output_ids"]),
-        seed=0,
+        Sampling(max_tokens=len(said["output_ids"]), num_samples=2),
     )
     for group in answers:
         assert not isinstance(group, MediaError)

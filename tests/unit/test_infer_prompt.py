@@ -25,7 +25,7 @@ def test_a_clips_seed_is_56_bits_of_a_hash_of_seed_occurrence_and_id():
 def test_embedded_prompts_do_not_depend_on_the_batch_they_are_in():
     model, processor = small_model()
     model.eval()
-    features = MadeUpFeatures(model, processor).features(small_clips(3))
+    features = MadeUpFeatures(model, processor).encoder.features(small_clips(3))
     prompts = [
         Prompt.ask("Which emotion?", entry, prefix)
         for entry, prefix in zip(features, ["", "so", "so sad"], strict=True)

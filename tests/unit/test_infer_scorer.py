@@ -22,7 +22,7 @@ def parts():
 
 @pytest.fixture(scope="module")
 def prompts(parts) -> list[Prompt]:
-    both, no_pictures, no_sound = MadeUpFeatures(*parts).features(small_clips(3))
+    both, no_pictures, no_sound = MadeUpFeatures(*parts).encoder.features(small_clips(3))
     talk = (
         Message("system", "Be brief."),
         Message("user", "Which?"),

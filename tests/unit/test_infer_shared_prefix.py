@@ -66,7 +66,7 @@ def loss_and_gradients(model, logprobs, mask):
 def test_loss_and_every_gradient_equal_the_plain_way(adapters, checkpointing):
     """One clip with both sides, one without pictures, one without sound; prompts and answers of mixed lengths."""
     model, processor = prepared(adapters)
-    features = MadeUpFeatures(model, processor).features(small_clips(3))
+    features = MadeUpFeatures(model, processor).encoder.features(small_clips(3))
     ids, mask = pad_answers(answers())
     expected, expected_gradients = loss_and_gradients(model, plain(model, processor, features), mask.flatten(0, 1))
     if checkpointing:
@@ -84,7 +84,7 @@ def test_loss_and_every_gradient_equal_the_plain_way(adapters, checkpointing):
 
 def test_logits_in_chunks_give_the_same_gradient():
     model, processor = prepared(adapters=False)
-    features = MadeUpFeatures(model, processor).features(small_clips(3))
+    features = MadeUpFeatures(model, processor).encoder.features(small_clips(3))
     ids, mask = pad_answers(answers())
     results = []
     for max_logits in (2**26, 400 * 7):

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from r1omni.config.grpo_run import GrpoSettings
 from r1omni.core.clip import Clip
 from r1omni.core.errors import ConfigError, DivergedError, NotReadyError, R1OmniError
 from r1omni.core.instruction import parse_answer
+from r1omni.infer.generator import Generator
 from r1omni.infer.prompt import clip_seed
 from r1omni.train import trackers
 from r1omni.train.bookkeeping import TrainingRun
@@ -121,8 +123,13 @@ def test_groups_without_variance_are_left_out(tmp_path, zero_variance):
 
 def test_answers_from_another_distribution_are_refused(tmp_path):
     class Hot(MadeUpFeatures):
-        def generate(self, *clips, temperature, **options):
-            return super().generate(*clips, temperature=0.3 * temperature, **options)
+        def __init__(self, model, processor):
+            super().__init__(model, processor)
+            self.generator = HotGenerator(model, processor)
+
+    class HotGenerator(Generator):
+        def run(self, prompts, sampling):
+            return super().run(prompts, [replace(entry, temperature=0.3 * entry.temperature) for entry in sampling])
 
     run(tmp_path / "same", max_steps=1, temperature=0.7)
     assert lines(tmp_path / "same")[0]["sampling_gap"] < 1e-5

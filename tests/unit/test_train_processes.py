@@ -6,7 +6,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from r1omni.config.grpo_run import GrpoSettings
 from r1omni.config.sft_run import SftSettings
 from r1omni.core.clip import Clip
 from r1omni.core.errors import ConfigError
+from r1omni.infer.prompt import Sampling
 from r1omni.train import zero3
 from r1omni.train.bookkeeping import TrainingRun
 from r1omni.train.grpo import train_grpo
@@ -67,9 +68,10 @@ def both_stages(folder: Path, batch_size: int, num_parts: int = 1) -> None:
 class Counting(MadeUpFeatures):
     """Notes the clips it is asked about."""
 
-    def generate(self, clips: Sequence[Clip], *arguments: Any, **options: Any) -> Any:
+    def answer(self, clips: Iterable[Clip], instruction: str, sampling: Sampling) -> Any:
+        clips = list(clips)
         self.asked = [*getattr(self, "asked", []), *(clip.id for clip in clips)]
-        return super().generate(clips, *arguments, **options)
+        return super().answer(clips, instruction, sampling)
 
 
 def supervised(folder: Path, **options) -> None:
@@ -218,7 +220,7 @@ def test_adapters_are_their_own_reference(tmp_path):
     # The model folder holds what the adapted model computes, without peft.
     loaded = type(base).from_pretrained(tmp_path / "model")
     answers = [
-        MadeUpFeatures(found, processor).generate(small_clips(6), "Which?", max_new_tokens=8)
+        list(MadeUpFeatures(found, processor).answer(small_clips(6), "Which?", Sampling(max_tokens=8)))
         for found in (model, loaded)
     ]
     assert [row[0].token_ids for row in answers[0]] == [row[0].token_ids for row in answers[1]]

@@ -11,6 +11,7 @@ import torch
 from r1omni.config.sft_run import SftSettings
 from r1omni.core.clip import Clip
 from r1omni.core.errors import ConfigError, DivergedError, MediaError, StoppedError
+from r1omni.infer.prompt import Prompt, Sampling
 from r1omni.train.bookkeeping import TrainingRun
 from r1omni.train.checkpoints import trained_state
 from r1omni.train.optimise import set_trainable
@@ -45,10 +46,11 @@ def test_loss_falls_and_the_label_is_learnt(tmp_path):
     assert (tmp_path / "model" / "config.json").exists()
     _, processor = small_model()
     engine = MadeUpFeatures(model, processor)
-    answers = engine.generate(small_clips(9), "Which?", max_new_tokens=8)
+    answers = engine.answer(small_clips(9), "Which?", Sampling(max_tokens=8))
     right = [row[0].text == clip.label for row, clip in zip(answers, small_clips(9), strict=True)]
     assert sum(right) >= 6  # three of nine by chance
-    chances = engine.label_probabilities(small_clips(9), "Which?", [""] * 9, LABELS)
+    prompts = [Prompt.ask("Which?", features) for features in engine.encoder.features(small_clips(9))]
+    chances = engine.scorer.label_probabilities(prompts, [""] * 9, LABELS)
     assert sum(max(row, key=row.get) == clip.label for row, clip in zip(chances, small_clips(9), strict=True)) >= 6
     assert sum(chances[0].values()) == pytest.approx(1)
 

@@ -50,7 +50,10 @@ class EngineSection(Schema):
     """none: the language model reads every video token; slow_fast: all frames pooled 2x2, then every fourth in full, as
     in HumanOmni's own 7B model; None takes the checkpoint's own."""
     batch_size: PositiveInt = 32
-    """Clips encoded, and answers written, at a time."""
+    """Clips encoded, and prompts answered, at a time."""
+    kv_bytes: PositiveInt | None = None
+    """Bytes that the keys and values of prompts and answers in progress may take; prompts that do not fit wait. None
+    sets no limit."""
     num_workers: PositiveInt = 2
     """Threads that decode clips."""
     cache_dir: Path | None = None

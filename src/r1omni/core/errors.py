@@ -9,7 +9,7 @@
     ├── WriteError         (OSError)       a file that cannot be written
     ├── NotReadyError      (RuntimeError)  a stage whose precondition does not hold
     ├── DivergedError      (RuntimeError)  training that went wrong and was stopped
-    ├── GenerationError    (RuntimeError)  requests that could not be answered; carries their numbers
+    ├── GenerationError    (RuntimeError)  a request that could not be answered; carries its number
     ├── BusyError          (RuntimeError)  a queue that takes no more requests
     └── StoppedError       (RuntimeError)  work that was asked to stop and can go on later
 
@@ -78,20 +78,20 @@ class StoppedError(R1OmniError, RuntimeError):
 
 
 class GenerationError(R1OmniError, RuntimeError):
-    """Requests to the generator that could not be answered and are gone; it goes on with the others.
+    """A request to the generator that could not be answered and is gone; it goes on with the others.
 
     Args:
-        requests: their numbers.
+        request: its number.
         message: one sentence on what went wrong.
     """
 
-    def __init__(self, requests: tuple[int, ...], message: str) -> None:
+    def __init__(self, request: int, message: str) -> None:
         super().__init__(message)
-        self.requests = requests
+        self.request = request
 
-    def __reduce__(self) -> tuple[type["GenerationError"], tuple[tuple[int, ...], str]]:
+    def __reduce__(self) -> tuple[type["GenerationError"], tuple[int, str]]:
         """Pickle with both arguments, so that the error crosses a process pool."""
-        return type(self), (self.requests, str(self))
+        return type(self), (self.request, str(self))
 
 
 class BusyError(R1OmniError, RuntimeError):

@@ -24,7 +24,9 @@ from r1omni.evaluate.predictions import read_predictions
 from r1omni.evaluate.run import Grading, evaluate
 from r1omni.evaluate.side_by_side import write_report
 from r1omni.infer.engine import Engine
+from r1omni.infer.features import Features
 from r1omni.infer.greedy_answers import greedy_texts
+from r1omni.infer.prompt import Prompt
 from r1omni.model.checkpoint_hash import checkpoint_identity
 from r1omni.runs.record import run_facts
 
@@ -134,10 +136,15 @@ def _facts(run: EvaluationConfig, part: _Part, digest: str) -> dict[str, Any]:
 
 def _pick(run: EvaluationConfig, labels: tuple[str, ...], part: _Part, engine: Callable[[], Engine]) -> None:
     def likelihood(clips: Sequence[Clip], texts: Sequence[str]) -> list[dict[str, float] | MediaError]:
-        size, rows = engine().batch_size, []
-        for start in range(0, len(clips), size):
-            some, said = clips[start : start + size], texts[start : start + size]
-            rows += engine().label_probabilities(some, INSTRUCTIONS[run.answers], said, labels)
+        encoder, scorer = engine().encoder, engine().scorer
+        rows: list[dict[str, float] | MediaError] = []
+        for start in range(0, len(clips), scorer.batch_size):
+            found = encoder.features(clips[start : start + scorer.batch_size])
+            readable = [(place, entry) for place, entry in enumerate(found) if isinstance(entry, Features)]
+            prompts = [Prompt.ask(INSTRUCTIONS[run.answers], entry) for _, entry in readable]
+            scored = scorer.label_probabilities(prompts, [texts[start + place] for place, _ in readable], labels)
+            rest = iter(scored)
+            rows += [entry if isinstance(entry, MediaError) else next(rest) for entry in found]
         return rows
 
     said = read_predictions(part.folder / "predictions.jsonl")

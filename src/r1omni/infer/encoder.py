@@ -13,7 +13,7 @@ language model and the batch are no part of it.
 import threading
 import warnings
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -106,7 +106,7 @@ class Encoder:
         """Clips that are taken from a stream's input and not yet delivered, at most."""
         return max(self.batch_size, self._tower_batch + self.num_workers)
 
-    def stream(self, clips: Iterable[Clip], *, remember: bool = False) -> Iterator[Features | MediaError]:
+    def stream(self, clips: Iterable[Clip], *, remember: bool = False) -> Generator[Features | MediaError, None, None]:
         """Yield each clip's features, or the error that says why it cannot be read, in the clips' order.
 
         The clips are taken from their iterable in the caller's thread, as they are needed. An error in a tower is

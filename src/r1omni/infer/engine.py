@@ -1,213 +1,155 @@
-"""The one engine that turns clips into features and answers, for training, evaluation, explanation and service.
+"""The one engine over a model, for training, evaluation, explanation and service.
 
-An `Encoder` turns clips into features. A
-prompt is prefilled once and shared by all answers to it. What a clip samples depends on the seed and its id alone, not
-on the batch it is in.
+    Encoder    clips -> features
+    Generator  prompts -> answers, token by token
+    Scorer     prompts and given answers -> log-probabilities
+
+`Engine.answer` joins the first two: clips go in and answers come out in the clips' order, however many there are. What
+a clip samples depends on the seed, its id and how often it came before, never on the clips beside it.
 """
 
 import os
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
-
-import torch
-from torch import Tensor
 
 from r1omni.config.sections import EngineSection
 from r1omni.core.clip import Clip
 from r1omni.core.errors import MediaError
-from r1omni.infer.decode import sample_groups
-from r1omni.infer.embedding import embed_prompts, evaluating, repetition_penalty, stop_ids
+from r1omni.infer.completion import Completion
 from r1omni.infer.encoder import Encoder
 from r1omni.infer.feature_cache import FeatureCache
-from r1omni.infer.features import Features
-from r1omni.infer.prompt import Prompt, clip_seed
+from r1omni.infer.generator import Generator
+from r1omni.infer.prompt import Prompt, Sampling, clip_seeds
 from r1omni.infer.scorer import Scorer
-from r1omni.media.decode import Modality
-from r1omni.model.adapters import TrainedModel, beneath_adapters
+from r1omni.model.adapters import TrainedModel
 from r1omni.model.processing import HumanOmniProcessor
 
 
-@dataclass(frozen=True)
-class Generation:
-    """One answer as it was written."""
+@dataclass
+class _Answer:
+    """The place of one clip in the order of what goes out."""
 
-    token_ids: list[int]
-    """With the end-of-turn token, unless truncated."""
-    text: str
-    """Without special tokens."""
-    logprobs: list[float]
-    """Of each token, under the distribution it was sampled from."""
-    truncated: bool
-    """Ran into the limit of tokens."""
+    error: MediaError | None = None
+    completions: list[Completion | None] | None = None
+    """One per sample, None while it is written."""
+
+    @property
+    def is_ready(self) -> bool:
+        return self.error is not None or (self.completions is not None and None not in self.completions)
+
+    def result(self) -> list[Completion] | MediaError:
+        return self.error or [entry for entry in self.completions or () if entry is not None]
 
 
 class Engine:
-    """Features and answers of clips.
+    """The parts that everything works with, over one model.
 
     Args:
-        model: HumanOmni; its weights are read anew at every call, so a model in training can be sampled from.
+        model: HumanOmni, with or without adapters; its weights may change whenever nothing is being written.
         processor: its processor.
-        cache: features on disk; None keeps them in memory only.
-        batch_size: prompts, or clips in the towers, at a time.
-        num_workers: threads that decode clips.
-        num_frames: frames sampled from a clip.
-        modality: what is read of a clip; `auto` takes what is there.
-        memory_bytes: features held in memory.
+        encoder: over the same model.
+        generator: over the same model.
+        scorer: over the same model.
     """
 
     def __init__(
         self,
         model: TrainedModel,
         processor: HumanOmniProcessor,
-        *,
-        cache: FeatureCache | None = None,
-        batch_size: int = 32,
-        num_workers: int = 2,
-        num_frames: int = 8,
-        modality: Modality = "auto",
-        memory_bytes: int = 2**30,
+        encoder: Encoder,
+        generator: Generator,
+        scorer: Scorer,
     ) -> None:
-        self.model, self.processor, self.batch_size = model, processor, batch_size
-        self._base = beneath_adapters(model)
-        self.encoder = Encoder(
-            model,
-            processor,
-            cache=cache,
-            batch_size=batch_size,
-            num_workers=num_workers,
-            num_frames=num_frames,
-            modality=modality,
-            memory_bytes=memory_bytes,
-        )
+        self.model, self.processor = model, processor
+        self.encoder, self.generator, self.scorer = encoder, generator, scorer
 
-    def features(self, clips: Sequence[Clip]) -> list[Features | MediaError]:
-        """Return each clip's features, or the error that says why it cannot be read."""
-        return self.encoder.features(clips)
+    def answer(
+        self, clips: Iterable[Clip], instruction: str, sampling: Sampling
+    ) -> Iterator[list[Completion] | MediaError]:
+        """Yield each clip's answers, or the error that says why it cannot be read, in the clips' order.
 
-    def generate(
-        self,
-        clips: Sequence[Clip],
-        instruction: str | Sequence[str],
-        *,
-        num_samples: int = 1,
-        temperature: float = 0.0,
-        max_new_tokens: int,
-        seed: int | str = 0,
-    ) -> list[list[Generation] | MediaError]:
-        """Write answers to clips.
-
-        Greedy answers equal the model's own `generate`, the repetition penalty of its generation settings included.
-        Sampled ones follow the distribution that training scores: no penalty, no top-k, no top-p.
+        Clips are taken as places get free, so that memory holds the features of no more clips than the encoder has
+        under way and the generator can write to at once. Leaving the iterator early cancels what is being written.
 
         Args:
-            clips: the clips; one that cannot be read gives its error.
-            instruction: one for all, or one per clip.
-            num_samples: answers per clip.
-            temperature: 0 takes the likeliest token.
-            max_new_tokens: tokens of an answer, the end-of-turn token included.
-            seed: with the clip's id, fixes what is drawn.
+            clips: any number.
+            instruction: what is asked about each.
+            sampling: how answers are drawn; its seed, with a clip's id, makes the seed of the clip.
+
+        Raises:
+            ConfigError: a sampling that cannot be used, or a request that exceeds the generator's budget.
+            GenerationError: a clip could be read, and its answer could not be written.
         """
-        instructions = [instruction] * len(clips) if isinstance(instruction, str) else list(instruction)
-        results: list[Any] = list(self.features(clips))
-        uniforms = _uniforms(clips, num_samples, max_new_tokens, seed)
-        readable = [index for index, features in enumerate(results) if isinstance(features, Features)]
-        with evaluating(self.model):
-            for start in range(0, len(readable), self.batch_size):
-                part = readable[start : start + self.batch_size]
-                written = self._write(
-                    [instructions[index] for index in part],
-                    [results[index] for index in part],
-                    uniforms[part],
-                    temperature,
-                )
-                for index, generations in zip(part, written, strict=True):
-                    results[index] = generations
-        return results
+        asked: deque[Clip] = deque()
+        waiting: deque[_Answer] = deque()
+        written: dict[int, _Answer] = {}
 
-    def label_probabilities(
-        self,
-        clips: Sequence[Clip],
-        instruction: str | Sequence[str],
-        texts: Sequence[str],
-        labels: Sequence[str],
-    ) -> list[dict[str, float] | MediaError]:
-        """Return how likely each label was, given the clip and what was written before it; they sum to 1.
+        def noted() -> Iterator[Clip]:
+            for clip in clips:
+                asked.append(clip)
+                yield clip
 
-        Args:
-            clips: the clips.
-            instruction: one for all, or one per clip.
-            texts: what the model wrote; read up to the first `<answer>`. Without that tag the label follows the prompt.
-            labels: the label set.
-        """
-        instructions = [instruction] * len(clips) if isinstance(instruction, str) else list(instruction)
-        results: list[Any] = list(self.features(clips))
-        readable = [index for index, features in enumerate(results) if isinstance(features, Features)]
-        scored = Scorer(self.model, self.processor, batch_size=self.batch_size).label_probabilities(
-            [Prompt.ask(instructions[index], results[index]) for index in readable],
-            [texts[index] for index in readable],
-            labels,
-        )
-        for index, probabilities in zip(readable, scored, strict=True):
-            results[index] = probabilities
-        return results
+        seeds = clip_seeds(sampling.seed)
+        with closing(self.encoder.stream(noted())) as features:
+            try:
+                is_more = True
+                while is_more or waiting:
+                    while is_more and self.generator.num_free:
+                        found = next(features, None)
+                        is_more = found is not None
+                        if found is None:
+                            break
+                        seed, answer = seeds(asked.popleft().id), _Answer()
+                        waiting.append(answer)
+                        if isinstance(found, MediaError):
+                            answer.error = found
+                            continue
+                        prompt = Prompt.ask(instruction, found)
+                        (number,) = self.generator.admit([prompt], replace(sampling, seed=seed), stream=False)
+                        answer.completions, written[number] = [None for _ in range(sampling.num_samples)], answer
+                    while waiting and waiting[0].is_ready:
+                        yield waiting.popleft().result()
+                    # Without free places and without an answer of its own, others hold all places.
+                    if waiting or (is_more and not self.generator.num_free):
+                        self._step(written)
+            finally:
+                for number in written:
+                    self.generator.cancel(number)
 
-    def _write(
-        self, instructions: list[str], features: list[Features], uniforms: Tensor, temperature: float
-    ) -> list[list[Generation]]:
-        prompts = [Prompt.ask(*asked) for asked in zip(instructions, features, strict=True)]
-        with torch.no_grad():
-            embeds, mask = embed_prompts(self._base, self.processor, prompts)
-        samples = sample_groups(
-            self.model.language_model,
-            self.model.lm_head,
-            embeds,
-            mask,
-            temperature=temperature,
-            stop_ids=stop_ids(self._base, self.processor),
-            uniforms=uniforms.to(embeds.device),
-            repetition_penalty=repetition_penalty(self._base),
-        )
-        group = samples.lengths.shape[1]
-        lengths, truncated = samples.lengths.flatten().tolist(), samples.truncated.flatten().tolist()
-        ids, logprobs = samples.token_ids.flatten(0, 1).tolist(), samples.logprobs.flatten(0, 1).tolist()
-        ids = [row[:length] for row, length in zip(ids, lengths, strict=True)]
-        texts = self.processor.tokenizer.batch_decode(ids, skip_special_tokens=True)
-        written = [
-            Generation(row, text, chances[: len(row)], cut)
-            for row, text, chances, cut in zip(ids, texts, logprobs, truncated, strict=True)
-        ]
-        return [written[start : start + group] for start in range(0, len(written), group)]
+    def _step(self, written: dict[int, _Answer]) -> None:
+        for event in self.generator.step_for(written):
+            if event.completion is not None:
+                answer = written[event.request]
+                assert answer.completions is not None
+                answer.completions[event.sample] = event.completion
+                if answer.is_ready:
+                    del written[event.request]
 
 
-def build_engine(model: TrainedModel, processor: HumanOmniProcessor, settings: EngineSection) -> Engine:
+def build_engine(
+    model: TrainedModel, processor: HumanOmniProcessor, settings: EngineSection | None = None, *, keeps: bool = True
+) -> Engine:
     """Build the one engine over a loaded model.
 
     Args:
         model: HumanOmni, with or without adapters.
         processor: its processor.
-        settings: the engine's section of a configuration.
+        settings: the engine's section of a configuration; None takes the defaults.
+        keeps: keep features on disk, in the cache that the settings name; without, in memory alone.
     """
+    settings = settings or EngineSection()
     folder = settings.cache_dir or Path(os.environ.get("R1OMNI_CACHE", "~/.cache/r1omni")).expanduser() / "features"
-    return Engine(
+    encoder = Encoder(
         model,
         processor,
-        cache=FeatureCache(folder, settings.cache_bytes),
+        cache=FeatureCache(folder, settings.cache_bytes) if keeps else None,
         batch_size=settings.batch_size,
         num_workers=settings.num_workers,
         num_frames=settings.num_frames or processor.num_frames,
         modality=settings.modality,
     )
-
-
-def _uniforms(clips: Sequence[Clip], num_samples: int, num_tokens: int, seed: int | str) -> Tensor:
-    """[clips, samples, tokens] in [0, 1), from the seed, the clip's id and how often it came before."""
-    seen: Counter[str] = Counter()
-    drawn = torch.empty(len(clips), num_samples, num_tokens)
-    generator = torch.Generator()
-    for row, clip in zip(drawn, clips, strict=True):
-        row.uniform_(generator=generator.manual_seed(clip_seed(seed, clip.id, seen[clip.id])))
-        seen[clip.id] += 1
-    return drawn
+    generator = Generator(model, processor, max_prompts=settings.batch_size, kv_bytes=settings.kv_bytes)
+    return Engine(model, processor, encoder, generator, Scorer(model, processor, batch_size=settings.batch_size))

@@ -15,7 +15,7 @@ One thread at a time; `engine_thread` is the front for many.
 
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 
@@ -164,23 +164,42 @@ class Generator:
             one alone.
 
         Raises:
-            GenerationError: requests could not be answered and are gone. The others run on: call again.
+            GenerationError: a request could not be answered and is gone. The others go on: call again.
         """
-        with evaluating(self.model) if self.model.training else nullcontext():
-            return self._step()
+        return self._step(None)
+
+    def step_for(self, requests: Collection[int]) -> list[Event]:
+        """Return the events of some requests, after a step unless there are any; those of others are kept for them.
+
+        Args:
+            requests: their numbers.
+
+        Raises:
+            GenerationError: one of these requests could not be answered and is gone.
+        """
+        return self._take(requests) or self._step(requests)
 
     @torch.no_grad()
-    def _step(self) -> list[Event]:
-        if self._failures:
-            raise self._failures.pop(0)
-        self._enter_waiting()
-        self._advance()
-        if not self._waiting and not self._running:
-            self._live = None
-        if self._failures:
-            raise self._failures.pop(0)
-        events, self._events = self._events, []
-        return events
+    def _step(self, requests: Collection[int] | None) -> list[Event]:
+        self._raise_failure(requests)
+        with evaluating(self.model) if self.model.training else nullcontext():
+            self._enter_waiting()
+            self._advance()
+        self._release_if_idle()
+        self._raise_failure(requests)
+        return self._take(requests)
+
+    def _take(self, requests: Collection[int] | None) -> list[Event]:
+        """Events that were made and not returned; None takes those of all requests."""
+        taken = [event for event in self._events if requests is None or event.request in requests]
+        self._events = [] if requests is None else [event for event in self._events if event.request not in requests]
+        return taken
+
+    def _raise_failure(self, requests: Collection[int] | None) -> None:
+        for failure in self._failures:
+            if requests is None or failure.request in requests:
+                self._failures.remove(failure)
+                raise failure
 
     def cancel(self, request: int) -> list[Completion]:
         """Free a request's places at once.
@@ -191,20 +210,26 @@ class Generator:
         Returns:
             Its answers as far as they were written; empty for a request that had ended.
         """
-        found = next((entry for entry in self._waiting if entry.number == request), None)
-        if found is not None:
-            self._waiting.remove(found)
-            return [Completion([], "", [], "cancelled") for _ in range(found.sampling.num_samples)]
-        found = self._running.pop(request, None)
-        if found is None or self._live is None:
-            return []
         self._events = [event for event in self._events if event.request != request]
-        for row, (ids, logprobs) in zip(found.rows, self._live.read(found.rows), strict=True):
-            found.completions[row.sample], _ = self._completion(found, row, ids, logprobs, "cancelled")
-        self._live.leave(found.rows)
-        if not self._running and not self._waiting:
+        self._failures = [failure for failure in self._failures if failure.request != request]
+        waiting = next((entry for entry in self._waiting if entry.number == request), None)
+        running = self._running.pop(request, None)
+        cancelled: list[Completion] = []
+        if waiting is not None:
+            self._waiting.remove(waiting)
+            cancelled = [Completion([], "", [], "cancelled") for _ in range(waiting.sampling.num_samples)]
+        if running is not None and self._live is not None:
+            for row, (ids, logprobs) in zip(running.rows, self._live.read(running.rows), strict=True):
+                running.completions[row.sample], _ = self._completion(running, row, ids, logprobs, "cancelled")
+            self._live.leave(running.rows)
+            cancelled = [completion for completion in running.completions if completion is not None]
+        self._release_if_idle()
+        return cancelled
+
+    def _release_if_idle(self) -> None:
+        """Give the memory back when nothing is left to write, with the weights that were laid out."""
+        if not self._waiting and not self._running:
             self._live = None
-        return [completion for completion in found.completions if completion is not None]
 
     def run(self, prompts: Sequence[Prompt], sampling: Sampling | Sequence[Sampling]) -> list[list[Completion]]:
         """Answer prompts, and return when all are answered; other requests go on beside them.
@@ -223,30 +248,17 @@ class Generator:
         numbers = self.admit(prompts, sampling, stream=False)
         answers: dict[int, dict[int, Completion]] = {number: {} for number in numbers}
         num_left = sum(request.sampling.num_samples for request in self._waiting if request.number in answers)
-        others: list[Event] = []
-        errors: list[GenerationError] = []
         try:
             with evaluating(self.model):
                 while num_left:
-                    try:
-                        events = self._step()
-                    except GenerationError as error:
-                        if answers.keys() & set(error.requests):
-                            raise
-                        errors.append(error)
-                        continue
-                    for event in events:
-                        if event.request not in answers:
-                            others.append(event)
-                        elif event.completion is not None:
+                    for event in self.step_for(answers):
+                        if event.completion is not None:
                             answers[event.request][event.sample] = event.completion
                             num_left -= 1
         except BaseException:
             for number in numbers:
                 self.cancel(number)
             raise
-        finally:
-            self._events, self._failures = [*others, *self._events], [*errors, *self._failures]
         return [[answers[number][sample] for sample in range(len(answers[number]))] for number in numbers]
 
     def _check_budget(self, sampling: Sampling, prompt_tokens: int) -> None:
@@ -337,14 +349,13 @@ class Generator:
             self._tell(drawn)
 
     def _give_up(self, requests: Sequence[_Request], error: Exception) -> None:
-        """Forget requests, whose places are free already, and keep the error to be raised."""
-        numbers = tuple(request.number for request in requests)
-        for number in numbers:
-            self._running.pop(number, None)
-        which = ", ".join(map(str, numbers[:8])) + (", ..." if len(numbers) > 8 else "")
-        failure = GenerationError(numbers, f"Request {which} was given up: {type(error).__name__}: {error}")
-        failure.__cause__ = error
-        self._failures.append(failure)
+        """Forget requests, whose places are free already, and keep an error for each to be raised."""
+        for request in requests:
+            self._running.pop(request.number, None)
+            message = f"Request {request.number} could not be answered: {type(error).__name__}: {error}"
+            failure = GenerationError(request.number, message)
+            failure.__cause__ = error
+            self._failures.append(failure)
 
     def _tell(self, drawn: Drawn) -> None:
         """Make events of what was drawn, and free the rows that ended."""

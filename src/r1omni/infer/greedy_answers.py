@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from r1omni.core.clip import Clip
 from r1omni.core.errors import MediaError
 from r1omni.infer.engine import Engine
+from r1omni.infer.prompt import Sampling
 from r1omni.scoring.normalise import NormaliserName
 from r1omni.scoring.prediction import Prediction, predict_from
 
@@ -12,7 +13,7 @@ from r1omni.scoring.prediction import Prediction, predict_from
 def greedy_texts(
     engine: Engine, clips: Sequence[Clip], instruction: str, max_tokens: int
 ) -> Iterator[str | MediaError]:
-    """Yield the likeliest text, or the error, of each clip, in their order; a batch of clips is held at a time.
+    """Yield the likeliest text, or the error, of each clip, in their order; see `Engine.answer` for what is held.
 
     Args:
         engine: the loaded model.
@@ -20,10 +21,8 @@ def greedy_texts(
         instruction: what is asked.
         max_tokens: tokens of an answer.
     """
-    for start in range(0, len(clips), engine.batch_size):
-        batch = clips[start : start + engine.batch_size]
-        for row in engine.generate(batch, instruction, max_new_tokens=max_tokens):
-            yield row if isinstance(row, MediaError) else row[0].text
+    for answers in engine.answer(clips, instruction, Sampling(max_tokens=max_tokens)):
+        yield answers if isinstance(answers, MediaError) else answers[0].text
 
 
 def greedy_predictions(

@@ -11,11 +11,14 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
+from r1omni.config.sections import EngineSection
 from r1omni.core.clip import Clip
 from r1omni.core.errors import MediaError
 from r1omni.core.instruction import REASONING_INSTRUCTION, parse_answer
 from r1omni.core.labels import MAFW_LABELS
-from r1omni.infer.engine import Engine
+from r1omni.infer.engine import Engine, build_engine
+from r1omni.infer.features import Features
+from r1omni.infer.prompt import Prompt, Sampling
 from r1omni.media.decode import Modality
 from r1omni.model.configuration import VideoPooling
 from r1omni.model.load_model import load_model
@@ -106,7 +109,7 @@ def load_engine(
     )
     if like_official:
         processor = processor.like_official()
-    return Engine(weights, processor, batch_size=batch_size, num_frames=processor.num_frames, modality=modality)
+    return build_engine(weights, processor, EngineSection(batch_size=batch_size, modality=modality), keeps=False)
 
 
 def predict_files(
@@ -126,20 +129,19 @@ def predict_files(
         labels: the label set of the probabilities.
         max_new_tokens: limit of an answer.
     """
-    for start in range(0, len(paths), engine.batch_size):
+    batch_size = engine.generator.max_prompts
+    for start in range(0, len(paths), batch_size):
         started = time.perf_counter()
-        clips = [Clip(id=str(path), path=path.absolute()) for path in paths[start : start + engine.batch_size]]
-        read = engine.features(clips)
-        written = engine.generate(clips, instruction, max_new_tokens=max_new_tokens)
-        texts = ["" if isinstance(answers, MediaError) else answers[0].text for answers in written]
-        likely = engine.label_probabilities(clips, instruction, texts, labels)
+        clips = [Clip(id=str(path), path=path.absolute()) for path in paths[start : start + batch_size]]
+        read = engine.encoder.features(clips)
+        prompts = [Prompt.ask(instruction, entry) for entry in read if isinstance(entry, Features)]
+        texts = [answer.text for (answer,) in engine.generator.run(prompts, Sampling(max_tokens=max_new_tokens))]
+        answered = iter(zip(texts, engine.scorer.label_probabilities(prompts, texts, labels), strict=True))
         seconds = (time.perf_counter() - started) / len(clips)
-        for path, features, text, probabilities in zip(paths[start:], read, texts, likely, strict=False):
+        for path, features in zip(paths[start : start + batch_size], read, strict=True):
             if isinstance(features, MediaError):
                 yield Prediction(path, error=features)
                 continue
-            if isinstance(probabilities, MediaError):
-                yield Prediction(path, error=probabilities)
-                continue
+            text, probabilities = next(answered)
             answer = parse_answer(text)
             yield Prediction(path, answer.reasoning, answer.answer, probabilities, text, seconds, features.modality)

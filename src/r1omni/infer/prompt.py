@@ -6,6 +6,8 @@ its prompt and its sampling alone, never on what runs beside it.
 """
 
 import hashlib
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from r1omni.core.message import Message
@@ -53,6 +55,21 @@ class Sampling:
     """Answers to the prompt."""
     stop: tuple[str, ...] = ()
     """Strings that end an answer as soon as one of them is written."""
+
+
+def clip_seeds(seed: int | str) -> Callable[[str], int]:
+    """Return a function from a clip's id to the seed of its draws; an id that comes again gets another one.
+
+    Args:
+        seed: the seed of the run or of the step.
+    """
+    seen: Counter[str] = Counter()
+
+    def next_seed(clip_id: str) -> int:
+        seen[clip_id] += 1
+        return clip_seed(seed, clip_id, seen[clip_id] - 1)
+
+    return next_seed
 
 
 def clip_seed(seed: int | str, clip_id: str, occurrence: int = 0) -> int:

@@ -18,8 +18,9 @@ from r1omni.config.grpo_run import ScaleRewards, ZeroVariance
 from r1omni.core.clip import Answer, Clip
 from r1omni.core.errors import ConfigError, MediaError, NotReadyError
 from r1omni.core.instruction import parse_answer
-from r1omni.infer.engine import Engine, Generation
-from r1omni.infer.prompt import Prompt
+from r1omni.infer.completion import Completion
+from r1omni.infer.engine import Engine
+from r1omni.infer.prompt import Prompt, Sampling, clip_seeds
 from r1omni.scoring.rewards import REWARDS
 from r1omni.train.loss import group_advantages
 from r1omni.train.processes import gather_rows, sum_over
@@ -61,7 +62,7 @@ class Group:
 
     clip: Clip
     prompt: Prompt
-    answers: list[Generation]
+    answers: list[Completion]
     rewards: dict[str, list[float]]
     """Name -> one value per answer, unweighted."""
     totals: list[float]
@@ -143,25 +144,21 @@ class Sampler:
             clips: readable clips.
             key: with each clip's id, fixes what is drawn; see `draw_key`.
         """
-        features = self.engine.features(clips)
-        written = self.engine.generate(
-            clips,
-            self.instruction,
-            num_samples=self.num_generations,
-            temperature=self.temperature,
-            max_new_tokens=self.max_completion_length,
-            seed=key,
-        )
+        prompts, samplings, seeds = [], [], clip_seeds(key)
+        for clip, features in zip(clips, self.engine.encoder.features(clips), strict=True):
+            if isinstance(features, MediaError):
+                raise features
+            prompts.append(Prompt.ask(self.instruction, features))
+            samplings.append(
+                Sampling(self.temperature, self.max_completion_length, seeds(clip.id), self.num_generations)
+            )
+        written = self.engine.generator.run(prompts, samplings)
         groups = []
-        for clip, entry, answers in zip(clips, features, written, strict=True):
-            if isinstance(entry, MediaError):
-                raise entry
-            if isinstance(answers, MediaError):
-                raise answers
+        for clip, prompt, answers in zip(clips, prompts, written, strict=True):
             parsed = [parse_answer(answer.text) for answer in answers]
             rewards = {r.name: [self._grade(r, answer, clip) for answer in parsed] for r in self.rewards}
             totals = [sum(r.weight * rewards[r.name][i] for r in self.rewards) for i in range(len(answers))]
-            groups.append(Group(clip, Prompt.ask(self.instruction, entry), answers, rewards, totals))
+            groups.append(Group(clip, prompt, answers, rewards, totals))
         return groups
 
     def _grade(self, reward: Reward, answer: Answer, clip: Clip) -> float:

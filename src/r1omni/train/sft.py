@@ -199,7 +199,7 @@ def negative_logprob(scorer: nn.Module, engine: Engine, rows: Sequence[Row]) -> 
         MediaError: a clip that was readable cannot be read any more.
     """
     clips = [row.example.clip for row in rows if row.example.clip is not None]
-    found = iter(engine.features(clips) if clips else [])
+    found = iter(engine.encoder.features(clips) if clips else [])
     prompts = []
     for row in rows:
         features = NO_FEATURES if row.example.clip is None else next(found)
