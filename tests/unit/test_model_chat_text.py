@@ -4,6 +4,7 @@ import re
 
 import pytest
 from tokenizers import AddedToken
+from transformers import PreTrainedTokenizerBase
 
 from r1omni.core.instruction import REASONING_INSTRUCTION
 from r1omni.core.message import Message
@@ -168,7 +169,7 @@ def test_prompts_that_cannot_be_laid_out_are_refused(processor):
     with pytest.raises(ValueError, match="add_generation_prompt"):
         processor.prompt_ids("Which?", 0, False, add_generation_prompt=False, prefix="<think>")
     with pytest.raises(TypeError, match="tokenizers library"):
-        encode(object(), render(processor.tokenizer, as_messages("Which?"), True))
+        encode(PreTrainedTokenizerBase(), render(processor.tokenizer, as_messages("Which?"), True))
 
 
 def test_a_template_that_leaves_a_message_out_is_refused(processor):

@@ -211,7 +211,7 @@ def test_trackers_are_called_with_the_metrics(tmp_path):
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator", reason="no tensorboard")
     values = iter([0.25, 0.5])
     settings = dict(max_steps=2, validate=lambda model: {"war": next(values)}, validate_every_steps=1)
-    run(tmp_path, **settings, trackers=["tensorboard"])
+    run(tmp_path, **settings, trackers=("tensorboard",))
     events = accumulator.EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     told = {name: [(event.step, event.value) for event in events.Scalars(name)] for name in events.Tags()["scalars"]}
     assert told["validation/war"] == [(1, 0.25), (2, 0.5)]
@@ -221,7 +221,7 @@ def test_trackers_are_called_with_the_metrics(tmp_path):
 def test_a_tracker_that_is_not_installed_is_refused_with_its_command(tmp_path, monkeypatch):
     monkeypatch.setattr(trackers, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match="pip install trackio"):
-        run(tmp_path, trackers=["trackio"])
+        run(tmp_path, trackers=("trackio",))
 
 
 def test_best_by_validation_is_returned(tmp_path):
