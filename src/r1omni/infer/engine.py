@@ -97,7 +97,7 @@ class Engine:
             try:
                 is_more = True
                 while is_more or waiting:
-                    while is_more and self.generator.num_free:
+                    while is_more and self.generator.num_wanted:
                         found = next(features, None)
                         is_more = found is not None
                         if found is None:
@@ -112,12 +112,11 @@ class Engine:
                         answer.completions, written[number] = [None for _ in range(sampling.num_samples)], answer
                     while waiting and waiting[0].is_ready:
                         yield waiting.popleft().result()
-                    # Without free places and without an answer of its own, others hold all places.
-                    if waiting or (is_more and not self.generator.num_free):
+                    # Without a place and without an answer of its own, others hold all places.
+                    if waiting or (is_more and not self.generator.num_wanted):
                         self._step(written)
             finally:
-                for number in written:
-                    self.generator.cancel(number)
+                self.generator.drop(written)
 
     def _step(self, written: dict[int, _Answer]) -> None:
         for event in self.generator.step_for(written):

@@ -104,9 +104,10 @@ class Generator:
         return sum(len(request.rows) for request in self._running.values())
 
     @property
-    def num_free(self) -> int:
-        """Requests that could be admitted without waiting for a place, as far as the number of prompts goes."""
-        return max(0, self.max_prompts - self.num_running - self.num_waiting)
+    def num_wanted(self) -> int:
+        """Requests that would keep it busy: for the free places, and a refill in the queue."""
+        refill = -(-self.max_prompts // QUORUM)
+        return max(0, self.max_prompts + refill - self.num_running - self.num_waiting)
 
     @property
     def has_work(self) -> bool:
@@ -210,8 +211,6 @@ class Generator:
         Returns:
             Its answers as far as they were written; empty for a request that had ended.
         """
-        self._events = [event for event in self._events if event.request != request]
-        self._failures = [failure for failure in self._failures if failure.request != request]
         waiting = next((entry for entry in self._waiting if entry.number == request), None)
         running = self._running.pop(request, None)
         cancelled: list[Completion] = []
@@ -223,8 +222,21 @@ class Generator:
                 running.completions[row.sample], _ = self._completion(running, row, ids, logprobs, "cancelled")
             self._live.leave(running.rows)
             cancelled = [completion for completion in running.completions if completion is not None]
+        if cancelled:
+            self._events = [event for event in self._events if event.request != request]
         self._release_if_idle()
         return cancelled
+
+    def drop(self, requests: Collection[int]) -> None:
+        """Cancel requests that nobody asks about any more, with what was to be told about them.
+
+        Args:
+            requests: their numbers.
+        """
+        for request in requests:
+            self.cancel(request)
+        self._events = [event for event in self._events if event.request not in requests]
+        self._failures = [failure for failure in self._failures if failure.request not in requests]
 
     def _release_if_idle(self) -> None:
         """Give the memory back when nothing is left to write, with the weights that were laid out."""
@@ -256,8 +268,7 @@ class Generator:
                             answers[event.request][event.sample] = event.completion
                             num_left -= 1
         except BaseException:
-            for number in numbers:
-                self.cancel(number)
+            self.drop(numbers)
             raise
         return [[answers[number][sample] for sample in range(len(answers[number]))] for number in numbers]
 
