@@ -88,5 +88,5 @@ def test_stages_that_are_done_are_not_repeated(run: Path) -> None:
 
 
 def test_another_seed_is_refused_in_the_same_folder(run: Path) -> None:
-    with pytest.raises(ConfigError, match="another seed"):
+    with pytest.raises(ConfigError, match="its seed is 3, this one.s is 4"):
         reproduce(run, load_scale("smoke"), seed=4)
