@@ -45,6 +45,7 @@ from r1omni.infer.places import Group
 from r1omni.infer.prompt import Prompt
 from r1omni.media.decode import load_media
 from r1omni.media.encode import write_video
+from r1omni.model.adapters import beneath_adapters
 from r1omni.model.precision import best_dtype
 from r1omni.model.presets import build_model, cut_config
 from r1omni.model.processing import HumanOmniProcessor
@@ -271,7 +272,7 @@ def _make_clips(folder: Path, count: int, work: Work) -> list[Clip]:
 
 def _answer(engine: Engine, clips: Sequence[Clip], new_tokens: int) -> tuple[dict[str, float], list[list[int]]]:
     """Answer clips in the engine's own steps; returns each phase's seconds and the greedy tokens."""
-    model, processor = engine.model, engine.processor
+    model, processor = beneath_adapters(engine.model), engine.processor
     clock = _Clock(model.device)
     with ThreadPoolExecutor(engine.encoder.num_workers) as pool:
         media = list(pool.map(lambda clip: load_media(clip.path, num_frames=engine.encoder.num_frames), clips))

@@ -85,7 +85,7 @@ def build(
     """Return a model of a preset's widths and a processor whose end-of-turn token never comes."""
     tokenizer, router = build_tokenizers([" ".join(_WORDS)] * 4, 400)
     config: Any = cut_config(preset, layers, text_config={"eos_token_id": None, "pad_token_id": tokenizer.pad_token_id})
-    model = build_model(config).to(device=device, dtype=dtype).eval()
+    model = build_model(config).to(device=device, dtype=dtype).eval()  # pyright: ignore[reportCallIssue]
     processor = HumanOmniProcessor.from_config(config, tokenizer, router)
     processor.tokenizer.__class__ = _EndlessTokenizer
     return model, processor

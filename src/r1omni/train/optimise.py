@@ -17,7 +17,7 @@ from r1omni.train.zero3 import TrainingOptimizer
 _SCHEDULERS: dict[Schedule, str] = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}
 """Schedule -> its name in transformers."""
 
-PARTS: dict[Part, tuple[str, ...]] = {
+PARTS: dict[str, tuple[str, ...]] = {
     "language_model": ("language_model", "lm_head"),
     "projector": ("projector",),
     "audio_projector": ("audio_projector",),
