@@ -1,7 +1,8 @@
 """The whole recipe at its smallest: what holds for every seed of a run that is too small to recognise emotions.
 
 Recognition rates lie around chance here and are not compared. What a cold start and RLVR do teach in these few steps
-is the form of an answer and the label set; the asserted margins are below half of the smallest over ten seeds.
+is the form of an answer and the label set. The margins were set on five seeds (docs/log.md): the smallest rise of the
+reward was .18.
 """
 
 import json
