@@ -69,10 +69,11 @@ docs: setup  ## Generate the reference pages and build the site into site/
 assets: setup  ## Bundle the model and sample clips of a finished run (OUT=runs/reproduce) into the package
 	$(BIN)/python scripts/bundle_assets.py $(OUT)
 
-bench: setup  ## Measure decoding, answering and GRPO on this machine (half an hour)
+bench: setup  ## Measure decoding, answering, generation and GRPO on this machine (half an hour)
 	$(BIN)/python benchmarks/media.py
 	$(BIN)/python benchmarks/features.py
 	$(BIN)/python benchmarks/answering.py --layers 3 --batch-sizes 1,8
+	$(BIN)/python benchmarks/generation.py
 	$(BIN)/python benchmarks/grpo.py
 
 clean:  ## Remove .venv and what was built

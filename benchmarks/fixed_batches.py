@@ -144,7 +144,7 @@ def _draw(
         tokens = _penalised(logits, repetition_penalty, written).argmax(-1)
         return tokens, logits.gather(-1, tokens[:, None]).squeeze(1) - logits.logsumexp(-1)
     logprobs = (logits / temperature).log_softmax(-1)
-    cumulative = logprobs.exp().cumsum(-1)
+    cumulative = logprobs.exp().cumsum(-1, dtype=torch.float64)
     total = cumulative[:, -1:]
     # Below the total, so that the found token always has a probability above zero.
     wanted = torch.minimum(uniforms[:, None] * total, total.nextafter(torch.zeros_like(total)))

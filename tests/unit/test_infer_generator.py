@@ -20,7 +20,11 @@ from small_model import small_model
 
 @pytest.fixture(scope="module")
 def pair():
+    """A model that writes a few tokens only: a number drawn seldom lies within rounding of the border of two tokens."""
     model, processor = small_model()
+    ids = {*processor.tokenizer("the happy sad voice, a brow!")["input_ids"], processor.tokenizer.eos_token_id}
+    unused = torch.tensor([token_id not in ids for token_id in range(model.config.text_config.vocab_size)])
+    model.lm_head.register_forward_hook(lambda head, inputs, logits: logits.masked_fill(unused, -torch.inf))
     return model.eval(), processor
 
 
@@ -101,6 +105,38 @@ def test_a_request_gets_the_same_alone_and_beside_others_that_enter_and_leave(pa
         for sample, answer in enumerate(expected):
             assert same(answer, ours[sample])
             assert same(answer, streamed[number][sample])
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_arrivals_cancellations_and_a_budget_at_random_change_no_answer(pair, seed):
+    model, processor = pair
+    rng, prompts = random.Random(seed), some_prompts(model, 12)
+    generator = Generator(model, processor, max_prompts=rng.choice([2, 5, 16]), kv_bytes=rng.choice([None, 150_000]))
+    asked: dict[int, tuple[Prompt, Sampling]] = {}
+    cancelled: dict[int, list[Completion]] = {}
+    events: list[Event] = []
+    for _ in range(25):
+        for sampling in rng.sample(mixed_samplings(16), rng.choice([0, 0, 1, 3])):
+            prompt = rng.choice(prompts)
+            (number,) = generator.admit([prompt], sampling, stream=rng.random() < 0.5)
+            asked[number] = prompt, sampling
+        if asked and rng.random() < 0.2:
+            number = rng.choice(list(asked)[-4:])
+            if answers := generator.cancel(number):
+                cancelled[number] = answers
+        events += generator.step()
+        assert generator.kv_bytes is None or generator.kv_bytes_allocated <= generator.kv_bytes
+    events += drain(generator)
+    assert cancelled and generator.kv_bytes_allocated == 0
+    for number, (prompt, sampling) in asked.items():
+        (expected,) = Generator(model, processor).run([prompt], sampling)
+        found = {e.sample: e.completion for e in events if e.request == number and e.completion is not None}
+        for sample, answer in enumerate(expected):
+            if number in cancelled:
+                begun = cancelled[number][sample].token_ids
+                assert begun == answer.token_ids[: len(begun)]
+            else:
+                assert same(answer, found[sample])
 
 
 def test_greedy_answers_equal_generate_of_transformers(pair):

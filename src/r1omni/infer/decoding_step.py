@@ -129,7 +129,9 @@ def draw_sampled(
         uniforms: in [0, 1).
     """
     logprobs = (logits.float() / temperatures[:, None]).log_softmax(-1)
-    cumulative = logprobs.exp().cumsum(-1)
+    # Summed in double precision: float32 would carry rounding from the first tokens of the vocabulary to the last, and
+    # what is drawn would depend on the rows beside, which round logits differently.
+    cumulative = logprobs.exp().cumsum(-1, dtype=torch.float64)
     total = cumulative[:, -1:]
     # Below the total, so that the found token always has a probability above zero.
     wanted = torch.minimum(uniforms[:, None] * total, total.nextafter(torch.zeros_like(total)))
