@@ -1,0 +1,1 @@
+"""What can be measured in a clip: voice, speech, subtitles, transcript and face, with units and spans."""
