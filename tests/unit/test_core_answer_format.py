@@ -75,7 +75,7 @@ def test_tags_of_another_format_are_text():
 
 
 def test_reasons_without_their_parts_cannot_be_written():
-    with pytest.raises(ConfigError, match="expected vis_desc, aud_desc, think"):
+    with pytest.raises(ConfigError, match="expected exactly vis_desc, aud_desc, think"):
         FOUR.write("He shouts.", "angry")
 
 

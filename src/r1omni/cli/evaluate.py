@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from r1omni.cli.options import Answers, ModalityOption, VideoPoolingOption, meaning
+from r1omni.cli.options import AnswerFormatOption, Answers, ModalityOption, VideoPoolingOption, meaning
 from r1omni.cli.progress import hide_loading_bars, show_progress
 from r1omni.cli.report import summary
 from r1omni.config.evaluation_run import EvaluationConfig, LabelSetChoice
@@ -27,6 +27,7 @@ def evaluate(
         Literal["exact", "synonym"], typer.Option(help=meaning(EvaluationConfig, "normaliser"))
     ] = "exact",
     answers: Answers = "reasoning",
+    answer_format: AnswerFormatOption = None,
     modality: ModalityOption = "auto",
     video_pooling: VideoPoolingOption = None,
     by: Annotated[list[str] | None, typer.Option(help="Also score by this field; repeatable.")] = None,
@@ -62,7 +63,9 @@ def evaluate(
         shown=shown,
         shard=_shard(shard),
         resume=resume,
-        engine=EngineSection(batch_size=batch_size, modality=modality, video_pooling=video_pooling),
+        engine=EngineSection(
+            batch_size=batch_size, modality=modality, video_pooling=video_pooling, answer_format=answer_format
+        ),
     )
     from r1omni.evaluate.manifests import evaluate_manifests
     from r1omni.infer.engine import Engine, build_engine

@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 import typer
 
 from r1omni.config.schema import Schema
+from r1omni.config.sections import EngineSection
+from r1omni.core.answer_format import AnswerFormat
 from r1omni.core.clip import Modality
 
 
@@ -40,6 +42,14 @@ VideoPoolingOption = Annotated[
         help="none: every video token; slow_fast: all frames pooled 2x2, then every fourth in full, as in "
         "HumanOmni's own 7B model. [default: the checkpoint's own]",
         show_default=False,
+    ),
+]
+AnswerFormatOption = Annotated[
+    str | None,
+    typer.Option(
+        help=meaning(EngineSection, "answer_format"),
+        show_default=False,
+        callback=lambda spelling: None if spelling is None else str(AnswerFormat.spelled(spelling)),
     ),
 ]
 LikeOfficialOption = Annotated[

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from r1omni.cli.options import (
+    AnswerFormatOption,
     Answers,
     AudioOption,
     DtypeOption,
@@ -18,7 +19,7 @@ from r1omni.cli.options import (
     VisionOption,
 )
 from r1omni.cli.progress import hide_loading_bars
-from r1omni.core.instruction import INSTRUCTIONS
+from r1omni.core.instruction import instruction_for
 
 if TYPE_CHECKING:
     from r1omni.infer.predict_files import Prediction
@@ -38,6 +39,7 @@ def predict(
     ] = None,
     modality: ModalityOption = "auto",
     answers: Answers = "reasoning",
+    answer_format: AnswerFormatOption = None,
     vision: VisionOption = None,
     audio: AudioOption = None,
     router: RouterOption = None,
@@ -62,11 +64,12 @@ def predict(
         dtype=dtype,
         video_pooling=video_pooling,
         like_official=like_official,
+        answer_format=answer_format,
     )
     if not json:
         typer.echo(f"Number format: {str(engine.model.dtype).removeprefix('torch.')}.", err=True)
     predictions = []
-    for prediction in predict_files(engine, clips, instruction=INSTRUCTIONS[answers]):
+    for prediction in predict_files(engine, clips, instruction=instruction_for(answers, engine.answer_format)):
         predictions.append(prediction)
         if not json and prediction.error is None:
             _show(prediction)

@@ -6,7 +6,6 @@ from typing import ClassVar, Literal
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from r1omni.config.sections import Share, StageSettings, TrainingConfig
-from r1omni.core.instruction import REASONING_INSTRUCTION
 
 LossType = Literal["grpo", "bnpo", "dr_grpo", "dapo"]
 SamplingLevel = Literal["token", "sequence"]
@@ -33,8 +32,8 @@ class GrpoSettings(StageSettings):
         "max_kl",
     }
 
-    instruction: str = REASONING_INSTRUCTION
-    """What is asked about each clip."""
+    instruction: str | None = None
+    """What is asked about each clip; None asks the paper's question, for an answer in engine.answer_format."""
     learning_rate: PositiveFloat = 1e-6
     """Peak learning rate."""
     num_epochs: PositiveFloat = 2.0

@@ -132,7 +132,7 @@ def _describe(schema: type[Schema], fault: ErrorDetails) -> str:
             return f"{key} was renamed: write {new_name}"
         near = difflib.get_close_matches(key, [setting.key for setting in list_settings(schema)], n=1, cutoff=0.5)
         return f"unknown key {key}" + (f", did you mean {near[0]}?" if near else "")
-    return f"{key}: {fault['msg']}, found {fault['input']!r}"
+    return f"{key}: {fault['msg'].removeprefix('Value error, ')}, found {fault['input']!r}"
 
 
 class Setting(NamedTuple):

@@ -3,9 +3,18 @@
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+)
 
 from r1omni.config.schema import Schema
+from r1omni.core.answer_format import AnswerFormat
 from r1omni.core.clip import Modality
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -14,6 +23,7 @@ Schedule = Literal["cosine", "linear", "constant"]
 VideoPooling = Literal["none", "slow_fast"]
 Tracker = Literal["tensorboard", "trackio", "wandb"]
 Precision = Literal["no", "bf16"]
+AnswerFormatSpelling = Annotated[str, AfterValidator(lambda text: str(AnswerFormat.spelled(text)))]
 
 TRAINED_PARTS: tuple[Part, ...] = ("language_model", "projector", "audio_projector", "router_gate")
 """What the official scripts train."""
@@ -46,6 +56,9 @@ class EngineSection(Schema):
     """Frames sampled evenly from a clip; None takes the checkpoint's own number."""
     modality: Modality = "auto"
     """What is read of a clip; auto reads the modalities the file has."""
+    answer_format: AnswerFormatSpelling | None = None
+    """Tagged parts of an answer, in order: think,answer in the paper. `answer` holds the emotion, all others the
+    reasoning; where another part holds the emotion, mark it: emotion:answer,why. None takes the checkpoint's own."""
     video_pooling: VideoPooling | None = None
     """none: the language model reads every video token; slow_fast: all frames pooled 2x2, then every fourth in full, as
     in HumanOmni's own 7B model; None takes the checkpoint's own."""

@@ -3,16 +3,23 @@
 The paper's is `<think>reasons</think><answer>emotion</answer>`; others who train this model add parts, such as
 `<vis_desc>`, `<aud_desc>` or `<context>`. One object writes, parses and asks for such answers, so that the instruction,
 the training texts, the rewards, the evaluation and the validators cannot drift apart.
+
+A format is spelled as the names of its parts in order, `context,think,answer`: in settings, in options, in the
+checkpoint that was trained with it and in the records of runs. The emotion is in the part named `answer`; where another
+one holds it, that one is marked: `emotion:answer,why`.
 """
 
 import re
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 from r1omni.core.clip import Answer
 from r1omni.core.errors import ConfigError
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+_MARK = ":answer"
+"""Follows the name of the part that holds the emotion, where that is not `answer`."""
+_PAIRED_TAG = re.compile(r"<([A-Za-z][A-Za-z0-9_-]*)>.*?</\1>", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,27 @@ class AnswerFormat:
                 f"answer parts {', '.join(self.parts)} with the answer in {self.answer!r}: expected two or more "
                 "different names, one of them the answer's"
             )
+
+    @staticmethod
+    @cache
+    def spelled(text: str) -> "AnswerFormat":
+        """Return the format that a setting, an option or a checkpoint spells.
+
+        Args:
+            text: names in order, separated by commas; see the module's docstring.
+
+        Raises:
+            ConfigError: see the class; or more than one part is marked as the answer.
+        """
+        names = [name.strip() for name in text.split(",")]
+        marked = [name.removesuffix(_MARK) for name in names if name.endswith(_MARK)]
+        if len(marked) > 1:
+            raise ConfigError(f"answer parts {text!r} mark {' and '.join(marked)} as the answer; mark one")
+        return AnswerFormat(tuple(name.removesuffix(_MARK) for name in names), *marked)
+
+    def __str__(self) -> str:
+        """Spell the format."""
+        return ",".join(f"{name}{_MARK}" if name == self.answer != "answer" else name for name in self.parts)
 
     @property
     def opening(self) -> str:
@@ -67,6 +95,42 @@ class AnswerFormat:
             f"{self.opening} {self.closing} tags."
         )
 
+    def reasons_in(self, text: str) -> str | None:
+        """Return what `write` needs of an answer besides the emotion; None where its tags are broken.
+
+        Args:
+            text: an answer in this format.
+        """
+        if not self.parse(text).well_formed:
+            return None
+        found = [(name, inner.strip()) for name, inner in self._parts(text) if name != self.answer]
+        return found[0][1] if len(found) == 1 else "\n".join(f"<{name}>{inner}</{name}>" for name, inner in found)
+
+    def fault(self, reasoning: str, answer: str) -> str | None:
+        """Return why a reasoned answer cannot be taught, as a clause about it; None where it can.
+
+        Args:
+            reasoning: see `write`.
+            answer: the emotion.
+        """
+        if not reasoning.strip():
+            return "the reasoning is blank"
+        inner = reasoning
+        if len(self.reasons) > 1:
+            try:
+                self.write(reasoning, answer)
+            except ConfigError as error:
+                return str(error)
+            inner = "\n".join(content for _, content in self._parts(reasoning))
+        if own := self.tags_in(inner):
+            return f"the reasoning holds the tag {own[0]}; remove the tags, training adds them"
+        if foreign := _PAIRED_TAG.search(inner):
+            return f"the reasoning holds the part <{foreign[1]}>, which answers in the format {self} do not have"
+        read = self.parse(self.write(reasoning, answer))
+        if read.answer != answer.strip().lower():
+            return f"the parser reads the answer {read.answer!r}; expected {answer!r}"
+        return None if read.well_formed else "a part of the reasoning is empty"
+
     def write(self, reasoning: str, answer: str) -> str:
         """Write a reasoned answer as the cold start teaches it.
 
@@ -83,9 +147,9 @@ class AnswerFormat:
             tagged[self.reasons[0]] = reasoning
         else:
             found = self._parts(reasoning)
-            if tuple(name for name, _ in found) != self.reasons:
+            if tuple(name for name, _ in found) != self.reasons or self._part.sub("", reasoning).strip():
                 raise ConfigError(
-                    f"reasoning has the parts {', '.join(name for name, _ in found) or 'none'}; expected "
+                    f"the reasoning has the parts {', '.join(name for name, _ in found) or 'none'}; expected exactly "
                     f"{', '.join(self.reasons)}, each in its tags: {reasoning[:60]!r}"
                 )
             tagged |= dict(found)

@@ -25,7 +25,8 @@ class Clip:
     labels: tuple[str, ...] = ()
     """All gold emotions, for compound and open-vocabulary sets."""
     reasoning: str | None = None
-    """The text between the think tags of a reasoned example."""
+    """The text between the think tags of a reasoned example; where an answer format has several parts that hold
+    reasons, all of them in their tags."""
     subtitle: str | None = None
     """The words spoken, where the corpus gives them."""
     split: str | None = None
@@ -45,12 +46,13 @@ class Answer:
     text: str
     """The whole output, unchanged."""
     reasoning: str | None
-    """The think part, stripped; None without one."""
+    """The think part, stripped; None without one. Several parts that hold reasons are paragraphs."""
     answer: str | None
     """The answer part, stripped and lower-cased; of an output without any tags (a label-only model) the whole text,
     likewise; None where the tags are broken or the part is empty."""
     well_formed: bool
-    """Exactly one non-empty think part followed by exactly one non-empty answer part and nothing else."""
+    """Exactly one non-empty think part followed by exactly one non-empty answer part and nothing else; likewise the
+    parts of another `AnswerFormat`."""
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,9 @@
 Source: arXiv 2503.05379, sections 3.1 and 3.2.
 """
 
-from collections.abc import Mapping
+from typing import Literal
 
-from r1omni.core.answer_format import PAPER_FORMAT
+from r1omni.core.answer_format import PAPER_FORMAT, AnswerFormat
 from r1omni.core.clip import Answer
 
 LABEL_INSTRUCTION = (
@@ -17,8 +17,18 @@ LABEL_INSTRUCTION = (
 REASONING_INSTRUCTION = PAPER_FORMAT.request(LABEL_INSTRUCTION)
 """Asks for reasoning and an answer: the cold start, RLVR and everything built on them."""
 
-INSTRUCTIONS: Mapping[str, str] = {"reasoning": REASONING_INSTRUCTION, "label": LABEL_INSTRUCTION}
-"""What a model is asked for -> the instruction."""
+AnswerKind = Literal["reasoning", "label"]
+"""What a model is asked for: reasoning and an answer in tags, or a label alone."""
+
+
+def instruction_for(answers: AnswerKind, answer_format: AnswerFormat = PAPER_FORMAT) -> str:
+    """Return the instruction that asks for reasoning or for a label.
+
+    Args:
+        answers: what is asked for.
+        answer_format: the parts of a reasoned answer.
+    """
+    return LABEL_INSTRUCTION if answers == "label" else answer_format.request(LABEL_INSTRUCTION)
 
 
 def format_answer(reasoning: str, answer: str) -> str:

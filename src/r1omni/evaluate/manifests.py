@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from r1omni.config.evaluation_run import EvaluationConfig
+from r1omni.core.answer_format import PAPER_FORMAT, AnswerFormat
 from r1omni.core.clip import Clip
 from r1omni.core.errors import ConfigError, MediaError
-from r1omni.core.instruction import INSTRUCTIONS
+from r1omni.core.instruction import instruction_for
 from r1omni.core.labels import LABEL_SETS, label_set
 from r1omni.datasets.manifest import manifest_hash, read_manifest
 from r1omni.evaluate.picks import keep_picks
@@ -28,6 +29,7 @@ from r1omni.infer.features import Features
 from r1omni.infer.greedy_answers import greedy_texts
 from r1omni.infer.prompt import Prompt
 from r1omni.model.checkpoint_hash import checkpoint_identity
+from r1omni.model.stored_answer_format import answer_format_of
 from r1omni.runs.record import run_facts
 
 OnProgress = Callable[[str, float], None]
@@ -62,15 +64,17 @@ def evaluate_manifests(
         CheckpointError: the model cannot be read.
     """
     engine = cache(load)
-    identity = run_identity(run)
+    answer_format = answer_format_of(run.model, run.engine.answer_format)
+    instruction = instruction_for(run.answers, answer_format)
+    identity = run_identity(run, answer_format)
     parts = [_part_of(run, manifest) for manifest in run.data]
     results: dict[str, dict[str, Any] | None] = {}
     for part in parts:
         name, digest = str(part.manifest), manifest_hash(part.manifest)
         results[name] = evaluate(
-            lambda clips: greedy_texts(engine(), clips, INSTRUCTIONS[run.answers], run.max_new_tokens),
+            lambda clips: greedy_texts(engine(), clips, instruction, run.max_new_tokens),
             part.clips,
-            Grading(part.labels, run.normaliser, run.group_by),
+            Grading(part.labels, run.normaliser, run.group_by, answer_format),
             out_dir=part.folder,
             identity=identity | {"manifest": digest},
             facts=_facts(run, part, digest),
@@ -79,26 +83,28 @@ def evaluate_manifests(
             on_progress=lambda done, total, name=name: on_progress(name, done / total),
         )
         if results[name] is not None and run.shown and part.labels is not None:
-            _pick(run, part.labels, part, engine)
+            _pick(run, part.labels, part, engine, instruction)
     if all(scores is not None for scores in results.values()):
         write_report([part.folder for part in parts], run.out / "report.html")
     return results
 
 
-def run_identity(run: EvaluationConfig) -> dict[str, Any]:
+def run_identity(run: EvaluationConfig, answer_format: AnswerFormat = PAPER_FORMAT) -> dict[str, Any]:
     """Return everything in a configuration that could change an answer; the manifest is added per run.
 
     Args:
         run: which model answers what.
+        answer_format: the tagged parts of its answers; another one than the paper's is named.
     """
     return {
         **checkpoint_identity(run.model, video_pooling=run.engine.video_pooling),
         "modality": run.engine.modality,
         "num_frames": run.engine.num_frames,
-        "instruction": INSTRUCTIONS[run.answers],
+        "instruction": instruction_for(run.answers, answer_format),
         "max_new_tokens": run.max_new_tokens,
         "fold": run.fold,
         "split": run.split,
+        **({} if answer_format == PAPER_FORMAT else {"answer_format": str(answer_format)}),
     }
 
 
@@ -134,14 +140,16 @@ def _facts(run: EvaluationConfig, part: _Part, digest: str) -> dict[str, Any]:
     }
 
 
-def _pick(run: EvaluationConfig, labels: tuple[str, ...], part: _Part, engine: Callable[[], Engine]) -> None:
+def _pick(
+    run: EvaluationConfig, labels: tuple[str, ...], part: _Part, engine: Callable[[], Engine], instruction: str
+) -> None:
     def likelihood(clips: Sequence[Clip], texts: Sequence[str]) -> list[dict[str, float] | MediaError]:
         encoder, scorer = engine().encoder, engine().scorer
         rows: list[dict[str, float] | MediaError] = []
         for start in range(0, len(clips), scorer.batch_size):
             found = encoder.features(clips[start : start + scorer.batch_size])
             readable = [(place, entry) for place, entry in enumerate(found) if isinstance(entry, Features)]
-            prompts = [Prompt.ask(INSTRUCTIONS[run.answers], entry) for _, entry in readable]
+            prompts = [Prompt.ask(instruction, entry) for _, entry in readable]
             scored = scorer.label_probabilities(prompts, [texts[start + place] for place, _ in readable], labels)
             rest = iter(scored)
             rows += [entry if isinstance(entry, MediaError) else next(rest) for entry in found]

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from r1omni.core.answer_format import PAPER_FORMAT, AnswerFormat
 from r1omni.core.clip import Clip
 from r1omni.core.errors import ManifestError
 from r1omni.scoring.normalise import NormaliserName
@@ -80,6 +81,7 @@ def in_order(
     predictions: Iterable[Prediction],
     normaliser: NormaliserName,
     labels: Collection[str] | None = None,
+    answer_format: AnswerFormat = PAPER_FORMAT,
 ) -> list[Prediction] | None:
     """Put predictions into the manifest's order and derive their answers anew; None while a clip is missing.
 
@@ -88,6 +90,7 @@ def in_order(
         predictions: in any order; the first of a clip counts.
         normaliser: what is done to the answers.
         labels: the label set, for compound classes.
+        answer_format: reads the texts.
     """
     found: dict[str, Prediction] = {}
     for prediction in predictions:
@@ -98,6 +101,6 @@ def in_order(
     for clip in clips:
         # A clip that failed has no text, and is as it was but for its gold label.
         known = found[clip.id]
-        again = predict_from(clip, known.text or "", normaliser, labels)
+        again = predict_from(clip, known.text or "", normaliser, labels, answer_format)
         ordered.append(again if known.text is not None else replace(known, gold=again.gold))
     return ordered

@@ -8,8 +8,8 @@ A run folder holds
     clips.json          which clips a report shows, where they were picked
 A shard (i, n) takes every n-th clip and appends to its own file; whichever shard ends last writes the common ones.
 
-How answers are graded (normaliser, label set, groups) is not part of the run: texts are kept, and every call grades
-them anew. The model comes in as a callable, so that this module knows nothing of engines.
+How answers are graded (normaliser, label set, groups, the format they are read in) is not part of the run: texts are
+kept, and every call grades them anew. The model comes in as a callable, so that this module knows nothing of engines.
 """
 
 import hashlib
@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from r1omni.core.answer_format import PAPER_FORMAT, AnswerFormat
 from r1omni.core.clip import Clip
 from r1omni.core.errors import ConfigError, ManifestError, MediaError
 from r1omni.evaluate.predictions import in_order, read_predictions, to_line
@@ -46,6 +47,8 @@ class Grading:
     """What is done to an answer before it is compared."""
     group_by: tuple[str, ...] = ()
     """Manifest fields to score by."""
+    answer_format: AnswerFormat = PAPER_FORMAT
+    """The tagged parts that answers are read in."""
 
 
 def evaluate(
@@ -101,7 +104,8 @@ def evaluate(
     num_done = len(mine) - len(pending)
     started_s = time.perf_counter()
     for clip, outcome in _paired(pending, answer):
-        append_lines(path, [to_line(predict_from(clip, outcome, grading.normaliser, grading.labels))])
+        said = predict_from(clip, outcome, grading.normaliser, grading.labels, grading.answer_format)
+        append_lines(path, [to_line(said)])
         now_s = time.perf_counter()
         append_rows(folder.path / "timing.jsonl", [{"id": clip.id, "seconds": round(now_s - started_s, 4)}])
         started_s = now_s
@@ -167,7 +171,7 @@ def _recorded(folder: Path) -> list[Prediction]:
 
 def _finish(folder: Path, clips: Sequence[Clip], grading: Grading) -> dict[str, Any] | None:
     """Join the shards, put the lines in order and score them; None while a clip is missing."""
-    ordered = in_order(clips, _recorded(folder), grading.normaliser, grading.labels)
+    ordered = in_order(clips, _recorded(folder), grading.normaliser, grading.labels, grading.answer_format)
     if ordered is None:
         return None
     write_text(folder / "predictions.jsonl", "".join(f"{to_line(prediction)}\n" for prediction in ordered))

@@ -41,7 +41,7 @@ def _counts(predictions: Sequence[Prediction], num_scored: int) -> dict[str, Any
 
 def _format_rate(predictions: Sequence[Prediction]) -> float | None:
     read = [prediction for prediction in predictions if prediction.error_kind is None]
-    return _percent(sum(prediction.well_formed for prediction in read) / len(read)) if read else None
+    return _percent(sum(bool(prediction.well_formed) for prediction in read) / len(read)) if read else None
 
 
 def closed_set_scores(

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from r1omni.config.sections import EngineSection
+from r1omni.core.answer_format import AnswerFormat
 from r1omni.core.clip import Clip
 from r1omni.core.errors import MediaError
 from r1omni.infer.completion import Completion
@@ -65,6 +66,11 @@ class Engine:
     ) -> None:
         self.model, self.processor = model, processor
         self.encoder, self.generator, self.scorer = encoder, generator, scorer
+
+    @property
+    def answer_format(self) -> AnswerFormat:
+        """The tagged parts that the model's answers are asked for and read in."""
+        return AnswerFormat.spelled(self.processor.answer_format)
 
     def answer(
         self, clips: Iterable[Clip], instruction: str, sampling: Sampling
@@ -140,6 +146,8 @@ def build_engine(
         keeps: keep features on disk, in the cache that the settings name; without, in memory alone.
     """
     settings = settings or EngineSection()
+    if settings.answer_format is not None:
+        processor = processor.with_answer_format(AnswerFormat.spelled(settings.answer_format))
     folder = settings.cache_dir or Path(os.environ.get("R1OMNI_CACHE", "~/.cache/r1omni")).expanduser() / "features"
     encoder = Encoder(
         model,

@@ -44,4 +44,4 @@ def greedy_predictions(
         labels: the label set, for compound classes.
     """
     for clip, text in zip(clips, greedy_texts(engine, clips, instruction, max_tokens), strict=True):
-        yield predict_from(clip, text, normaliser, labels)
+        yield predict_from(clip, text, normaliser, labels, engine.answer_format)

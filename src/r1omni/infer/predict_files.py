@@ -14,7 +14,7 @@ from typing import Any, Literal
 from r1omni.config.sections import EngineSection
 from r1omni.core.clip import Clip
 from r1omni.core.errors import MediaError
-from r1omni.core.instruction import REASONING_INSTRUCTION, parse_answer
+from r1omni.core.instruction import LABEL_INSTRUCTION
 from r1omni.core.labels import MAFW_LABELS
 from r1omni.infer.engine import Engine, build_engine
 from r1omni.infer.features import Features
@@ -40,7 +40,7 @@ class Prediction:
 
     path: Path
     reasoning: str | None = None
-    """What stands in the think part; None without one."""
+    """The think part; None without one. Several parts that hold reasons are paragraphs."""
     answer: str | None = None
     """The emotion it names, in its own words, lower-cased; None where the tags are broken."""
     probabilities: dict[str, float] = field(default_factory=dict)
@@ -81,6 +81,7 @@ def load_engine(
     dtype: DtypeName = "auto",
     video_pooling: VideoPooling | None = None,
     like_official: bool = False,
+    answer_format: str | None = None,
 ) -> Engine:
     """Load a checkpoint, ready to answer.
 
@@ -94,6 +95,7 @@ def load_engine(
         dtype: name of a torch dtype; auto takes what this machine computes best in.
         video_pooling: see `load_model`; None takes the checkpoint's own.
         like_official: prepare media as the official script does, for comparisons.
+        answer_format: spells the tagged parts of an answer, see `AnswerFormat`; None takes the checkpoint's own.
 
     Raises:
         CheckpointError: there is no such checkpoint, or it cannot be loaded.
@@ -109,14 +111,15 @@ def load_engine(
     )
     if like_official:
         processor = processor.like_official()
-    return build_engine(weights, processor, EngineSection(batch_size=batch_size, modality=modality), keeps=False)
+    settings = EngineSection(batch_size=batch_size, modality=modality, answer_format=answer_format)
+    return build_engine(weights, processor, settings, keeps=False)
 
 
 def predict_files(
     engine: Engine,
     paths: Sequence[Path],
     *,
-    instruction: str = REASONING_INSTRUCTION,
+    instruction: str | None = None,
     labels: Sequence[str] = MAFW_LABELS,
     max_new_tokens: int = MAX_NEW_TOKENS,
 ) -> Iterator[Prediction]:
@@ -125,16 +128,17 @@ def predict_files(
     Args:
         engine: the loaded model.
         paths: files with pictures, sound or both.
-        instruction: what is asked.
+        instruction: what is asked; None asks for reasons and an answer in the model's own answer format.
         labels: the label set of the probabilities.
         max_new_tokens: limit of an answer.
     """
     batch_size = engine.generator.max_prompts
+    asked = engine.answer_format.request(LABEL_INSTRUCTION) if instruction is None else instruction
     for start in range(0, len(paths), batch_size):
         started = time.perf_counter()
         clips = [Clip(id=str(path), path=path.absolute()) for path in paths[start : start + batch_size]]
         read = engine.encoder.features(clips)
-        prompts = [Prompt.ask(instruction, entry) for entry in read if isinstance(entry, Features)]
+        prompts = [Prompt.ask(asked, entry) for entry in read if isinstance(entry, Features)]
         texts = [answer.text for (answer,) in engine.generator.run(prompts, Sampling(max_tokens=max_new_tokens))]
         answered = iter(zip(texts, engine.scorer.label_probabilities(prompts, texts, labels), strict=True))
         seconds = (time.perf_counter() - started) / len(clips)
@@ -143,5 +147,5 @@ def predict_files(
                 yield Prediction(path, error=features)
                 continue
             text, probabilities = next(answered)
-            answer = parse_answer(text)
+            answer = engine.answer_format.parse(text)
             yield Prediction(path, answer.reasoning, answer.answer, probabilities, text, seconds, features.modality)

@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from r1omni.core.answer_format import AnswerFormat
 from r1omni.infer.embedding import embed_prompts, evaluating, left_pad, prompt_inputs, stop_ids
 from r1omni.infer.features import Features
 from r1omni.infer.prompt import Prompt
@@ -134,8 +135,8 @@ class Scorer(nn.Module):
 
         Args:
             prompts: any number of them.
-            texts: what the model wrote after each prompt, read up to the first `<answer>`. Without that tag the label
-                follows the prompt.
+            texts: what the model wrote after each prompt, read up to the first tag that opens the answer (`<answer>`
+                in the paper's format). Without that tag the label follows the prompt.
             labels: the label set, at least one.
 
         Raises:
@@ -156,13 +157,14 @@ class Scorer(nn.Module):
         bare = [replace(prompt, prefix="") for prompt in prompts]
         embeds, mask = embed_prompts(self.model, self.processor, bare)
         end = stop_ids(self.model, self.processor)[0]
-        tokenise = self.processor.text_ids
+        tokenise, answer_format = self.processor.text_ids, AnswerFormat.spelled(self.processor.answer_format)
         before, after = [], []
         for prompt, text in zip(prompts, texts, strict=True):
-            head, tag, _ = (prompt.prefix + text).partition("<answer>")
+            head, tag, _ = (prompt.prefix + text).partition(answer_format.opening)
             given = head + tag if tag else prompt.prefix
             tokenised = [
-                tokenise(f"{given}{label}</answer>") if tag else [*tokenise(f"{given}{label}"), end] for label in labels
+                tokenise(f"{given}{label}{answer_format.closing}") if tag else [*tokenise(f"{given}{label}"), end]
+                for label in labels
             ]
             # A token may straddle the border; the rows share what comes before the first that differs.
             common = common_length([*tokenised, tokenise(given)])

@@ -29,6 +29,7 @@ from transformers import (
     WhisperFeatureExtractor,
 )
 
+from r1omni.core.answer_format import PAPER_FORMAT, AnswerFormat
 from r1omni.core.message import Message
 from r1omni.model.chat_text import Part, as_messages, encode, question, render
 from r1omni.model.configuration import HumanOmniConfig, num_video_tokens
@@ -58,6 +59,7 @@ class HumanOmniProcessor(ProcessorMixin):
         image_token_id: placeholder of a still image.
         video_token_id: placeholder of a video.
         audio_token_id: placeholder of sound.
+        answer_format: spells the tagged parts of the model's answers; see `AnswerFormat`.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class HumanOmniProcessor(ProcessorMixin):
         image_token_id: int = -200,
         video_token_id: int = -201,
         audio_token_id: int = -202,
+        answer_format: str = str(PAPER_FORMAT),
     ) -> None:
         self.image_processor = image_processor
         self.feature_extractor = feature_extractor
@@ -90,6 +93,7 @@ class HumanOmniProcessor(ProcessorMixin):
         self.image_token_id = image_token_id
         self.video_token_id = video_token_id
         self.audio_token_id = audio_token_id
+        self.answer_format = answer_format
 
     @classmethod
     def from_config(
@@ -214,6 +218,16 @@ class HumanOmniProcessor(ProcessorMixin):
         """
         other = copy.copy(self)
         other.aspect, other.invents_silence = "stretch", True
+        return other
+
+    def with_answer_format(self, answer_format: AnswerFormat) -> "HumanOmniProcessor":
+        """Return a copy for a model that answers, or learns to answer, in other tagged parts.
+
+        Args:
+            answer_format: the parts.
+        """
+        other = copy.copy(self)
+        other.answer_format = str(answer_format)
         return other
 
     def process_text(

@@ -247,7 +247,7 @@ def run_rlvr(recipe: Recipe, report: Report) -> None:
         named_rewards({"accuracy": 1.0, "format": 1.0}, lambda clip: CORPORA[clip.corpus or ""].labels),
         settings,
         TrainingRun(recipe.stage("r1-omni"), recipe.seed),
-        validate=validator(engine, held_out, settings.instruction, settings.max_completion_length),
+        validate=validator(engine, held_out, INSTRUCTIONS["r1-omni"], settings.max_completion_length),
         on_step=lambda row: report("r1-omni", row["step"] / row["num_steps"]),
     )
 
@@ -424,6 +424,7 @@ def reproduce(
 def claim_folder(recipe: Recipe) -> None:
     """Take the folder for this scale and seed, or go on in it."""
     settings = dotted(recipe.settings.model_dump(mode="json"), "settings.")
+    settings["settings.grpo.instruction"] = recipe.settings.grpo.instruction or INSTRUCTIONS["r1-omni"]
     RunFolder(recipe.out, "reproduction", {"seed": recipe.seed, **settings}, run_facts(recipe.seed)).claim()
     for stage in (recipe.out / "stages").glob("*"):
         sweep(stage)

@@ -4,11 +4,11 @@ Evaluation and validation during training both go through here, so that what sel
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from r1omni.core.answer_format import PAPER_FORMAT, AnswerFormat
 from r1omni.core.clip import Clip
 from r1omni.core.errors import MediaError
-from r1omni.core.instruction import parse_answer
 from r1omni.scoring.metrics import uar, war
 from r1omni.scoring.normalise import NormaliserName, exact, normalise
 
@@ -30,15 +30,17 @@ class Prediction:
     """What was wrong with the clip, as one word; None where it was read."""
     error: str | None = None
     """The same as a sentence."""
-
-    @property
-    def well_formed(self) -> bool:
-        """See `Answer.well_formed`."""
-        return self.text is not None and parse_answer(self.text).well_formed
+    well_formed: bool | None = field(default=None, compare=False)
+    """See `Answer.well_formed`; None where the clip failed, and where the prediction was read from its line, which
+    does not hold it."""
 
 
 def predict_from(
-    clip: Clip, outcome: str | MediaError, normaliser: NormaliserName, labels: Collection[str] | None = None
+    clip: Clip,
+    outcome: str | MediaError,
+    normaliser: NormaliserName,
+    labels: Collection[str] | None = None,
+    answer_format: AnswerFormat = PAPER_FORMAT,
 ) -> Prediction:
     """Turn what the model said of a clip into its prediction.
 
@@ -47,13 +49,16 @@ def predict_from(
         outcome: the generated text, or why the clip could not be read.
         normaliser: what is done to the answer.
         labels: the label set, for compound classes.
+        answer_format: reads the text.
     """
     gold = None if clip.label is None else exact(clip.label)
     if isinstance(outcome, MediaError):
         return Prediction(clip.id, gold, None, error_kind=outcome.kind, error=str(outcome))
-    answer = parse_answer(outcome)
+    answer = answer_format.parse(outcome)
     normalised = normalise(answer.answer, normaliser, labels)
-    return Prediction(clip.id, gold, outcome, answer.reasoning, answer.answer, normalised)
+    return Prediction(
+        clip.id, gold, outcome, answer.reasoning, answer.answer, normalised, well_formed=answer.well_formed
+    )
 
 
 def scored(predictions: Sequence[Prediction]) -> list[Prediction]:

@@ -29,7 +29,7 @@ def accuracy_reward(answer: Answer, gold: str, labels: Sequence[str]) -> float:
 
 
 def format_reward(answer: Answer, gold: str, labels: Sequence[str]) -> float:
-    """Return 1 for exactly one non-empty think part followed by exactly one non-empty answer part and nothing else.
+    """Return 1 for an answer with exactly the parts of its format, each once, in order, non-empty, and nothing else.
 
     Args:
         answer: the parsed output.

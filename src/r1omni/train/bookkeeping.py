@@ -21,6 +21,7 @@ from accelerate import Accelerator
 from torch import nn
 
 from r1omni.config.sections import StageSettings, Tracker
+from r1omni.core.answer_format import PAPER_FORMAT
 from r1omni.core.errors import StoppedError
 from r1omni.infer.engine import Engine
 from r1omni.runs.run_folder import RunFolder
@@ -133,6 +134,8 @@ class Bookkeeping(Generic[S]):
         set_trainable(self.model, self.settings.trainable)
         identity = {**self.settings.identity(), **identity, **self.run.identity, "seed": self.run.seed}
         identity["weights"] = weights_checksum(self.model)
+        if self.processor.answer_format != str(PAPER_FORMAT):
+            identity["answer_format"] = self.processor.answer_format
         folder = RunFolder(self.files.path, kind, identity, self.run.facts, self.run.configuration)
         if not self.run.resume and self.accelerator.is_main_process:
             folder.start_over(WRITTEN)

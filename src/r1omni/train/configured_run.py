@@ -12,11 +12,12 @@ from r1omni.config.load import to_toml
 from r1omni.config.sections import StageSettings, TrainingConfig
 from r1omni.config.sft_run import SftConfig
 from r1omni.core.clip import Clip
-from r1omni.core.instruction import INSTRUCTIONS
+from r1omni.core.instruction import instruction_for
 from r1omni.core.labels import label_set
 from r1omni.datasets.manifest import manifest_hash
 from r1omni.infer.engine import Engine, build_engine
 from r1omni.model.load_model import load_model
+from r1omni.model.stored_answer_format import answer_format_of
 from r1omni.runs.record import run_facts
 from r1omni.runs.run_folder import dotted
 from r1omni.train.bookkeeping import OnStep, TrainingRun
@@ -45,16 +46,20 @@ def run_sft(config: SftConfig, announce: Announce, on_step: OnStep | None = None
     Raises:
         R1OmniError: see `train_sft`, `training_clips` and `load_starting_model`.
     """
-    clips = training_clips(config.data, needs_reasoning=config.answers == "reasoning")
+    answer_format = answer_format_of(config.model, config.engine.answer_format)
+    is_reasoned = config.answers == "reasoning"
+    clips = training_clips(config.data, reasoned_in=answer_format if is_reasoned else None)
     held_out = validation_clips(config.data, config.seed)
     engine = training_engine(config, config.training)
     announce_room(engine, [*clips, *held_out], announce)
     return train_sft(
         engine,
-        reasoned_examples(clips) if config.answers == "reasoning" else label_examples(clips),
+        reasoned_examples(clips, answer_format) if is_reasoned else label_examples(clips),
         config.training,
         training_run(config),
-        validate=validator(engine, held_out, INSTRUCTIONS[config.answers], config.max_completion_length),
+        validate=validator(
+            engine, held_out, instruction_for(config.answers, answer_format), config.max_completion_length
+        ),
         on_step=on_step,
     )
 
@@ -72,6 +77,8 @@ def run_grpo(config: GrpoConfig, announce: Announce, on_step: OnStep | None = No
     """
     clips, held_out = training_clips(config.data), validation_clips(config.data, config.seed)
     labels, settings = label_set(clips), config.training
+    answer_format = answer_format_of(config.model, config.engine.answer_format)
+    instruction = settings.instruction or instruction_for("reasoning", answer_format)
     rewards = named_rewards(config.rewards, lambda clip: labels)
     engine, reference = training_engine(config, settings), None
     if settings.beta != 0.0 and config.lora is None:
@@ -85,7 +92,7 @@ def run_grpo(config: GrpoConfig, announce: Announce, on_step: OnStep | None = No
         rewards,
         settings,
         training_run(config),
-        validate=validator(engine, held_out, settings.instruction, settings.max_completion_length),
+        validate=validator(engine, held_out, instruction, settings.max_completion_length),
         on_step=on_step,
     )
 

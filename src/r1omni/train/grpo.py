@@ -25,6 +25,7 @@ from torch import nn
 from r1omni.config.grpo_run import GrpoSettings
 from r1omni.core.clip import Clip
 from r1omni.core.errors import ConfigError, DivergedError, R1OmniError
+from r1omni.core.instruction import LABEL_INSTRUCTION
 from r1omni.infer.engine import Engine
 from r1omni.infer.scorer import Scorer, release_towers
 from r1omni.model.adapters import beneath_adapters
@@ -114,7 +115,9 @@ def train_grpo(
     prompts_per_step = settings.prompts_per_process * accelerator.num_processes
     num_steps = settings.steps(len(clips), accelerator.num_processes)
     books = Bookkeeping(run, settings, accelerator, engine, GrpoSummary(), validate)
-    identity = {"clips": content_hash(clips), "rewards": {reward.name: reward.weight for reward in rewards}}
+    instruction = settings.instruction or engine.answer_format.request(LABEL_INSTRUCTION)
+    identity = {"instruction": instruction, "clips": content_hash(clips)}
+    identity |= {"rewards": {reward.name: reward.weight for reward in rewards}}
     if books.begin("grpo", identity | {"num_steps": num_steps, "prompts_per_step": prompts_per_step}):
         return books.summary
     rate_at = learning_rate_schedule(
@@ -125,7 +128,7 @@ def train_grpo(
     sampler = Sampler(
         engine,
         rewards,
-        settings.instruction,
+        instruction,
         num_generations=settings.num_generations,
         temperature=settings.temperature,
         max_completion_length=settings.max_completion_length,
@@ -264,7 +267,7 @@ def check_start(
     asked = ClipOrder(clips, books.run.seed).take(min(settings.readiness_prompts, len(clips)))
     with books.accelerator.autocast(), whole_weights(scorer):
         groups = sampler.sample(asked, f"{books.run.seed}/start")
-    books.summary.start = check_ready(groups, settings.min_format, settings.min_accuracy)
+    books.summary.start = check_ready(groups, settings.min_format, settings.min_accuracy, sampler.engine.answer_format)
     sampler.failures = sampler.failures if books.accelerator.is_main_process else []
     record_failures(books, sampler, groups)
 

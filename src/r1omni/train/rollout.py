@@ -15,9 +15,9 @@ import torch
 from accelerate import Accelerator
 
 from r1omni.config.grpo_run import ScaleRewards, ZeroVariance
+from r1omni.core.answer_format import PAPER_FORMAT, AnswerFormat
 from r1omni.core.clip import Answer, Clip
 from r1omni.core.errors import ConfigError, MediaError, NotReadyError
-from r1omni.core.instruction import parse_answer
 from r1omni.infer.completion import Completion
 from r1omni.infer.engine import Engine
 from r1omni.infer.prompt import Prompt, Sampling, clip_seeds
@@ -155,7 +155,7 @@ class Sampler:
         written = self.engine.generator.run(prompts, samplings)
         groups = []
         for clip, prompt, answers in zip(clips, prompts, written, strict=True):
-            parsed = [parse_answer(answer.text) for answer in answers]
+            parsed = [self.engine.answer_format.parse(answer.text) for answer in answers]
             rewards = {r.name: [self._grade(r, answer, clip) for answer in parsed] for r in self.rewards}
             totals = [sum(r.weight * rewards[r.name][i] for r in self.rewards) for i in range(len(answers))]
             groups.append(Group(clip, prompt, answers, rewards, totals))
@@ -244,13 +244,16 @@ def set_advantages(accelerator: Accelerator, groups: Sequence[Group], scale_rewa
         group.advantages = row
 
 
-def check_ready(groups: Sequence[Group], min_format: float, min_accuracy: float) -> dict[str, float]:
+def check_ready(
+    groups: Sequence[Group], min_format: float, min_accuracy: float, answer_format: AnswerFormat = PAPER_FORMAT
+) -> dict[str, float]:
     """Refuse a start that is not good enough when sampled.
 
     Args:
         groups: sampled from the start.
         min_format: share of well-formed answers that is needed.
         min_accuracy: share of right answers that is needed.
+        answer_format: reads the answers where the rewards do not say both.
 
     Returns:
         Both shares.
@@ -258,7 +261,7 @@ def check_ready(groups: Sequence[Group], min_format: float, min_accuracy: float)
     Raises:
         NotReadyError: a share is below its floor.
     """
-    answers = [parse_answer(answer.text) for group in groups for answer in group.answers]
+    answers = [answer_format.parse(answer.text) for group in groups for answer in group.answers]
     if all("format" in group.rewards for group in groups):
         formed = [value for group in groups for value in group.rewards["format"]]
     else:

@@ -10,13 +10,17 @@ from pathlib import Path
 from accelerate import Accelerator
 
 from r1omni.config.sections import DataSection
+from r1omni.core.answer_format import PAPER_FORMAT, AnswerFormat
 from r1omni.core.clip import Clip
 from r1omni.core.errors import ConfigError, MediaError
-from r1omni.core.instruction import LABEL_INSTRUCTION, REASONING_INSTRUCTION, format_answer
+from r1omni.core.instruction import LABEL_INSTRUCTION
 from r1omni.datasets.manifest import read_manifest
 from r1omni.infer.engine import Engine
 from r1omni.train.processes import gather_rows
 from r1omni.train.run_files import TrainingFiles
+
+_MOST_NAMED = 10
+"""Clips that a refusal names."""
 
 
 @dataclass(frozen=True)
@@ -37,14 +41,19 @@ def label_examples(clips: Sequence[Clip]) -> list[Example]:
     return [Example(instruction=LABEL_INSTRUCTION, answer=clip.label or "", clip=clip) for clip in clips]
 
 
-def reasoned_examples(clips: Sequence[Clip]) -> list[Example]:
-    """Reasons and an answer between their tags: the cold start."""
+def reasoned_examples(clips: Sequence[Clip], answer_format: AnswerFormat = PAPER_FORMAT) -> list[Example]:
+    """Reasons and an answer between their tags: the cold start.
+
+    Args:
+        clips: with label and reasoning.
+        answer_format: the tags.
+
+    Raises:
+        ConfigError: several parts hold reasons, and a clip's reasoning does not have exactly these.
+    """
+    instruction = answer_format.request(LABEL_INSTRUCTION)
     return [
-        Example(
-            instruction=REASONING_INSTRUCTION,
-            answer=format_answer(clip.reasoning or "", clip.label or ""),
-            clip=clip,
-        )
+        Example(instruction=instruction, answer=answer_format.write(clip.reasoning or "", clip.label or ""), clip=clip)
         for clip in clips
     ]
 
@@ -63,15 +72,16 @@ def _without_paths(value: object) -> str:
     return "" if isinstance(value, Path) else str(value)
 
 
-def training_clips(data: DataSection, *, needs_reasoning: bool = False) -> list[Clip]:
+def training_clips(data: DataSection, *, reasoned_in: AnswerFormat | None = None) -> list[Clip]:
     """Read the training clips of a configuration.
 
     Args:
         data: which manifests, and which part of them.
-        needs_reasoning: refuse clips without reasoning.
+        reasoned_in: the format in which reasons are learnt; None learns none.
 
     Raises:
-        ConfigError: nothing is left to train on, or a clip lacks what is to be learnt.
+        ConfigError: nothing is left to train on, a clip lacks what is to be learnt, or its reasoning cannot be taught
+            in this format: it is blank, holds tags, or lacks a part.
         ManifestError: a manifest cannot be read.
     """
     clips = [
@@ -82,14 +92,33 @@ def training_clips(data: DataSection, *, needs_reasoning: bool = False) -> list[
     ]
     if not clips:
         raise ConfigError("no training clip is left; check data.train, data.fold and data.split")
-    for what in ["label", *(["reasoning"] if needs_reasoning else [])]:
-        lacking = [clip.id for clip in clips if not getattr(clip, what)]
+    for what in ["label", *([] if reasoned_in is None else ["reasoning"])]:
+        lacking = [clip.id for clip in clips if not (getattr(clip, what) or "").strip()]
         if lacking:
+            instead = ", or train with --answers label" if what == "reasoning" else ""
             raise ConfigError(
-                f"{len(lacking)} of {len(clips)} training clips have no {what} ({lacking[0]} first); leave them out of "
-                "the manifest, or train with --answers label"
+                f"{len(lacking)} of {len(clips)} training clips have no {what} ({_named(lacking)}); leave them out of "
+                f"the manifest{instead}"
             )
+    if reasoned_in is not None:
+        _refuse_faults(clips, reasoned_in)
     return clips
+
+
+def _refuse_faults(clips: Sequence[Clip], answer_format: AnswerFormat) -> None:
+    faults = {clip.id: answer_format.fault(clip.reasoning or "", clip.label or "") for clip in clips}
+    faulty = [clip_id for clip_id, fault in faults.items() if fault is not None]
+    if faulty:
+        raise ConfigError(
+            f"{len(faulty)} of {len(clips)} training clips cannot be taught in the answer format {answer_format} "
+            f"({_named(faulty)}). Clip {faulty[0]}: {faults[faulty[0]]}. Fix their reasoning in the manifest "
+            "(`r1omni data validate` lists every problem), or set engine.answer_format to the parts that it has"
+        )
+
+
+def _named(ids: Sequence[str]) -> str:
+    more = f" and {len(ids) - _MOST_NAMED:,} more" if len(ids) > _MOST_NAMED else ""
+    return ", ".join(ids[:_MOST_NAMED]) + more
 
 
 def validation_clips(data: DataSection, seed: int) -> list[Clip]:
