@@ -18,6 +18,7 @@ from alone import run_alone
 from options import Json, new_app
 from r1omni.cli import boundary
 from r1omni.core.clip import Clip
+from r1omni.core.media_read import NOTHING_READ, MediaRead
 from r1omni.infer.encoder import Encoder
 from r1omni.infer.feature_cache import DEFAULT_CACHE_BYTES, FeatureCache
 from r1omni.infer.predict_files import BUNDLED_MODEL
@@ -71,7 +72,7 @@ def hit_rates(share: float, num_clips: int = 1000, passes: int = 4) -> list[floa
     """Hits of shuffled passes over a set so many times as large as the cache, each pass after the first."""
     rates = []
     with tempfile.TemporaryDirectory() as folder:
-        cache = FeatureCache(folder, round(num_clips / share) * (400 + 80))
+        cache = FeatureCache(folder, round(num_clips / share) * (400 + 187))  # the numbers; header and record
         for seed in range(passes + 1):
             order, hits = list(range(num_clips)), 0
             random.Random(seed).shuffle(order)
@@ -119,9 +120,9 @@ def _time_hit(megabytes: int) -> dict[str, float]:
 class _MadeUpInputs(Encoder):
     """Decodes nothing, so that ten thousand clips cost seconds."""
 
-    def load_inputs(self, clip: Clip, modality: Modality) -> Mapping[str, Tensor]:
+    def load_inputs(self, clip: Clip, modality: Modality) -> tuple[Mapping[str, Tensor], MediaRead]:
         size = self.model.config.vision.image_size
-        return {"pixel_values": torch.full((1, 3, size, size), float(clip.id))}
+        return {"pixel_values": torch.full((1, 3, size, size), float(clip.id))}, NOTHING_READ
 
 
 def _stream(count: int) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from PIL import Image
 
 from r1omni.core.clip import Clip
 from r1omni.core.errors import MediaError
+from r1omni.core.media_read import NOTHING_READ, MediaRead, PicturesRead, SoundRead
 from r1omni.infer.encoder import Encoder
 from r1omni.infer.feature_cache import FeatureCache
 from r1omni.infer.features import Features
@@ -119,6 +120,27 @@ def test_the_towers_run_once_in_the_life_of_a_cache(tmp_path, hashes, clips):
     assert runs.taken() == (0, 0) and all(map(equal, first, again))
 
 
+def test_what_was_read_comes_with_the_features_from_the_towers_and_from_the_cache(tmp_path, hashes, clips):
+    long = write_sound(tmp_path / "long.wav", np.sin(np.arange(40000) / 20).astype(np.float32) / 2)
+    silent = write_sound(tmp_path / "silent.wav", np.zeros(8000, np.float32))
+    asked = [*clips[:3], Clip("long", long), Clip("part", long, start_s=1.0, stop_s=2.25), Clip("silent", silent)]
+    pictures, sound = PicturesRead(2, 1.0), SoundRead(1.0, 1.0)  # 10 frames at 10 per second; the model hears 1 s
+    expected = [
+        MediaRead(pictures, sound),
+        MediaRead(pictures),
+        MediaRead(sound=sound),
+        MediaRead(sound=SoundRead(1.0, 2.5)),
+        MediaRead(sound=SoundRead(1.0, 1.25)),
+        MediaRead(sound=SoundRead(0.5, 0.5, is_silent=True)),
+    ]
+    for _ in ("towers", "cache"):
+        found = list(encoder(tmp_path / "cache", hashes).stream(asked))
+        assert [entry.read for entry in found if isinstance(entry, Features)] == expected
+    assert list(encoder(tmp_path / "cache", hashes, modality="video").stream(clips[:1]))[0].read == MediaRead(pictures)
+    both = found[0]
+    assert both.without("sound").read == MediaRead(pictures) and both.without("pictures").read == MediaRead(sound=sound)
+
+
 @pytest.mark.parametrize("first", ["auto", "video+audio", "video", "audio"])
 @pytest.mark.parametrize("then", ["auto", "video+audio", "video", "audio"])
 def test_each_side_is_made_once_whatever_is_asked_for(tmp_path, hashes, clips, first: Modality, then: Modality):
@@ -156,7 +178,7 @@ def test_a_side_that_is_missing_is_decoded_alone(tmp_path, hashes, clips):
     asked = []
 
     class Watched(Encoder):
-        def load_inputs(self, clip: Clip, modality: Modality) -> Mapping[str, torch.Tensor]:
+        def load_inputs(self, clip: Clip, modality: Modality) -> tuple[Mapping[str, torch.Tensor], MediaRead]:
             asked.append((clip.id, modality))
             return super().load_inputs(clip, modality)
 
@@ -328,10 +350,10 @@ def test_features_are_kept_in_the_models_own_half_precision(tmp_path, hashes, cl
 class MadeUpInputs(Encoder):
     """Decodes nothing: a clip's inputs are made from its number."""
 
-    def load_inputs(self, clip: Clip, modality: Modality) -> Mapping[str, torch.Tensor]:
+    def load_inputs(self, clip: Clip, modality: Modality) -> tuple[Mapping[str, torch.Tensor], MediaRead]:
         if clip.id.startswith("x"):
             raise MediaError("truncated", f"{clip.id} is cut.")
-        return {"pixel_values": torch.full((2, 3, 32, 32), float(clip.id))}
+        return {"pixel_values": torch.full((2, 3, 32, 32), float(clip.id))}, NOTHING_READ
 
 
 def numbered(count: int) -> Iterator[Clip]:
@@ -373,7 +395,7 @@ def test_decoding_towers_and_consumer_overlap():
     decoded, encoded = threading.Semaphore(0), threading.Semaphore(0)
 
     class Watched(MadeUpInputs):
-        def load_inputs(self, clip: Clip, modality: Modality) -> Mapping[str, torch.Tensor]:
+        def load_inputs(self, clip: Clip, modality: Modality) -> tuple[Mapping[str, torch.Tensor], MediaRead]:
             inputs = super().load_inputs(clip, modality)
             decoded.release()
             return inputs
@@ -459,11 +481,20 @@ def many_clips(folder: Path, count: int) -> list[Clip]:
     return [Clip(str(number), folder / f"c{number}") for number in range(count)]
 
 
+def bytes_of_an_entry(tmp_path: Path, model, clip: Clip) -> int:
+    """Size of a clip's pictures in the cache; the same for each of `many_clips`."""
+    list(encoder(tmp_path / "one", FileHashes(None), model, modality="video").stream([clip]))
+    num_bytes = FeatureCache(tmp_path / "one").num_bytes
+    assert num_bytes > 2 * 4 * 16 * 4  # frames, patches, numbers, bytes
+    return num_bytes
+
+
 def test_training_over_a_set_twice_as_large_as_the_cache_runs_towers_for_the_other_half_only(tmp_path, hashes):
-    """A clip takes 2 frames x 4 patches x 16 numbers x 4 bytes = 512, with what the file format adds 592."""
     model, _ = small_model()
-    runs, clips = Runs(model), many_clips(tmp_path, 12)
-    made = encoder(tmp_path / "cache", hashes, model, modality="video", memory_bytes=1, cache_bytes=6 * 592)
+    clips = many_clips(tmp_path, 12)
+    cache_bytes = 6 * bytes_of_an_entry(tmp_path, model, clips[0])
+    runs = Runs(model)
+    made = encoder(tmp_path / "cache", hashes, model, modality="video", memory_bytes=1, cache_bytes=cache_bytes)
     list(made.stream(clips))
     assert runs.taken() == (12, 0)
     for seed in range(4):
@@ -474,8 +505,9 @@ def test_training_over_a_set_twice_as_large_as_the_cache_runs_towers_for_the_oth
 
 def test_a_run_that_goes_on_marks_its_clips_and_keeps_hitting_them(tmp_path):
     model, _ = small_model()
-    runs, clips, names = Runs(model), many_clips(tmp_path, 12), Known(None)
-    options = dict(modality="video", cache_bytes=6 * 592)
+    clips, names = many_clips(tmp_path, 12), Known(None)
+    options = dict(modality="video", cache_bytes=6 * bytes_of_an_entry(tmp_path, model, clips[0]))
+    runs = Runs(model)
     list(encoder(tmp_path / "cache", names, model, **options).stream(clips))
     runs.taken()
     later = encoder(tmp_path / "cache", names, model, **options)

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import random
+import tempfile
 import time
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import torch
 from safetensors.torch import save
 
 from other_user import open_folder, run_as_other_user, take_write_rights
+from r1omni.core.media_read import NOTHING_READ, MediaRead, SoundRead
 from r1omni.infer.feature_cache import NOTHING, CacheRoom, FeatureCache
 from small_disk import small_files_only
 
@@ -23,7 +25,14 @@ def entry(value: float, size: int = 1000) -> torch.Tensor:
     return torch.full((size,), float(value))
 
 
-ENTRY_BYTES = len(save({"features": entry(0)}))
+def _bytes_of_an_entry() -> int:
+    with tempfile.TemporaryDirectory() as folder:
+        FeatureCache(folder).put(key(0), entry(0))
+        (path,) = Path(folder).glob("*/*.safetensors")
+        return path.stat().st_size
+
+
+ENTRY_BYTES = _bytes_of_an_entry()
 
 
 def held(folder: Path) -> list[Path]:
@@ -40,10 +49,25 @@ def make_old(folder: Path) -> None:
 @pytest.mark.parametrize("features", [torch.randn(2, 3, 4), torch.randn(5, 6).bfloat16(), NOTHING])
 def test_what_was_put_comes_back(tmp_path, features):
     cache = FeatureCache(tmp_path)
-    assert cache.put(key(1), features)
+    read = MediaRead(
+        sound=SoundRead(3.0, 12.4, gaps_s=((0.5, 1.25),), num_damaged_packets=2, track="sound track 2 of 2")
+    )
+    assert cache.put(key(1), features, read) and cache.put(key(3), features)
     found = FeatureCache(tmp_path).get(key(1))
-    assert found is not None and found.dtype == features.dtype and torch.equal(found, features)
+    assert found is not None and found.features.dtype == features.dtype and torch.equal(found.features, features)
+    assert found.read == read
     assert cache.get(key(2)) is None
+    plain = cache.get(key(3))
+    assert plain is not None and plain.read == NOTHING_READ
+
+
+@pytest.mark.parametrize("said", [b"no JSON", b'{"pictures": null}', b'{"pictures": {"seen": 8}, "sound": null}'])
+def test_an_entry_whose_record_cannot_be_read_is_a_miss_and_is_removed(tmp_path, said):
+    cache = FeatureCache(tmp_path)
+    cache.put(key(1), entry(1))
+    (path,) = held(tmp_path)
+    path.write_bytes(save({"features": entry(1), "read": torch.tensor(list(said), dtype=torch.uint8)}))
+    assert cache.get(key(1)) is None and not path.exists()
 
 
 @pytest.mark.parametrize("damage", [b"", b"half", b"\xff" * 5000])
@@ -67,7 +91,8 @@ def test_another_users_entries_are_read_and_left_alone():
 
         def act() -> None:
             theirs = FeatureCache(folder / "cache", max_bytes=ENTRY_BYTES)  # over its bound from the beginning
-            assert torch.equal(theirs.get(key(0)), entry(0))
+            found = theirs.get(key(0))
+            assert found is not None and torch.equal(found.features, entry(0))
             assert theirs.get(key(1)) is None and theirs.get(key(2)) is None and theirs.get(key(9)) is None
             assert theirs.keep([key(0), key(9)]) == 1
             for cache in (theirs, FeatureCache(folder / "cache")):
@@ -226,7 +251,7 @@ def test_concurrent_writers_never_show_half_an_entry(tmp_path):
     while any(writer.is_alive() for writer in writers):
         for number in range(5):
             found = cache.get(key(number))
-            assert found is None or (found == number).all()
+            assert found is None or (found.features == number).all()
     for writer in writers:
         writer.join()
         assert writer.exitcode == 0

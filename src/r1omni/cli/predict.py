@@ -75,6 +75,8 @@ def predict(
             _show(prediction)
         if prediction.error is not None:
             typer.echo(f"r1omni: {prediction.error}", err=True)
+        elif prediction.note is not None:
+            typer.echo(prediction.note, err=True)
     if json:
         typer.echo(jsonlib.dumps({"clips": [prediction.record() for prediction in predictions]}, indent=2))
     if model is None:
@@ -95,6 +97,7 @@ def _show(prediction: "Prediction") -> None:
         typer.echo(f"{prediction.path}: {answer}")
         typer.echo(f"  reasoning: {' '.join((prediction.reasoning or 'none').split())}")
         typer.echo("  probabilities: " + ", ".join(f"{label} {share:.3f}" for label, share in likeliest))
+        typer.echo(f"  read: {prediction.read.summary()}")
         return
     console.print(Text.assemble((str(prediction.path), "bold"), "  ", (answer, "bold green")), soft_wrap=True)
     if prediction.reasoning:
@@ -103,4 +106,4 @@ def _show(prediction: "Prediction") -> None:
         filled = round(share * BAR_CELLS)
         bar = Text.assemble(("█" * filled, "green"), ("░" * (BAR_CELLS - filled), "dim"))
         console.print(Text.assemble(f"  {label:<13}", bar, f" {share:6.1%}"))
-    console.print(Text(f"  {prediction.seconds:.2f} s\n", style="dim"))
+    console.print(Text(f"  {prediction.read.summary()}; answered in {prediction.seconds:.2f} s\n", style="dim"))

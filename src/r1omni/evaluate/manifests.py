@@ -26,7 +26,7 @@ from r1omni.evaluate.run import Grading, evaluate
 from r1omni.evaluate.side_by_side import write_report
 from r1omni.infer.engine import Engine
 from r1omni.infer.features import Features
-from r1omni.infer.greedy_answers import greedy_texts
+from r1omni.infer.greedy_answers import greedy_outcomes
 from r1omni.infer.prompt import Prompt
 from r1omni.model.checkpoint_hash import checkpoint_identity
 from r1omni.model.stored_answer_format import answer_format_of
@@ -72,7 +72,7 @@ def evaluate_manifests(
     for part in parts:
         name, digest = str(part.manifest), manifest_hash(part.manifest)
         results[name] = evaluate(
-            lambda clips: greedy_texts(engine(), clips, instruction, run.max_new_tokens),
+            lambda clips: greedy_outcomes(engine(), clips, instruction, run.max_new_tokens),
             part.clips,
             Grading(part.labels, run.normaliser, run.group_by, answer_format),
             out_dir=part.folder,

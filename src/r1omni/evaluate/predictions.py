@@ -1,8 +1,8 @@
 """predictions.jsonl: one line per clip in the manifest's order, appended as they come and repaired after a kill.
 
-What the model said (text or error) is the truth; reasoning, answer and normalised answer are derived from it again when
-a run ends, so that another normaliser needs no second generation. Timing is no part of the file: it lies in
-`timing.jsonl`, so that predictions are the same bytes whatever the batch size or the number of shards.
+What the model said (text or error) and what was read of the clip are the truth; reasoning, answer and normalised answer
+are derived again when a run ends, so that another normaliser needs no second generation. Timing is no part of the file:
+it lies in `timing.jsonl`, so that predictions are the same bytes whatever the batch size or the number of shards.
 """
 
 import json
@@ -13,8 +13,9 @@ from pathlib import Path
 from r1omni.core.answer_format import PAPER_FORMAT, AnswerFormat
 from r1omni.core.clip import Clip
 from r1omni.core.errors import ManifestError
+from r1omni.core.media_read import MediaRead
 from r1omni.scoring.normalise import NormaliserName
-from r1omni.scoring.prediction import Prediction, predict_from
+from r1omni.scoring.prediction import Prediction, Said, predict_from
 
 
 def to_line(prediction: Prediction) -> str:
@@ -27,6 +28,7 @@ def to_line(prediction: Prediction) -> str:
             "answer": prediction.answer,
             "normalised": prediction.normalised,
             "gold": prediction.gold,
+            "read": None if prediction.read is None else prediction.read.to_json(),
         }
     else:
         record |= {"gold": prediction.gold, "error": {"kind": prediction.error_kind, "sentence": prediction.error}}
@@ -45,6 +47,7 @@ def _from_line(line: bytes) -> Prediction:
         record.get("normalised"),
         error.get("kind"),
         error.get("sentence"),
+        None if record.get("read") is None else MediaRead.from_json(record["read"]),
     )
 
 
@@ -101,6 +104,6 @@ def in_order(
     for clip in clips:
         # A clip that failed has no text, and is as it was but for its gold label.
         known = found[clip.id]
-        again = predict_from(clip, known.text or "", normaliser, labels, answer_format)
+        again = predict_from(clip, Said(known.text or "", known.read), normaliser, labels, answer_format)
         ordered.append(again if known.text is not None else replace(known, gold=again.gold))
     return ordered

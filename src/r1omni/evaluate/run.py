@@ -28,10 +28,10 @@ from r1omni.evaluate.scores import check_field, closed_set_scores, open_set_scor
 from r1omni.runs.files import append_lines, append_rows, repair, write_json, write_text
 from r1omni.runs.run_folder import RunFolder
 from r1omni.scoring.normalise import NormaliserName, exact
-from r1omni.scoring.prediction import Prediction, predict_from
+from r1omni.scoring.prediction import Prediction, Said, predict_from
 
-Answer = Callable[[Sequence[Clip]], Iterable[str | MediaError]]
-"""One text, or the error, per clip, in the clips' order; read one by one, so it may be lazy."""
+Answer = Callable[[Sequence[Clip]], Iterable[Said | str | MediaError]]
+"""What was said, or the error, per clip, in the clips' order; read one by one, so it may be lazy."""
 
 CONTENT = ("predictions*.jsonl", "timing.jsonl", "scores.json", "clips.json")
 """What a run writes beside its record."""
@@ -66,7 +66,7 @@ def evaluate(
     """Answer every clip, record it, and score the run.
 
     Args:
-        answer: gives one text or `MediaError` per clip; called once, with the clips that are not answered yet.
+        answer: gives one text, or `MediaError`, per clip; called once, with the clips that are not answered yet.
         clips: the manifest.
         grading: how the answers are scored.
         out_dir: the run folder; made where it is missing.
@@ -145,7 +145,7 @@ def _predictions_name(shard: tuple[int, int]) -> str:
     return "predictions.jsonl" if count == 1 else f"predictions.{index}-of-{count}.jsonl"
 
 
-def _paired(pending: Sequence[Clip], answer: Answer) -> Iterable[tuple[Clip, str | MediaError]]:
+def _paired(pending: Sequence[Clip], answer: Answer) -> Iterable[tuple[Clip, Said | str | MediaError]]:
     """Pair clips with their answers as these come; a model that gives too few or too many is refused."""
     if not pending:
         return
@@ -153,7 +153,7 @@ def _paired(pending: Sequence[Clip], answer: Answer) -> Iterable[tuple[Clip, str
     try:
         for number, clip in enumerate(pending):
             outcome = next(outcomes, nothing)
-            if not isinstance(outcome, str | MediaError):
+            if not isinstance(outcome, Said | str | MediaError):
                 raise ConfigError(f"`answer` gave {number} answers for {len(pending)} clips; expected one each.")
             yield clip, outcome
         if next(outcomes, nothing) is not nothing:

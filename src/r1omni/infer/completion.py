@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from r1omni.core.media_read import NOTHING_READ, MediaRead
+
 FinishReason = Literal["stop", "length", "cancelled"]
 
 
@@ -18,6 +20,17 @@ class Completion:
     """Of each token, under the distribution it was drawn from (of greedy answers: under the model's own)."""
     finish_reason: FinishReason
     """`stop` at an end-of-turn token or a stop string, `length` at the limit of tokens."""
+    read: MediaRead = NOTHING_READ
+    """What was read of the clip that the prompt is about."""
+
+    @classmethod
+    def unwritten(cls, read: MediaRead) -> "Completion":
+        """Return the answer to a request that was cancelled before a token was written.
+
+        Args:
+            read: what was read of its clip.
+        """
+        return cls([], "", [], "cancelled", read)
 
     @property
     def truncated(self) -> bool:

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from r1omni.core.clip import Clip
 from r1omni.core.errors import MediaError
+from r1omni.core.media_read import NOTHING_READ, MediaRead
 from r1omni.infer.delivery import Delivery
 from r1omni.infer.feature_cache import NOTHING, CacheRoom, FeatureCache
 from r1omni.infer.feature_names import FeatureNames
@@ -56,6 +57,8 @@ class _ReadClip:
     """Sides that were in the cache."""
     inputs: dict[Side, Tensor] = field(default_factory=dict)
     """Sides that the towers have to read."""
+    read: MediaRead = NOTHING_READ
+    """What was read of these sides, now or when they were cached."""
     lacking: tuple[Side, ...] = ()
     """Sides that the clip was found not to have."""
 
@@ -159,20 +162,27 @@ class Encoder:
             fresh = dict(zip(missing, streamed, strict=True))
         return [fresh[name] if features is None else features for name, features in zip(names, found, strict=True)]
 
-    def load_inputs(self, clip: Clip, modality: Modality) -> Mapping[str, Tensor]:
-        """Decode a clip and return what the towers read of it, as `process_media` does; runs in the pool's threads.
+    @property
+    def heard_s(self) -> float:
+        """Seconds of sound that the model hears: what is behind them is not read."""
+        heard = self.processor.feature_extractor
+        return heard.n_samples / heard.sampling_rate
+
+    def load_inputs(self, clip: Clip, modality: Modality) -> tuple[Mapping[str, Tensor], MediaRead]:
+        """Decode a clip; runs in the pool's threads.
 
         Args:
             clip: the clip.
             modality: what is read of it.
 
+        Returns:
+            What the towers read of it, as `process_media` gives it, and what was read of the file.
+
         Raises:
             MediaError: the clip cannot be read.
         """
-        heard = self.processor.feature_extractor
-        heard_s = heard.n_samples / heard.sampling_rate
-        media = load_clip(clip, num_frames=self.num_frames, modality=modality, max_sound_s=heard_s)
-        return self.processor.process_media(media)
+        media = load_clip(clip, num_frames=self.num_frames, modality=modality, max_sound_s=self.heard_s)
+        return self.processor.process_media(media), media.read
 
     @torch.no_grad()
     def encode(self, inputs: Sequence[Mapping[str, Tensor]]) -> list[Features]:
@@ -248,8 +258,9 @@ class Encoder:
             with suppress(OSError):
                 found.keys = names.of(clip)
             for side in self._sides():
-                if side in found.keys and (features := self.cache.get(found.keys[side])) is not None:
-                    found.features[side] = features
+                if side in found.keys and (entry := self.cache.get(found.keys[side])) is not None:
+                    found.features[side] = entry.features
+                    found.read = found.read.with_sides_of(entry.read)
         try:
             return found if self._is_complete(found) else self._decode(clip, found)
         except MediaError as error:
@@ -269,7 +280,7 @@ class Encoder:
         missing: list[Side] = [side for side in self._sides() if side not in held]
         is_one_side = bool(held) and not self.processor.invents_silence
         try:
-            inputs = self.load_inputs(clip, _ALONE[missing[0]] if is_one_side else self.modality)
+            inputs, read = self.load_inputs(clip, _ALONE[missing[0]] if is_one_side else self.modality)
         except MediaError as error:
             if is_one_side and self.modality == "auto" and error.kind == _WITHOUT[missing[0]]:
                 found.lacking = (missing[0],)
@@ -277,6 +288,7 @@ class Encoder:
             raise
         found.inputs = {side: inputs[_INPUTS[side]] for side in missing if _INPUTS[side] in inputs}
         found.lacking = tuple(side for side in missing if side not in found.inputs)
+        found.read = found.read.with_sides_of(read)
         return found
 
     def _run_towers(self, delivery: "Delivery[_ReadClip | MediaError, Features | MediaError]") -> None:
@@ -307,7 +319,7 @@ class Encoder:
                 clip.features.setdefault(side, NOTHING)
                 self._keep(clip, side, NOTHING)
             parts = {side: features for side, features in clip.features.items() if features.numel()}
-            results.append(Features(parts.get("pictures"), parts.get("sound")))
+            results.append(Features(parts.get("pictures"), parts.get("sound"), clip.read))
         return results
 
     def _keep(self, clip: _ReadClip, side: Side, features: Tensor) -> None:
@@ -315,7 +327,7 @@ class Encoder:
         if self.cache is None or side not in clip.keys:
             return
         try:
-            self.cache.put(clip.keys[side], features)
+            self.cache.put(clip.keys[side], features, clip.read.only(side))
         except OSError as error:
             warnings.warn(
                 f"Features cannot be written to {self.cache.folder} and will be computed again next time: {error}",

@@ -229,7 +229,8 @@ class EngineThread:
                 del self._admitted[number]
                 ticket._end(completions)
         for ticket in left:
-            ticket._end([Completion([], "", [], "cancelled") for _ in range(ticket.sampling.num_samples)])
+            read = ticket.prompt.features.read
+            ticket._end([Completion.unwritten(read) for _ in range(ticket.sampling.num_samples)])
         self._admit()
         return True
 

@@ -1,8 +1,8 @@
 """Features on disk, so that a clip passes the frozen towers once in the life of a project.
 
-An entry is one side of one clip, its pictures or its sound, whatever modality was asked for. Its name is the hash of
-all that shaped it (`Encoder` makes the names). It is written under a temporary name and renamed: a reader never sees
-half of one, and any number of writers may race.
+An entry is one side of one clip, its pictures or its sound, whatever modality was asked for, with the record of what
+was read of it. Its name is the hash of all that shaped it (`Encoder` makes the names). It is written under a temporary
+name and renamed: a reader never sees half of one, and any number of writers may race.
 
 A full cache keeps a stable subset. What this process has read or written since it began stays, and a new entry is not
 admitted in its place: of a set twice as large as the cache, a shuffled pass then finds half, where replacing the entry
@@ -12,6 +12,7 @@ the least recently read before the others.
 Other users' folders are read without harm. What cannot be opened is a miss; only a damaged entry of our own is removed.
 """
 
+import json
 import os
 import shutil
 import threading
@@ -25,19 +26,33 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from r1omni.core.media_read import NOTHING_READ, MediaRead
 from r1omni.runs.files import replaced_file, sweep
 from r1omni.runs.shared_table import SharedTable, remove_own
 
 DEFAULT_CACHE_BYTES = 20 * 2**30
 NOTHING = torch.empty(0)
 """The entry of a side that the clip does not have."""
+ENTRY_VERSION = 2
+"""Raise it with every change of what an entry holds: it is part of the names."""
 
 _TENSOR = "features"
+_READ = "read"
 _TOTAL = "bytes"
 
 
 class _NoRoom(Exception):
     """Leaves a write that is not to happen."""
+
+
+@dataclass(frozen=True)
+class CachedSide:
+    """An entry."""
+
+    features: Tensor
+    """Of one side of a clip; empty where the clip does not have it."""
+    read: MediaRead
+    """What was read of that side."""
 
 
 class FeatureCache:
@@ -57,7 +72,7 @@ class FeatureCache:
         self._account = SharedTable(self.folder / "size.sqlite3")
         self._unread: list[Path] | None = None
 
-    def get(self, key: str) -> Tensor | None:
+    def get(self, key: str) -> CachedSide | None:
         """Return an entry, or None if there is no readable one.
 
         Args:
@@ -70,19 +85,21 @@ class FeatureCache:
         except OSError:
             return None
         try:
-            tensor = load(content)[_TENSOR]
-        except (SafetensorError, KeyError, ValueError):
+            tensors = load(content)
+            found = CachedSide(tensors[_TENSOR], MediaRead.from_json(json.loads(bytes(tensors[_READ].tolist()))))
+        except (SafetensorError, KeyError, ValueError, TypeError):
             self._remove_damaged(path, inode, len(content))
             return None
         self._use(key, path)
-        return tensor
+        return found
 
-    def put(self, key: str, features: Tensor) -> bool:
+    def put(self, key: str, features: Tensor, read: MediaRead = NOTHING_READ) -> bool:
         """Write an entry, if there is room for it; tell whether it was written.
 
         Args:
             key: its name.
             features: what is kept, or `NOTHING`.
+            read: what was read of the side.
 
         Raises:
             OSError: the disk is full or the folder cannot be written; nothing half-written is left.
@@ -90,7 +107,8 @@ class FeatureCache:
         self._begin_account()
         if not self._may_fit(features.nbytes):
             return False
-        content = save({_TENSOR: features.contiguous()})
+        said = torch.tensor(list(json.dumps(read.to_json()).encode()), dtype=torch.uint8)
+        content = save({_TENSOR: features.contiguous(), _READ: said})
         path = self._path(key)
         try:
             with ExitStack() as account:

@@ -1,7 +1,7 @@
 """What a clip's features are called in the cache: the hash of everything that shapes them, and of nothing else.
 
     both sides    what the clip's files hold, start and stop, the tower's fingerprint, the number format, and the
-                  version of the decoding code
+                  versions of the decoding code and of the entries
     pictures      the image processor's settings, aspect and padding, the number of frames, a folder's frame rate
     sound         the feature extractor's settings, the seconds heard, the pooling, whether silence is invented
 
@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 
 from r1omni.core.clip import Clip
+from r1omni.infer.feature_cache import ENTRY_VERSION
 from r1omni.infer.features import Side
 from r1omni.media.decode import DECODING_VERSION
 from r1omni.media.folder import FRAME_RATE_FPS, picture_files, sound_file
@@ -54,7 +55,7 @@ class FeatureNames:
             "sound": [_settings(sound.to_dict()), *heard],
         }
         self._shared: dict[Side, str] = {
-            side: repr([side, DECODING_VERSION, fingerprints[side], str(dtypes[side]), *shape])
+            side: repr([side, DECODING_VERSION, ENTRY_VERSION, fingerprints[side], str(dtypes[side]), *shape])
             for side, shape in shapes.items()
         }
 

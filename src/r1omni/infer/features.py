@@ -6,6 +6,8 @@ from typing import Literal
 from jaxtyping import Float
 from torch import Tensor
 
+from r1omni.core.media_read import NOTHING_READ, MediaRead
+
 Side = Literal["pictures", "sound"]
 
 
@@ -17,6 +19,8 @@ class Features:
     """None without pictures."""
     audio: Float[Tensor, "tokens _width"] | None
     """None without sound."""
+    read: MediaRead = NOTHING_READ
+    """What was read of the clip."""
 
     @property
     def num_bytes(self) -> int:
@@ -36,7 +40,9 @@ class Features:
         Args:
             side: the side to take away; taking away what the clip does not have changes nothing.
         """
-        return replace(self, video=None) if side == "pictures" else replace(self, audio=None)
+        if side == "pictures":
+            return replace(self, video=None, read=replace(self.read, pictures=None))
+        return replace(self, audio=None, read=replace(self.read, sound=None))
 
 
 NO_FEATURES = Features(None, None)

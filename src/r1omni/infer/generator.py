@@ -216,7 +216,8 @@ class Generator:
         cancelled: list[Completion] = []
         if waiting is not None:
             self._waiting.remove(waiting)
-            cancelled = [Completion([], "", [], "cancelled") for _ in range(waiting.sampling.num_samples)]
+            read = waiting.prompt.features.read
+            cancelled = [Completion.unwritten(read) for _ in range(waiting.sampling.num_samples)]
         if running is not None and self._live is not None:
             for row, (ids, logprobs) in zip(running.rows, self._live.read(running.rows), strict=True):
                 running.completions[row.sample], _ = self._completion(running, row, ids, logprobs, "cancelled")
@@ -437,12 +438,12 @@ class Generator:
         self, request: _Request, row: Row, ids: list[int], logprobs: list[float], reason: FinishReason
     ) -> tuple[Completion, str]:
         """An answer that has ended, and the text that was held back until now."""
-        stream = request.texts[row.sample]
+        stream, read = request.texts[row.sample], request.prompt.features.read
         if stream is None:
             text = decode(self.processor.tokenizer, ids)
-            return Completion(ids, text, logprobs, reason), text
+            return Completion(ids, text, logprobs, reason, read), text
         rest = stream.finish()
-        return Completion(ids, stream.text, logprobs, reason), rest
+        return Completion(ids, stream.text, logprobs, reason, read), rest
 
 
 def _check(sampling: Sampling) -> None:

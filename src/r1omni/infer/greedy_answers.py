@@ -7,13 +7,15 @@ from r1omni.core.errors import MediaError
 from r1omni.infer.engine import Engine
 from r1omni.infer.prompt import Sampling
 from r1omni.scoring.normalise import NormaliserName
-from r1omni.scoring.prediction import Prediction, predict_from
+from r1omni.scoring.prediction import Prediction, Said, predict_from
 
 
-def greedy_texts(
+def greedy_outcomes(
     engine: Engine, clips: Sequence[Clip], instruction: str, max_tokens: int
-) -> Iterator[str | MediaError]:
-    """Yield the likeliest text, or the error, of each clip, in their order; see `Engine.answer` for what is held.
+) -> Iterator[Said | MediaError]:
+    """Yield the likeliest text of each clip with what was read, or the error, in the clips' order.
+
+    See `Engine.answer` for what is held.
 
     Args:
         engine: the loaded model.
@@ -22,7 +24,7 @@ def greedy_texts(
         max_tokens: tokens of an answer.
     """
     for answers in engine.answer(clips, instruction, Sampling(max_tokens=max_tokens)):
-        yield answers if isinstance(answers, MediaError) else answers[0].text
+        yield answers if isinstance(answers, MediaError) else Said(answers[0].text, answers[0].read)
 
 
 def greedy_predictions(
@@ -36,12 +38,12 @@ def greedy_predictions(
     """Yield the graded greedy answer to each clip, in their order; `war_and_uar` measures them.
 
     Args:
-        engine: see `greedy_texts`.
-        clips: see `greedy_texts`.
-        instruction: see `greedy_texts`.
-        max_tokens: see `greedy_texts`.
+        engine: see `greedy_outcomes`.
+        clips: see `greedy_outcomes`.
+        instruction: see `greedy_outcomes`.
+        max_tokens: see `greedy_outcomes`.
         normaliser: what is done to an answer.
         labels: the label set, for compound classes.
     """
-    for clip, text in zip(clips, greedy_texts(engine, clips, instruction, max_tokens), strict=True):
-        yield predict_from(clip, text, normaliser, labels, engine.answer_format)
+    for clip, outcome in zip(clips, greedy_outcomes(engine, clips, instruction, max_tokens), strict=True):
+        yield predict_from(clip, outcome, normaliser, labels, engine.answer_format)

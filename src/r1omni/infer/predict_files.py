@@ -9,13 +9,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from r1omni.config.sections import EngineSection
 from r1omni.core.clip import Clip
 from r1omni.core.errors import MediaError
 from r1omni.core.instruction import LABEL_INSTRUCTION
 from r1omni.core.labels import MAFW_LABELS
+from r1omni.core.media_read import NOTHING_READ, MediaRead
 from r1omni.infer.engine import Engine, build_engine
 from r1omni.infer.features import Features
 from r1omni.infer.prompt import Prompt, Sampling
@@ -49,10 +50,16 @@ class Prediction:
     """The whole output."""
     seconds: float | None = None
     """This clip's share of the wall time of its batch, decoding included."""
-    modality: Literal["video+audio", "video", "audio"] | None = None
-    """What was read of the clip; None where it could not be read."""
+    read: MediaRead = NOTHING_READ
+    """What was read of the clip."""
     error: MediaError | None = None
     """Why there is no answer."""
+
+    @property
+    def note(self) -> str | None:
+        """What a user should know about how the clip was read, as one sentence; None for a plain clip."""
+        remarks = self.read.remarks()
+        return f"{self.path}: {'; '.join(remarks)}." if remarks else None
 
     def record(self) -> dict[str, Any]:
         """Return the prediction as `predict --json` prints it: None where a value is missing, `error` if unreadable."""
@@ -62,7 +69,8 @@ class Prediction:
             "answer": self.answer,
             "probabilities": self.probabilities or None,
             "text": self.text,
-            "modality": self.modality,
+            "modality": self.read.modality,
+            "read": None if self.error is not None else self.read.to_json(),
             "seconds": self.seconds,
         }
         if self.error is not None:
@@ -148,4 +156,4 @@ def predict_files(
                 continue
             text, probabilities = next(answered)
             answer = engine.answer_format.parse(text)
-            yield Prediction(path, answer.reasoning, answer.answer, probabilities, text, seconds, features.modality)
+            yield Prediction(path, answer.reasoning, answer.answer, probabilities, text, seconds, features.read)

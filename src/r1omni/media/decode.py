@@ -29,6 +29,7 @@ from av.video.stream import VideoStream
 
 from r1omni.core.clip import Clip, Modality
 from r1omni.core.errors import ConfigError, MediaError
+from r1omni.core.media_read import MediaRead, PicturesRead, SoundRead
 from r1omni.media.folder import FRAME_RATE_FPS, picture_files, sound_file
 from r1omni.media.pictures import MAX_SIDE_PX, PacketList, fit_picture, read_pictures
 from r1omni.media.sample import sample_frame_indices
@@ -48,6 +49,10 @@ _UNTRUSTED_FORMATS = frozenset({"tty", "hls", "dash", "concat", "sdp", "imf", "w
 
 
 _LFS_POINTER = b"version https://git-lfs"
+
+SILENT_PEAK = 2.0**-11
+"""Digital silence never reaches this: codecs leave traces of it, and A-law has no 0 but 8 steps of 16 bits, 11 where
+two channels are mixed to mono."""
 
 
 @dataclass(frozen=True)
@@ -72,13 +77,38 @@ class Media:
     """Spans for which the sound track has no samples, filled with silence; half-open, from the file's beginning."""
     num_damaged_packets: int = 0
     """Sound packets that could not be decoded."""
-    tracks: tuple[str, ...] = ()
-    """Which track was read if a file has several of a kind, such as `sound track 2 of 2 (eng)`."""
+    pictures_track: str | None = None
+    """Which track was read if the file has several with pictures, such as `picture track 1 of 2`."""
+    sound_track: str | None = None
+    """Which track was read if the file has several with sound, such as `sound track 2 of 2 (eng)`."""
+
+    @property
+    def tracks(self) -> tuple[str, ...]:
+        """The tracks that were read of a file that has several of a kind."""
+        return tuple(track for track in (self.pictures_track, self.sound_track) if track is not None)
 
     @property
     def is_silent(self) -> bool:
-        """Whether there is sound and every sample of it is 0."""
-        return self.waveform is not None and not self.waveform.any()
+        """Whether there is sound and it is digital silence, whatever codec it went through."""
+        return self.waveform is not None and float(np.abs(self.waveform).max(initial=0.0)) < SILENT_PEAK
+
+    @property
+    def read(self) -> MediaRead:
+        """What was read, for the record that goes with an answer."""
+        pictures = sound = None
+        if self.frame_times_s is not None:
+            num_frames = len(np.unique(self.frame_times_s))
+            pictures = PicturesRead(num_frames, round(self.pictures_s, 3), track=self.pictures_track)
+        if self.waveform is not None:
+            sound = SoundRead(
+                used_s=round(len(self.waveform) / self.sample_rate_hz, 3),
+                total_s=round(self.sound_s, 3),
+                gaps_s=tuple((round(start, 3), round(stop, 3)) for start, stop in self.sound_gaps_s),
+                num_damaged_packets=self.num_damaged_packets,
+                is_silent=self.is_silent,
+                track=self.sound_track,
+            )
+        return MediaRead(pictures, sound)
 
 
 def load_media(
@@ -234,11 +264,8 @@ def _read(container: InputContainer, request: _Request) -> Media:
         else _sound_length_s(container, sound_stream, request, heard_s),
         sound_gaps_s=() if sound is None else sound.gaps_s,
         num_damaged_packets=0 if reader is None else reader.num_damaged,
-        tracks=tuple(
-            _name_track(container, stream)
-            for stream in (pictures_stream, sound_stream)
-            if stream is not None and len(_tracks_like(container, stream)) > 1
-        ),
+        pictures_track=_name_track(container, pictures_stream),
+        sound_track=_name_track(container, sound_stream),
     )
 
 
@@ -305,7 +332,7 @@ def _read_folder(folder: Path, request: _Request, frame_rate_fps: float) -> Medi
         sound_s=0.0 if media is None else media.sound_s,
         sound_gaps_s=() if media is None else media.sound_gaps_s,
         num_damaged_packets=0 if media is None else media.num_damaged_packets,
-        tracks=() if media is None else media.tracks,
+        sound_track=None if media is None else media.sound_track,
     )
 
 
@@ -366,9 +393,11 @@ def _tracks_like(container: InputContainer, stream: VideoStream | AudioStream) -
     return [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
 
 
-def _name_track(container: InputContainer, stream: VideoStream | AudioStream) -> str:
-    """Name the track that was read, such as `sound track 2 of 2 (eng)`."""
-    tracks = _tracks_like(container, stream)
+def _name_track(container: InputContainer, stream: VideoStream | AudioStream | None) -> str | None:
+    """Name the track that was read, such as `sound track 2 of 2 (eng)`; None if it is the only one of its kind."""
+    tracks = [] if stream is None else _tracks_like(container, stream)
+    if stream is None or len(tracks) == 1:
+        return None
     number = next(i for i, track in enumerate(tracks, start=1) if track.index == stream.index)
     language = f" ({stream.language})" if stream.language and stream.language != "und" else ""
     return f"{'sound' if isinstance(stream, AudioStream) else 'picture'} track {number} of {len(tracks)}{language}"

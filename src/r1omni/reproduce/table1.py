@@ -17,7 +17,7 @@ from r1omni.evaluate.predictions import read_predictions
 from r1omni.evaluate.run import Grading, evaluate
 from r1omni.evaluate.scores import compare
 from r1omni.infer.engine import Engine
-from r1omni.infer.greedy_answers import greedy_texts
+from r1omni.infer.greedy_answers import greedy_outcomes
 from r1omni.runs.record import run_facts
 from r1omni.scoring.prediction import Prediction
 from r1omni.synth.corpus import CORPORA
@@ -52,7 +52,7 @@ def answer_corpus(
         The run's scores.json.
     """
     scores = evaluate(
-        lambda pending: greedy_texts(engine, pending, question.instruction, max_new_tokens),
+        lambda pending: greedy_outcomes(engine, pending, question.instruction, max_new_tokens),
         clips,
         Grading(CORPORA[corpus].labels),
         out_dir=out,

@@ -9,8 +9,19 @@ from dataclasses import dataclass, field
 from r1omni.core.answer_format import PAPER_FORMAT, AnswerFormat
 from r1omni.core.clip import Clip
 from r1omni.core.errors import MediaError
+from r1omni.core.media_read import MediaRead
 from r1omni.scoring.metrics import uar, war
 from r1omni.scoring.normalise import NormaliserName, exact, normalise
+
+
+@dataclass(frozen=True)
+class Said:
+    """What the model said of one clip, before it is graded."""
+
+    text: str
+    """The whole output."""
+    read: MediaRead | None = None
+    """What was read of the clip; None where nobody kept it."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +41,8 @@ class Prediction:
     """What was wrong with the clip, as one word; None where it was read."""
     error: str | None = None
     """The same as a sentence."""
+    read: MediaRead | None = None
+    """What was read of the clip; None where it failed, or nobody kept it."""
     well_formed: bool | None = field(default=None, compare=False)
     """See `Answer.well_formed`; None where the clip failed, and where the prediction was read from its line, which
     does not hold it."""
@@ -37,7 +50,7 @@ class Prediction:
 
 def predict_from(
     clip: Clip,
-    outcome: str | MediaError,
+    outcome: str | Said | MediaError,
     normaliser: NormaliserName,
     labels: Collection[str] | None = None,
     answer_format: AnswerFormat = PAPER_FORMAT,
@@ -46,7 +59,7 @@ def predict_from(
 
     Args:
         clip: the clip.
-        outcome: the generated text, or why the clip could not be read.
+        outcome: the generated text, alone or with what was read, or why the clip could not be read.
         normaliser: what is done to the answer.
         labels: the label set, for compound classes.
         answer_format: reads the text.
@@ -54,10 +67,18 @@ def predict_from(
     gold = None if clip.label is None else exact(clip.label)
     if isinstance(outcome, MediaError):
         return Prediction(clip.id, gold, None, error_kind=outcome.kind, error=str(outcome))
-    answer = answer_format.parse(outcome)
+    said = Said(outcome) if isinstance(outcome, str) else outcome
+    answer = answer_format.parse(said.text)
     normalised = normalise(answer.answer, normaliser, labels)
     return Prediction(
-        clip.id, gold, outcome, answer.reasoning, answer.answer, normalised, well_formed=answer.well_formed
+        clip.id,
+        gold,
+        said.text,
+        answer.reasoning,
+        answer.answer,
+        normalised,
+        read=said.read,
+        well_formed=answer.well_formed,
     )
 
 
