@@ -60,7 +60,7 @@ EVIDENCE_NAMES: dict[str, EvidenceName] = {
     "longest_pause_s": EvidenceName("sound", "s", ("none", "short", "long"), "longest pause between two words"),
     "voiced_share": EvidenceName("sound", "share", ("low", "usual"), "share of the speech with vibrating vocal folds"),
     "tremor": EvidenceName(
-        "sound", "share", ("steady", "trembling"), "modulation of pitch and level between 4 and 12 Hz"
+        "sound", "share", ("steady", "trembling"), "share of the pitch's movement that is between 5 and 12 Hz"
     ),
     "digital_silence": EvidenceName("sound", "", (), "every sample of the span is exactly 0"),
     "laughter": EvidenceName("sound", "", (), "laughter; only where something measures it"),
