@@ -108,6 +108,13 @@ def test_an_own_label_set_replaces_ours(folder: Path) -> None:
     assert [(problem["id"], problem["kind"]) for problem in report["problems"]] == [("other", "oov-label")]
 
 
+def test_expected_labels_are_compared_as_evaluation_compares_them(folder: Path) -> None:
+    # A manifest of ours says angry where the release said anger; a hand-made one may say Angry.
+    for expected in (["anger"], [" Angry"], ["angry"]):
+        report = check_manifest([clip(folder, "good", "angry"), clip(folder, "other", "Angry ")], labels=expected)
+        assert report["problems"] == []
+
+
 def test_a_corpus_with_labels_of_its_own_keeps_its_clips(folder: Path) -> None:
     report = check_manifest([clip(folder, "good", "bored"), clip(folder, "other", "amused")])
     assert report["clean"] == 2

@@ -5,6 +5,7 @@ from pathlib import Path
 import openpyxl
 import pytest
 
+from r1omni.core.answer_format import AnswerFormat
 from r1omni.core.clip import Clip
 from r1omni.core.errors import DatasetError
 from r1omni.datasets.reasoned_examples import mix, read_annotations, validate, write_template
@@ -103,3 +104,37 @@ def test_the_validator_finds_tags_labels_lengths_and_repeats() -> None:
         ("bare", "no-reasoning"),
     ]
     assert validate(clips[6:7], labels=["furious"]) == []
+
+
+def test_the_validator_reads_another_answer_format() -> None:
+    context = AnswerFormat.spelled("context,think,answer")
+    parts = f"<context>A kitchen.</context><think>{REASON}</think>"
+
+    def example(name: str, reasoning: str, label: str | None = "angry") -> Clip:
+        return Clip(name, Path(f"/{name}.mp4"), label=label, reasoning=reasoning)
+
+    clips = [
+        example("good", parts),
+        example("bare", REASON),
+        example("swapped", f"<think>{REASON} Really.</think><context>A kitchen.</context>"),
+        example("inner", f"<context>A <b>kitchen</b>.</context><think>{REASON}</think>"),
+        example("unlabelled", f"<context>A garden.</context><think>{REASON}</think>", label=None),
+    ]
+    found = [(problem["id"], problem["kind"]) for problem in validate(clips, answer_format=context)]
+    assert found == [("bare", "tags"), ("swapped", "tags"), ("inner", "tags"), ("unlabelled", "no-label")]
+    # The paper's format: `<context>` is no part of it. Tags are no words.
+    (problem, *_) = validate(clips[:1])
+    assert problem["kind"] == "tags" and "holds the tag <think>" in problem["message"]
+    short = [example("short", "<context>One two three</context><think>four five six seven</think>")]
+    assert [problem["message"] for problem in validate(short, answer_format=context)] == ["7 words; expected 8 or more"]
+
+
+def test_labels_are_compared_as_evaluation_compares_them() -> None:
+    clip = Clip("a", Path("/a.mp4"), label=" Angry", reasoning=REASON)
+    assert validate([clip]) == [] == validate([clip], labels=["ANGRY"])
+
+
+@pytest.mark.parametrize("num_words", [8, 521, 600])
+def test_reasons_of_real_lengths_are_accepted(num_words: int) -> None:
+    """Published EMER reasoning has up to 521 words."""
+    assert validate([Clip("a", Path("/a.mp4"), label="angry", reasoning="word " * num_words)]) == []

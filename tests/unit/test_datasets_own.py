@@ -9,6 +9,7 @@ import pyarrow as arrow
 import pyarrow.parquet as parquet
 import pytest
 
+from r1omni.core.answer_format import AnswerFormat
 from r1omni.core.errors import ConfigError, DatasetError
 from r1omni.core.instruction import LABEL_INSTRUCTION, REASONING_INSTRUCTION
 from r1omni.datasets.adapters import ADAPTERS, r1omni_json
@@ -185,3 +186,35 @@ def test_an_adapter_lists_its_options_with_choices_and_defaults():
     assert options["annotations"].choices == ("folds", "xlsx") and options["annotations"].default == "folds"
     assert options["fold"].choices == () and options["fold"].default is None
     assert all(option.meaning for option in options.values())
+
+
+FOUR_PARTS = (
+    "<vis_desc>He frowns.</vis_desc>\n<aud_desc>He shouts.</aud_desc>\n<think>So he is angry.</think>\n"
+    "<answer>angry</answer>"
+)
+
+
+def test_answers_in_other_parts_are_read_and_written(tmp_path: Path) -> None:
+    four = AnswerFormat.spelled("vis_desc,aud_desc,think,answer")
+    touch(tmp_path, "a.mp4")
+    human = f"<video>\n<audio>\n{four.request(LABEL_INSTRUCTION)}"
+    entries = [entry(str(tmp_path / "a.mp4"), human, FOUR_PARTS)]
+    (tmp_path / "one.json").write_text(json.dumps(entries))
+    (clip,) = read_release("r1omni_json", tmp_path / "one.json", answer_format=str(four)).clips
+    assert clip.label == "angry" and clip.reasoning == FOUR_PARTS.removesuffix("\n<answer>angry</answer>")
+    assert four.fault(clip.reasoning or "", "angry") is None
+    r1omni_json.write(tmp_path / "two.json", [clip], four)
+    assert json.loads((tmp_path / "two.json").read_text()) == entries
+
+
+@pytest.mark.parametrize("reply", [FOUR_PARTS, "<mood>angry</mood><why>He shouts.</why>"])
+def test_answers_in_other_parts_are_refused_by_the_papers_format_with_the_option_that_reads_them(
+    tmp_path: Path, reply: str
+) -> None:
+    touch(tmp_path, "a.mp4", "b.mp4")
+    entries = [entry("a.mp4", "Which emotion?", reply), entry("b.mp4", "Which emotion?", "sad")]
+    (tmp_path / "train.json").write_text(json.dumps(entries))
+    release = read_release("r1omni_json", tmp_path)
+    assert [clip.label for clip in release.clips] == ["sad"]
+    names = "vis_desc,aud_desc,think,answer" if reply == FOUR_PARTS else "mood,why"
+    assert any(f"give --answer-format {names}" in text for text in release.warnings)

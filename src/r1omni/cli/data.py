@@ -10,6 +10,7 @@ import typer
 
 from r1omni.cli import reasoned
 from r1omni.cli.listing import PASS_ON, listing
+from r1omni.cli.options import LabelsOption, split_labels
 from r1omni.cli.progress import show_progress
 from r1omni.config.load import split_flags
 from r1omni.datasets.adapters import ADAPTERS
@@ -59,10 +60,7 @@ for _corpus in ADAPTERS:
 def check(
     manifest: Annotated[Path, typer.Argument(help="The manifest to check.", show_default=False)],
     out: Annotated[Path, typer.Option(help="Folder for check.json and the clean manifest.jsonl.", show_default=False)],
-    labels: Annotated[
-        str | None,
-        typer.Option(help="Expected labels, separated by commas. [default: all known ones]", show_default=False),
-    ] = None,
+    labels: LabelsOption = None,
     workers: Annotated[int, typer.Option(min=1, help="Decoding processes.")] = 1,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document, and nothing else.")] = False,
 ) -> None:
@@ -73,9 +71,7 @@ def check(
     from r1omni.datasets.check import check_file, check_text
 
     with show_progress() as progress:
-        report = check_file(
-            manifest, out, workers, labels=labels.split(",") if labels is not None else None, progress=progress
-        )
+        report = check_file(manifest, out, workers, labels=split_labels(labels), progress=progress)
     typer.echo(jsonlib.dumps(report, indent=2, ensure_ascii=False) if json else check_text(report))
     raise typer.Exit(int(report["clean"] == 0))
 

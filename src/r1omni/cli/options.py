@@ -8,6 +8,7 @@ from r1omni.config.schema import Schema
 from r1omni.config.sections import EngineSection
 from r1omni.core.answer_format import AnswerFormat
 from r1omni.core.clip import Modality
+from r1omni.core.errors import ConfigError
 
 
 def meaning(schema: type[Schema], field: str) -> str:
@@ -52,6 +53,27 @@ AnswerFormatOption = Annotated[
         callback=lambda spelling: None if spelling is None else str(AnswerFormat.spelled(spelling)),
     ),
 ]
+LabelsOption = Annotated[
+    str | None,
+    typer.Option(help="Expected labels, separated by commas. [default: all known ones]", show_default=False),
+]
 LikeOfficialOption = Annotated[
     bool, typer.Option("--like-official", help="Prepare media as the official script does, for comparisons.")
 ]
+
+
+def split_labels(text: str | None) -> tuple[str, ...] | None:
+    """Return the labels that an option names; None where it is not given.
+
+    Args:
+        text: names separated by commas.
+
+    Raises:
+        ConfigError: it names none.
+    """
+    if text is None:
+        return None
+    labels = tuple(name.strip().lower() for name in text.split(",") if name.strip())
+    if not labels:
+        raise ConfigError(f"--labels: found {text!r}; expected names separated by commas, such as happy,sad")
+    return labels

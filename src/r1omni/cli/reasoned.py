@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from r1omni.cli.options import AnswerFormatOption, LabelsOption, split_labels
+
 Manifest = Annotated[Path, typer.Argument(help="A manifest.", show_default=False)]
 Out = Annotated[Path, typer.Option(help="The manifest to write.", show_default=False)]
 
@@ -31,12 +33,14 @@ def mix(
 def template(
     manifest: Manifest,
     out: Annotated[Path, typer.Option(help="The table to write: .csv or .xlsx.", show_default=False)],
+    labels: LabelsOption = None,
 ) -> None:
     """Write a table in which annotators enter each clip's label and reasoning."""
+    from r1omni.core.labels import EMOTIONS
     from r1omni.datasets.manifest import read_manifest
     from r1omni.datasets.reasoned_examples import write_template
 
-    write_template(out, read_manifest(manifest))
+    write_template(out, read_manifest(manifest), split_labels(labels) or EMOTIONS)
     typer.echo(out)
 
 
@@ -56,12 +60,18 @@ def annotations(
     typer.echo(f"{out}: {len(release.clips):,} clips")
 
 
-def validate(manifest: Manifest) -> None:
+def validate(manifest: Manifest, labels: LabelsOption = None, answer_format: AnswerFormatOption = None) -> None:
     """List the problems of reasoned examples; exits with 1 if there are any."""
+    from r1omni.core.answer_format import PAPER_FORMAT, AnswerFormat
+    from r1omni.core.labels import EMOTIONS
     from r1omni.datasets import reasoned_examples
     from r1omni.datasets.manifest import read_manifest
 
-    problems = reasoned_examples.validate(read_manifest(manifest))
+    problems = reasoned_examples.validate(
+        read_manifest(manifest),
+        labels=split_labels(labels) or EMOTIONS,
+        answer_format=PAPER_FORMAT if answer_format is None else AnswerFormat.spelled(answer_format),
+    )
     for problem in problems:
         typer.echo(f"{problem['id']}: {problem['kind']}: {problem['message']}")
     raise typer.Exit(int(bool(problems)))

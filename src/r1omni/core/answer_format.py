@@ -124,8 +124,8 @@ class AnswerFormat:
             inner = "\n".join(content for _, content in self._parts(reasoning))
         if own := self.tags_in(inner):
             return f"the reasoning holds the tag {own[0]}; remove the tags, training adds them"
-        if foreign := _PAIRED_TAG.search(inner):
-            return f"the reasoning holds the part <{foreign[1]}>, which answers in the format {self} do not have"
+        if foreign := parts_in(inner):
+            return f"the reasoning holds the part <{foreign[0]}>, which answers in the format {self} do not have"
         read = self.parse(self.write(reasoning, answer))
         if read.answer != answer.strip().lower():
             return f"the parser reads the answer {read.answer!r}; expected {answer!r}"
@@ -189,6 +189,14 @@ class AnswerFormat:
         """
         return [match[0] for match in self._loose_tag.finditer(text)]
 
+    def without_tags(self, text: str) -> str:
+        """Return a text without the format's own tags.
+
+        Args:
+            text: a reasoning, or an answer.
+        """
+        return " ".join(self._loose_tag.sub(" ", text).split())
+
     def _parts(self, text: str) -> list[tuple[str, str]]:
         """Name and content of every part that holds no tag inside, in order."""
         return [(match[1], match[2]) for match in self._part.finditer(text)]
@@ -212,6 +220,15 @@ class AnswerFormat:
     @cached_property
     def _whole(self) -> re.Pattern[str]:
         return re.compile(r"\s*" + r"\s*".join(rf"<{name}>.*?</{name}>" for name in self.parts) + r"\s*", re.DOTALL)
+
+
+def parts_in(text: str) -> tuple[str, ...]:
+    """Return the names of the tagged parts of a text in order, whatever they are called; those inside others are not.
+
+    Args:
+        text: an answer in an unknown format, for example.
+    """
+    return tuple(match[1] for match in _PAIRED_TAG.finditer(text))
 
 
 PAPER_FORMAT = AnswerFormat()

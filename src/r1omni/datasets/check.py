@@ -33,7 +33,7 @@ from r1omni.core.clip import Clip
 from r1omni.core.errors import MediaError
 from r1omni.core.labels import EMOTIONS
 from r1omni.datasets.manifest import read_manifest, write_manifest
-from r1omni.datasets.names import SENTIMENTS
+from r1omni.datasets.names import SENTIMENTS, bare_label, emotion_name
 from r1omni.media.decode import Media, load_clip
 from r1omni.media.folder import content_files
 from r1omni.runs.files import write_json
@@ -76,7 +76,8 @@ def check_manifest(
         clips: the manifest's clips.
         workers: processes that decode; 1 uses this process. A clip that kills its process is unreadable.
         labels: the label set, whose other labels are dropped; None only reports labels that are not among our emotions
-            and sentiments. A compound label is checked by its parts.
+            and sentiments. Case and surrounding spaces do not count, as in evaluation; a published spelling (`anger`)
+            also stands for our name of the class. A compound label is checked by its parts.
         progress: called with a stage's name and the share of it that is done.
 
     Returns:
@@ -84,9 +85,11 @@ def check_manifest(
         manifest's order, and `durations_s` by id.
     """
     findings = _inspect_all(clips, workers, progress)
-    allowed = set(labels) if labels is not None else {*EMOTIONS, *SENTIMENTS}
+    expected = labels if labels is not None else (*EMOTIONS, *SENTIMENTS)
+    allowed = {name for label in expected for name in (bare_label(label), emotion_name(label))}
     for clip, finding in zip(clips, findings, strict=True):
-        if clip.label is not None and clip.label not in allowed and not allowed.issuperset(clip.label.split("_")):
+        label = None if clip.label is None else bare_label(clip.label)
+        if label is not None and label not in allowed and not allowed.issuperset(label.split("_")):
             message = f"label {clip.label!r}; expected one of {', '.join(sorted(allowed))}"
             finding.problems.append(("unknown-label" if labels is None else "oov-label", message))
     _compare(clips, findings)

@@ -26,13 +26,22 @@ _PUBLISHED: dict[str, str] = {
 }
 
 
+def bare_label(label: str) -> str:
+    """Return a label as it is compared: stripped and in lower case, as evaluation and rewards compare it.
+
+    Args:
+        label: as a manifest or an option has it.
+    """
+    return label.strip().lower()
+
+
 def emotion_name(published: str) -> str:
     """Return our name of a class; any other word is returned stripped and in lower case.
 
     Args:
         published: the class as a release writes it.
     """
-    word = published.strip().lower()
+    word = bare_label(published)
     return _PUBLISHED.get(word, word)
 
 

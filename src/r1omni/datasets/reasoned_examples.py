@@ -20,12 +20,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from r1omni.core.answer_format import PAPER_FORMAT, AnswerFormat
 from r1omni.core.clip import Clip
 from r1omni.core.errors import DatasetError
-from r1omni.core.instruction import format_answer, parse_answer
 from r1omni.core.labels import EMOTIONS
 from r1omni.datasets.cells import is_missing
-from r1omni.datasets.names import emotion_name
+from r1omni.datasets.names import bare_label, emotion_name
 from r1omni.datasets.release import Release
 from r1omni.datasets.tabular import read_table
 from r1omni.runs.files import replaced_file, write_bytes
@@ -45,7 +45,6 @@ _GUIDE = (
     "conclusion. Write only what the clip shows. No tags.",
     "notes: anything else; it is not trained on. A row without label or reasoning counts as not done yet.",
 )
-_TAG = re.compile(r"</?\s*(?:think|answer)\s*>", re.IGNORECASE)
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """Prefixes that make a spreadsheet run a cell of a text table as a formula."""
 _WORD = re.compile(r"[\u3400-\u9fff]|[^\W\u3400-\u9fff]+(?:['’-][^\W\u3400-\u9fff]+)*")
@@ -152,22 +151,25 @@ def validate(
     labels: Collection[str] = EMOTIONS,
     min_words: int = MIN_WORDS,
     max_words: int = MAX_WORDS,
+    answer_format: AnswerFormat = PAPER_FORMAT,
 ) -> list[dict[str, Any]]:
     """Return the problems of reasoned examples as (id, kind, message); empty if there are none.
 
-    Kinds: `no-label`, `oov-label`, `no-reasoning`, `tags` (tags inside the reasoning, or an answer that the rewards'
-    parser does not return), `too-short`, `too-long`, `repeated` (the same reasoning on an earlier clip).
+    Kinds: `no-label`, `oov-label`, `no-reasoning`, `tags` (tags inside the reasoning, parts that it lacks, or an answer
+    that the rewards' parser does not return), `too-short`, `too-long`, `repeated` (the same reasoning on an earlier
+    clip). `train sft` refuses `no-label`, `no-reasoning` and `tags`.
 
     Args:
         clips: the examples.
         labels: the names allowed as answers.
         min_words: fewest words of a reasoning; a Chinese character counts as a word.
         max_words: most words.
+        answer_format: the tagged parts that are to be learnt.
     """
     problems: list[dict[str, Any]] = []
     first_with: dict[str, str] = {}
     for clip in clips:
-        for kind, message in _faults(clip, labels, min_words, max_words):
+        for kind, message in _faults(clip, labels, min_words, max_words, answer_format):
             problems.append({"id": clip.id, "kind": kind, "message": message})
         text = " ".join((clip.reasoning or "").lower().split())
         if text and first_with.setdefault(text, clip.id) != clip.id:
@@ -176,21 +178,19 @@ def validate(
     return problems
 
 
-def _faults(clip: Clip, labels: Collection[str], min_words: int, max_words: int) -> list[tuple[str, str]]:
+def _faults(
+    clip: Clip, labels: Collection[str], min_words: int, max_words: int, answer_format: AnswerFormat
+) -> list[tuple[str, str]]:
     faults = []
     if clip.label is None:
         faults.append(("no-label", "has no label; give the most obvious emotion"))
-    elif clip.label not in labels:
-        faults.append(("oov-label", f"label {clip.label!r}; expected one of {', '.join(labels)}"))
+    elif bare_label(clip.label) not in map(bare_label, labels):
+        faults.append(("oov-label", f"label {clip.label!r}; expected one of {', '.join(sorted(labels))}"))
     if not clip.reasoning or not clip.reasoning.strip():
         return [*faults, ("no-reasoning", "has no reasoning; describe what shows the emotion")]
-    if tag := _TAG.search(clip.reasoning):
-        faults.append(("tags", f"the reasoning holds {tag[0]}; remove the tags, training adds them"))
-    elif clip.label is not None:
-        answer = parse_answer(format_answer(clip.reasoning, clip.label))
-        if not answer.well_formed or answer.answer != clip.label:
-            faults.append(("tags", f"the parser reads the answer {answer.answer!r}; expected {clip.label!r}"))
-    num_words = len(_WORD.findall(clip.reasoning))
+    if fault := answer_format.fault(clip.reasoning, clip.label or EMOTIONS[0]):
+        faults.append(("tags", fault))
+    num_words = len(_WORD.findall(answer_format.without_tags(clip.reasoning)))
     if num_words < min_words:
         faults.append(("too-short", f"{num_words} words; expected {min_words} or more"))
     if num_words > max_words:
