@@ -216,7 +216,7 @@ def compare(
 app = new_app()
 
 
-@app.command()
+@app.command(epilog="Example: python benchmarks/generation.py --preset tiny --layers 0 --rounds 5")
 def generation(
     preset: Preset = "0.5b",
     layers: Layers = 2,

@@ -1,8 +1,9 @@
 """The whole recipe at its smallest: what holds for every seed of a run that is too small to recognise emotions.
 
-Recognition rates lie around chance here and are not compared. What a cold start and RLVR do teach in these few steps
-is the form of an answer and the label set. The margins were set on five seeds (docs/log.md): the smallest rise of the
-reward was .18.
+Recognition rates lie around chance here and are not compared, and RLVR does not always keep within the label set. What
+a cold start and RLVR do teach in these few steps is the form of an answer. The margins were set on ten seeds at two
+instruction sets (docs/log.md): the smallest rise of the reward was .102, of the sampled format .070, and at most 68 %
+of the answers after the cold start were outside the label set.
 """
 
 import json
@@ -55,15 +56,14 @@ def rise(run: Path, name: str) -> float:
 
 
 def test_the_reward_and_the_format_of_sampled_answers_rise(run: Path) -> None:
-    assert rise(run, "reward") > 0.1
-    assert rise(run, "format") > 0.05
+    assert rise(run, "reward") > 0.05
+    assert rise(run, "format") > 0.03
 
 
-def test_rlvr_learns_to_answer_within_the_label_set(run: Path) -> None:
+def test_answers_within_the_label_set_begin_with_the_cold_start(run: Path) -> None:
     outside = mean_over_corpora(run, "oov_rate")
     assert outside["base"] > 90
-    assert outside["cold-start"] > outside["r1-omni"] + 10
-    assert outside["r1-omni"] < 10
+    assert outside["cold-start"] < 80
 
 
 def test_the_format_is_learnt_from_reasons_and_not_from_labels(run: Path) -> None:
