@@ -95,7 +95,7 @@ def read_reasons(text: str) -> Reasons:
         found = _kept(sentence, list(_candidates(sentence, section)))
         told, found = _abstentions(sentence, section, found)
         abstentions += [Abstention(side, start + first, start + last) for side, first, last in told]
-        claims += [_claim(sentence, candidate, start) for candidate in found]
+        claims += _without_repeats([_claim(sentence, candidate, start) for candidate in found])
     return Reasons(tuple(sorted(claims, key=lambda claim: (claim.start, claim.stop))), tuple(abstentions))
 
 
@@ -214,6 +214,14 @@ def _abstentions(
         by_claims: EvidenceSide | None = SIDE_OF[about[0].what] if about else None
         found.append((by_claims or named or section or "pictures", *match.span()))
     return found, candidates
+
+
+def _without_repeats(claims: list[Claim]) -> list[Claim]:
+    """Return the claims of one sentence, of those that say the same only the first."""
+    first: dict[tuple[str, str, Polarity, Place | None], Claim] = {}
+    for claim in sorted(claims, key=lambda claim: claim.start):
+        first.setdefault((claim.what, claim.value, claim.polarity, claim.place), claim)
+    return list(first.values())
 
 
 def _claim(sentence: str, candidate: _Candidate, offset: int) -> Claim:
