@@ -8,7 +8,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from parity.golden import TOLERANCE_FEATURES, Golden, Subject, assert_close
-from r1omni.model.load_model import convert_checkpoint, inspect_checkpoint, load_model
+from r1omni.model.convert_checkpoint import convert_checkpoint
+from r1omni.model.inspect_checkpoint import inspect_checkpoint
+from r1omni.model.load_model import load_model
 from r1omni.model.weights import read_inventory
 
 DTYPES = {"BF16": "bfloat16", "F32": "float32", "F16": "float16"}

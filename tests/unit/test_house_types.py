@@ -20,6 +20,7 @@ CONVENTION = {
     ("model/modeling.py", "forward"),  # transformers' model call
     ("model/processing.py", "__init__"),  # transformers saves a processor by the arguments of its __init__
     ("cli/evaluate.py", "evaluate"),  # typer: a parameter is an option
+    ("cli/predict.py", "predict"),  # likewise
     ("datasets/adapters/table.py", "read"),  # `r1omni data`: a parameter is an option
 }
 """Functions whose parameters a library's convention, or the command line's, asks for."""

@@ -82,5 +82,5 @@ def test_files_that_nothing_loads_do_not_count(model: Path):
 
 
 def test_a_folder_that_is_no_checkpoint_is_a_sentence(tmp_path: Path):
-    with pytest.raises(CheckpointError, match=r"config\.json is missing"):
+    with pytest.raises(CheckpointError, match=r"is empty; expected a folder with config\.json"):
         checkpoint_identity(tmp_path)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from r1omni.cli.options import AudioOption, RouterOption, VideoPoolingOption, VisionOption
+from r1omni.cli.options import AudioOption, BaseOption, RouterOption, VideoPoolingOption, VisionOption
 
 app = typer.Typer(help="Inspect and convert checkpoints.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -18,16 +18,30 @@ def inspect(
     vision: VisionOption = None,
     audio: AudioOption = None,
     router: RouterOption = None,
+    base: BaseOption = None,
     video_pooling: VideoPoolingOption = None,
+    values: Annotated[
+        bool, typer.Option("--values", help="Also read every weight, and report NaN and infinity.")
+    ] = False,
 ) -> None:
     """List a checkpoint's parts and the problems that keep it from loading.
 
     Exits with 1 if there are problems.
     """
-    from r1omni.model.load_model import inspect_checkpoint
+    from r1omni.model.inspect_checkpoint import inspect_checkpoint
 
-    report = inspect_checkpoint(source, vision=vision, audio=audio, router=router, video_pooling=video_pooling)
+    report = inspect_checkpoint(
+        source,
+        vision=vision,
+        audio=audio,
+        router=router,
+        base=base,
+        video_pooling=video_pooling,
+        reads_values=values,
+    )
     typer.echo(f"{report.folder}: {report.layout} layout")
+    if report.adapter is not None:
+        typer.echo(f"{report.adapter}: LoRA adapter of it, changes {report.num_adapted} tensors")
     for part in report.parts:
         files = ", ".join(part.files) or "nowhere"
         typer.echo(f"  {part.name:<16}{part.num_parameters:>15,}  {', '.join(part.dtypes):<18}{files}")
@@ -49,9 +63,14 @@ def convert(
     vision: VisionOption = None,
     audio: AudioOption = None,
     router: RouterOption = None,
+    base: BaseOption = None,
     video_pooling: VideoPoolingOption = None,
 ) -> None:
-    """Convert a published checkpoint to one self-contained folder."""
-    from r1omni.model.load_model import convert_checkpoint
+    """Convert a published checkpoint, or a LoRA adapter and its base, to one self-contained folder."""
+    from r1omni.model.convert_checkpoint import convert_checkpoint
 
-    typer.echo(convert_checkpoint(source, out, vision=vision, audio=audio, router=router, video_pooling=video_pooling))
+    typer.echo(
+        convert_checkpoint(
+            source, out, vision=vision, audio=audio, router=router, base=base, video_pooling=video_pooling
+        )
+    )

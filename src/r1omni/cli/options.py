@@ -33,6 +33,13 @@ AudioOption = Annotated[str | None, typer.Option(help="Whisper folder or hub id,
 RouterOption = Annotated[
     str | None, typer.Option(help="BERT folder or hub id, for one without its router or the router's vocabulary.")
 ]
+BaseOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Folder or hub id of the model that a LoRA adapter was trained on. [default: the one it names]",
+        show_default=False,
+    ),
+]
 DtypeOption = Annotated[
     Literal["auto", "float32", "bfloat16", "float16"],
     typer.Option(help="Number format; auto chooses the one this machine computes fastest in."),

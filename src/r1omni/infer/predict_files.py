@@ -86,6 +86,7 @@ def load_engine(
     vision: str | None = None,
     audio: str | None = None,
     router: str | None = None,
+    base: str | None = None,
     dtype: DtypeName = "auto",
     video_pooling: VideoPooling | None = None,
     like_official: bool = False,
@@ -100,6 +101,7 @@ def load_engine(
         vision: SigLIP folder or hub id, for a published checkpoint that lacks its vision tower; None takes the default.
         audio: Whisper folder or hub id, likewise.
         router: BERT folder or hub id, likewise; its vocabulary is always needed.
+        base: folder or hub id of the model that a LoRA adapter was trained on; None takes the one it names.
         dtype: name of a torch dtype; auto takes what this machine computes best in.
         video_pooling: see `load_model`; None takes the checkpoint's own.
         like_official: prepare media as the official script does, for comparisons.
@@ -113,6 +115,7 @@ def load_engine(
         vision=vision,
         audio=audio,
         router=router,
+        base=base,
         dtype=dtype,
         device="auto",
         video_pooling=video_pooling,

@@ -10,10 +10,9 @@ import os
 from pathlib import Path
 
 from r1omni.core.errors import CheckpointError
-from r1omni.model.configuration import HumanOmniConfig, VideoPooling
-from r1omni.model.official import is_official, published_pooling, read_official
-from r1omni.model.published_towers import Towers, fetch
-from r1omni.model.weights import read_inventory, read_json
+from r1omni.model.configuration import VideoPooling
+from r1omni.model.published_towers import Towers
+from r1omni.model.read_checkpoint import read_checkpoint
 from r1omni.runs.file_hashes import FileHashes, shared_file_hashes
 
 _SETTINGS = ("*.json", "*.txt", "*.jinja", "*/*.json", "*/*.txt", "*/*.jinja")
@@ -25,37 +24,35 @@ def checkpoint_identity(
     *,
     video_pooling: VideoPooling | None = None,
     towers: Towers | None = None,
+    base: str | None = None,
     hashes: FileHashes | None = None,
 ) -> dict[str, str]:
     """Return what a run's identity says of the model it uses.
 
     Args:
-        path_or_id: a folder of ours, a published folder, or a hub id.
+        path_or_id: a folder of ours, a published folder, an adapter folder, or a hub id.
         video_pooling: how video tokens are pooled; None takes the checkpoint's own.
         towers: where a published checkpoint's towers come from; None takes the defaults.
+        base: the model that an adapter was trained on; None takes the recorded one.
         hashes: remembers files; None takes those that all of this package remembers.
 
     Returns:
         `weights`, a hash of weights, settings and vocabularies; and `video_pooling`, resolved.
 
     Raises:
-        CheckpointError: the checkpoint cannot be read.
+        CheckpointError: the checkpoint cannot be loaded.
     """
-    folder = fetch(os.fspath(path_or_id), "the model")
-    raw = read_json(folder / "config.json", "the model's settings")
-    if is_official(raw):
-        checkpoint = read_official(folder, towers or Towers())
-        weights = {stored.file for stored in checkpoint.sources.values()}
-        others = {path for path in (checkpoint.router_folder, checkpoint.vision_folder) if path is not None}
-        own_pooling = published_pooling(path_or_id)
-    else:
-        weights, others = {stored.file for stored in read_inventory(folder).values()}, set()
-        own_pooling = HumanOmniConfig.from_pretrained(folder).video_pooling
+    checkpoint = read_checkpoint(path_or_id, towers=towers, base=base, video_pooling=video_pooling)
+    checkpoint.raise_problems()
+    folder, official = checkpoint.folder, checkpoint.official
+    weights = set(checkpoint.weights_files)
+    towers_used = () if official is None else (official.router_folder, official.vision_folder)
+    others = {path for path in towers_used if path is not None}
     folders = {folder, *others, *(path.parent for path in weights)}
     files = weights | {path for place in folders for pattern in _SETTINGS for path in place.glob(pattern)}
     return {
         "weights": _sha256_of(folder, files, hashes or shared_file_hashes()),
-        "video_pooling": video_pooling or own_pooling,
+        "video_pooling": checkpoint.config.video_pooling,
     }
 
 

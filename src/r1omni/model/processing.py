@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 from transformers import (
     AutoProcessor,
+    AutoTokenizer,
     BatchFeature,
     PreTrainedTokenizerBase,
     ProcessorMixin,
@@ -144,9 +145,11 @@ class HumanOmniProcessor(ProcessorMixin):
         saved = processor_dict or {}
         image = {k: v for k, v in saved["image_processor"].items() if k != "image_processor_type"}
         sound = {k: v for k, v in saved["feature_extractor"].items() if k != "feature_extractor_type"}
+        # transformers' own loader takes the language model's tokenizer for the router where the router's is missing.
+        kwargs["trust_remote_code"] = False
         tokenizers = [
-            cls._load_tokenizer_from_pretrained(name, pretrained_model_name_or_path, **kwargs)
-            for name in ("tokenizer", "router_tokenizer")
+            AutoTokenizer.from_pretrained(pretrained_model_name_or_path, **{**kwargs, **place})
+            for place in ({}, {"subfolder": "router_tokenizer"})
         ]
         return [SiglipImageProcessorPil(**image), WhisperFeatureExtractor(**sound), *tokenizers]
 

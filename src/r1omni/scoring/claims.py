@@ -10,8 +10,7 @@ Left out on purpose: parsing of syntax beyond clauses, and any model. What the l
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from dataclasses import dataclass
 from typing import Literal
 
 from r1omni.core.evidence import EvidenceSide
@@ -91,21 +90,13 @@ def read_reasons(text: str) -> Reasons:
     abstentions: list[Abstention] = []
     section: EvidenceSide | None = None
     for start, stop in _sentences(plain):
-        section = _section(plain[start:stop], section)
-        found, told = _read_sentence(plain[start:stop], section)
-        claims += [replace(claim, start=start + claim.start, stop=start + claim.stop) for claim in found]
+        sentence = plain[start:stop]
+        section = _section(sentence, section)
+        found = _kept(sentence, list(_candidates(sentence, section)))
+        told, found = _abstentions(sentence, section, found)
         abstentions += [Abstention(side, start + first, start + last) for side, first, last in told]
+        claims += [_claim(sentence, candidate, start) for candidate in found]
     return Reasons(tuple(sorted(claims, key=lambda claim: (claim.start, claim.stop))), tuple(abstentions))
-
-
-@lru_cache(maxsize=4096)
-def _read_sentence(
-    sentence: str, section: EvidenceSide | None
-) -> tuple[tuple[Claim, ...], tuple[tuple[EvidenceSide, int, int], ...]]:
-    """Read one sentence; places count from its beginning. Models repeat themselves, so sentences are kept."""
-    candidates = _kept(sentence, list(_candidates(sentence, section)))
-    told, candidates = _abstentions(sentence, section, candidates)
-    return tuple(_without_repeats([_claim(sentence, candidate) for candidate in candidates])), tuple(told)
 
 
 def _masked(text: str, spans: list[tuple[int, int]]) -> str:
@@ -225,15 +216,7 @@ def _abstentions(
     return found, candidates
 
 
-def _without_repeats(claims: list[Claim]) -> list[Claim]:
-    """Return the claims of one sentence, of those that say the same only the first."""
-    first: dict[tuple[str, str, Polarity, Place | None], Claim] = {}
-    for claim in sorted(claims, key=lambda claim: claim.start):
-        first.setdefault((claim.what, claim.value, claim.polarity, claim.place), claim)
-    return list(first.values())
-
-
-def _claim(sentence: str, candidate: _Candidate) -> Claim:
+def _claim(sentence: str, candidate: _Candidate, offset: int) -> Claim:
     denied = candidate.negative != scope.is_denied(sentence, candidate.start, candidate.stop, candidate.word_start)
     return Claim(
         SIDE_OF[candidate.what],
@@ -242,6 +225,6 @@ def _claim(sentence: str, candidate: _Candidate) -> Claim:
         "negative" if denied else "positive",
         scope.hedge_of(sentence, candidate.start, candidate.stop),
         scope.place_of(sentence, candidate.start, candidate.stop),
-        candidate.start,
-        candidate.stop,
+        offset + candidate.start,
+        offset + candidate.stop,
     )

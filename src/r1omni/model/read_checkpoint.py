@@ -1,0 +1,179 @@
+"""A checkpoint of any layout, headers alone read, with everything that keeps it from loading.
+
+Loading, inspecting, converting and hashing all go through `read_checkpoint`, so that they agree on what a path means
+and on what is wrong with it.
+"""
+
+import logging
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from torch import Tensor
+from transformers import GenerationConfig
+
+from r1omni.core.errors import CheckpointError, ConfigError
+from r1omni.model.checkpoint_folder import CheckpointFolder, find_checkpoint
+from r1omni.model.configuration import HumanOmniConfig, VideoPooling
+from r1omni.model.lora_folder import LoraFolder, base_of, read_lora
+from r1omni.model.official import (
+    OfficialCheckpoint,
+    expected_shapes,
+    published_pooling,
+    read_official,
+)
+from r1omni.model.own_layout import read_own, read_own_processor
+from r1omni.model.processing import HumanOmniProcessor
+from r1omni.model.published_processor import official_processor, tokenizer_problems
+from r1omni.model.published_towers import Towers
+from r1omni.model.weights import Stored, read_json, read_tensors
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a path or hub id means."""
+
+    folder: Path
+    """Of the whole model; of an adapter, its base's."""
+    layout: Literal["r1omni", "official"]
+    config: HumanOmniConfig
+    sources: dict[str, Stored]
+    """Parameter name -> the tensor that fills it, adapters not folded in."""
+    unread: tuple[Stored, ...]
+    """Stored but unused."""
+    problems: tuple[str, ...]
+    """What keeps it from loading, one sentence each."""
+    adapter: LoraFolder | None
+    official: OfficialCheckpoint | None
+    """What a published folder needs besides; None for our layout."""
+    is_pooled_by_name: bool = False
+    """Whether the name of the published checkpoint decided that video tokens are pooled."""
+
+    @property
+    def weights_files(self) -> tuple[Path, ...]:
+        """Every file that weights come from."""
+        files = {stored.file for stored in self.sources.values()}
+        return tuple(sorted(files | ({self.adapter.file} if self.adapter else set())))
+
+    def raise_problems(self, more: Iterable[str] = ()) -> None:
+        """Raise what keeps it from loading, the first in full.
+
+        Args:
+            more: problems found later.
+
+        Raises:
+            CheckpointError: there are any.
+        """
+        problems = [*self.problems, *more]
+        if problems:
+            rest = f" ({len(problems) - 1} more problems: see `r1omni checkpoint inspect`.)" if problems[1:] else ""
+            raise CheckpointError(problems[0] + rest)
+
+    def note_pooling(self) -> None:
+        """Warn if the checkpoint's name decided that video tokens are pooled."""
+        if self.is_pooled_by_name:
+            _log.warning(
+                "%s: video tokens are pooled (video_pooling %s), as HumanOmni's own code does for this checkpoint. "
+                "--video-pooling none reads them all, as R1-Omni's code does.",
+                self.config.name_or_path,
+                self.config.video_pooling,
+            )
+
+    def processor(self) -> HumanOmniProcessor:
+        """Build the processor, with the checkpoint's own video pooling.
+
+        Raises:
+            CheckpointError: a file is missing or damaged, or does not fit the model.
+        """
+        if self.official is not None:
+            return official_processor(self.official)
+        processor = read_own_processor(self.folder, self.config)
+        processor.video_pooling = self.config.video_pooling
+        return processor
+
+    def generation_config(self, processor: HumanOmniProcessor) -> GenerationConfig:
+        """Read the generation settings; the end of the turn always stops an answer.
+
+        Args:
+            processor: the checkpoint's.
+        """
+        path = self.folder / "generation_config.json"
+        config = GenerationConfig(**(read_json(path, "how the model generates") if path.is_file() else {}))
+        if config.eos_token_id is None:
+            config.eos_token_id = processor.tokenizer.eos_token_id
+        if config.pad_token_id is None:
+            config.pad_token_id = processor.tokenizer.pad_token_id
+        return config
+
+    def tensors(self, *, keeps_dtype: bool) -> Iterator[tuple[str, Tensor]]:
+        """Yield every parameter by name, file by file, adapters folded in.
+
+        Args:
+            keeps_dtype: give folded weights in the base's number format; otherwise in float32.
+        """
+        if self.adapter is not None:
+            yield from self.adapter.fold(self.sources, keeps_dtype=keeps_dtype)
+            return
+        names = {id(stored): name for name, stored in self.sources.items()}
+        for stored, tensor in read_tensors(self.sources.values()):
+            yield names[id(stored)], tensor
+
+
+def read_checkpoint(
+    path_or_id: str | os.PathLike[str],
+    *,
+    towers: Towers | None = None,
+    base: str | None = None,
+    video_pooling: VideoPooling | None = None,
+) -> Checkpoint:
+    """Find a checkpoint, read its headers and check that it is complete.
+
+    Args:
+        path_or_id: a folder of ours, a published folder, a LoRA adapter folder, or a hub id of one.
+        towers: where a published checkpoint's towers come from; None uses the defaults.
+        base: folder or hub id of the model that an adapter was trained on; None takes the recorded one.
+        video_pooling: see `HumanOmniConfig.video_pooling`; None uses the checkpoint's own, which for a published one
+            is `slow_fast` if its folder or hub id is named HumanOmni-7B.
+
+    Raises:
+        CheckpointError: it is no checkpoint, or its settings or weights cannot be read at all.
+        ConfigError: `base` is given for a checkpoint that is not an adapter.
+    """
+    found = find_checkpoint(path_or_id)
+    named = path_or_id
+    adapter: CheckpointFolder | None = None
+    if found.is_adapter:
+        adapter, found = found, base_of(found, base)
+        named = base or found.path
+    elif base is not None:
+        raise ConfigError(f"--base is for LoRA adapters, and {found.path} is a whole model; leave --base out")
+    official = None
+    if found.is_official:
+        official = read_official(found.path, towers or Towers())
+        config, sources, unread = official.config, official.sources, official.unread
+        problems = [*official.problems, *tokenizer_problems(official)]
+        config.video_pooling = video_pooling or published_pooling(named)
+    else:
+        config, sources, unread, problems = read_own(found.path, found.raw)
+        config.video_pooling = video_pooling or config.video_pooling
+    config.name_or_path = os.fspath(path_or_id)
+    lora = None
+    if adapter is not None:
+        lora, misfits = read_lora(adapter, config, expected_shapes(config))
+        problems = [*problems, *misfits]
+    layout = "official" if official is not None else "r1omni"
+    return Checkpoint(
+        found.path,
+        layout,
+        config,
+        sources,
+        tuple(unread),
+        tuple(problems),
+        lora,
+        official,
+        is_pooled_by_name=official is not None and video_pooling is None and config.video_pooling != "none",
+    )
