@@ -33,7 +33,7 @@ def test_a_folder_with_one_file_of_the_official_format_is_read_as_the_help_shows
     turns = [{"from": "human", "value": "Which emotion?"}, {"from": "gpt", "value": "sad"}]
     (folder / "train.json").write_text(json.dumps([{"video": "a.mp4", "conversations": turns}]))
     code, said = data("r1omni-json", "--root", folder, "--out", tmp_path / "r1omni-json.jsonl")
-    assert (code, said) == (0, f"{tmp_path / 'r1omni-json.jsonl'}: 1 clips\n")
+    assert (code, said) == (0, f"{tmp_path / 'r1omni-json.jsonl'}: 1 clip\n")
 
 
 def test_validate_reads_the_answer_format_that_is_named(tmp_path: Path) -> None:

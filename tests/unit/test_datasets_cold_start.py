@@ -63,8 +63,8 @@ def test_a_filled_template_comes_back_with_every_field_of_its_manifest(tmp_path:
     assert (first.label, first.reasoning, first.subtitle) == ("angry", "He shouts; he stares.", "=别走")
     assert (first.fold, first.meta, first.path) == (2, {"actor": "07"}, tmp_path / "a.mp4")
     assert (second.label, second.reasoning) == ("sad", REASON)
-    assert any("1 of 3 clips are not done yet" in text for text in release.warnings)
-    assert any("1 ids are not in the manifest; the first is '99'" in text for text in release.warnings)
+    assert any("1 of 3 clips not done yet" in text for text in release.warnings)
+    assert any("1 id not in the manifest, '99' first" in text for text in release.warnings)
 
 
 def test_empty_and_doubled_annotations_are_errors(tmp_path: Path) -> None:

@@ -53,6 +53,46 @@ def test_a_clip_number_that_starts_again_for_each_video_is_no_id(tmp_path: Path)
         ("b@0-1", "b.mp4", "fear"),
         ("b@1-2", "b.mp4", "happy"),
     ]
+    assert [clip.meta["clip_id"] for clip in clips] == ["0", "1", "0", "1"]
+
+
+@pytest.mark.parametrize("missing", ["", "nan", "N/A"])
+def test_a_column_of_ids_with_a_gap_is_used_only_if_it_was_named_and_then_refused(tmp_path: Path, missing: str) -> None:
+    text = f"id,path,label\n1,a.mp4,sad\n{missing},b.mp4,angry\n"
+    assert [clip.id for clip in read(tmp_path, text).clips] == ["a", "b"]
+    with pytest.raises(DatasetError, match=r"t\.csv:3: no id in the column 'id'"):
+        read(tmp_path, text, id="id")
+
+
+@pytest.mark.parametrize("missing", ["", "nan"])
+def test_rows_without_a_clip_are_skipped_and_counted(tmp_path: Path, missing: str) -> None:
+    release = read(tmp_path, f"path,label\n{missing},sad\nb.mp4,angry\n")
+    assert [(clip.id, clip.label) for clip in release.clips] == [("b", "angry")]
+    assert release.warnings == [f"{tmp_path / 't.csv'}: 1 row without a clip in the column 'path' skipped"]
+    with pytest.raises(DatasetError, match="the column 'path' is empty"):
+        read(tmp_path, f"path,label\n{missing},sad\n")
+
+
+def test_a_part_that_ends_before_it_begins_is_refused_with_its_row(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"t\.csv:2: the part ends at 1 s and begins at 2 s"):
+        read(tmp_path, "path,start,end,label\na.mp4,2,1,sad\n")
+
+
+def test_a_table_without_names_of_columns_is_refused_with_what_helps(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="write the columns' names into the first line"):
+        read(tmp_path, "a.mp4,sad\nb.mp4,angry\n")
+
+
+def test_clips_that_are_elsewhere_are_searched_where_media_root_says(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="found none of 1 listed clip .* give their folder as --media-root"):
+        read(tmp_path, "path,label\nother.mp4,sad\n")
+
+
+def test_a_folder_without_folders_of_labels_names_its_tables(tmp_path: Path) -> None:
+    touch(tmp_path, "a.mp4")
+    (tmp_path / "labels.csv").write_text("path,label\na.mp4,sad\n")
+    with pytest.raises(DatasetError, match=r"or one of its tables as --root: labels\.csv"):
+        read_release("table", tmp_path)
 
 
 def test_the_name_of_a_person_is_no_id(tmp_path: Path) -> None:
@@ -67,7 +107,7 @@ def test_the_name_of_a_person_is_no_id(tmp_path: Path) -> None:
 def test_rows_that_differ_in_their_label_are_both_kept_and_repeated_rows_once(tmp_path: Path) -> None:
     release = read(tmp_path, "path,label\na.mp4,sad\na.mp4,angry\na.mp4,sad\n")
     assert [(clip.id, clip.label) for clip in release.clips] == [("a", "sad"), ("a#2", "angry")]
-    assert any("1 rows repeat an earlier row" in text for text in release.warnings)
+    assert any("1 exact repeat of earlier rows dropped" in text for text in release.warnings)
 
 
 @pytest.mark.parametrize(
@@ -166,6 +206,8 @@ CHINESE = "path,label,reasoning\na.mp4,angry,她皱着眉头，声音很大，�
         (WINDOWS, "utf-8", None),
         (WINDOWS, "cp1252", "cp1252"),
         (WINDOWS, "utf-16", None),
+        (WINDOWS, "utf-16-le", "utf-16-le"),
+        (WINDOWS, "utf-16-be", "utf-16-be"),
         (CHINESE, "gb18030", "gb18030"),
         (CHINESE, "utf-8", None),
     ],
@@ -222,6 +264,7 @@ def test_the_exact_name_comes_first_and_sound_is_never_taken_for_video(tmp_path:
     paths, warnings = locate(["a.wav", "b.wav", "c.avi", "7"], tmp_path)
     assert paths == [tmp_path / "d/a.wav", None, tmp_path / "d/c.mkv", tmp_path / "d/0007.mp4"]
     assert [text for text in warnings if "another extension" in text and "c.avi" in text]
+    assert [text for text in warnings if "another kind" in text and "b.wav first (d/b.mp4 is there" in text]
 
 
 def test_whatever_the_decoder_opens_is_a_clip_of_its_folder_and_the_rest_is_named(tmp_path: Path) -> None:
@@ -240,7 +283,7 @@ def test_whatever_the_decoder_opens_is_a_clip_of_its_folder_and_the_rest_is_name
         "sad/face",
     }
     assert {clip.label for clip in release.clips} == {"happy", "sad"}
-    assert any("2 files were skipped" in text and "happy/notes.txt, readme.md" in text for text in release.warnings)
+    assert any("2 files skipped" in text and "happy/notes.txt, readme.md" in text for text in release.warnings)
 
 
 def test_dfew_lists_are_read_by_their_columns(tmp_path: Path) -> None:
@@ -294,4 +337,4 @@ def test_a_check_that_leaves_no_clip_fails(tmp_path: Path) -> None:
     (tmp_path / "m.jsonl").write_text('{"id": "a", "path": "missing.mp4", "label": "sad"}\n')
     result = CliRunner().invoke(app, ["data", "check", str(tmp_path / "m.jsonl"), "--out", str(tmp_path / "out")])
     assert result.exit_code == 1
-    assert "1 clips checked, 0 clean" in result.output
+    assert "1 clip checked, 0 clean" in result.output

@@ -13,16 +13,17 @@ from r1omni.core.answer_format import PAPER_FORMAT, AnswerFormat
 from r1omni.core.clip import Clip
 from r1omni.core.errors import CheckpointError, ConfigError
 from r1omni.core.instruction import LABEL_INSTRUCTION, instruction_for
-from r1omni.infer.features import Features
+from r1omni.infer.completion import Completion
+from r1omni.infer.features import NO_FEATURES, Features
 from r1omni.infer.greedy_answers import greedy_predictions
 from r1omni.infer.prompt import Prompt
 from r1omni.model.load_model import load_model
 from r1omni.model.stored_answer_format import answer_format_of
 from r1omni.train.bookkeeping import TrainingRun
 from r1omni.train.grpo import train_grpo
-from r1omni.train.rollout import named_rewards
+from r1omni.train.rollout import Group, check_ready, named_rewards
 from r1omni.train.sft import train_sft
-from r1omni.train.training_data import reasoned_examples, training_clips
+from r1omni.train.training_data import label_examples, reasoned_examples, training_clips
 from small_model import LABELS, MadeUpFeatures, small_clips, small_model
 
 SPELLED = ("vis_desc,aud_desc,think,answer", "context,think,answer", "emotion:answer,why")
@@ -151,3 +152,12 @@ def test_a_label_that_is_read_back_as_another_one_is_refused(tmp_path: Path) -> 
     (tmp_path / "m.jsonl").write_text(json.dumps(row))
     with pytest.raises(ConfigError, match="the parser reads the answer 'sad'; expected 'sad</answer>'"):
         training_clips(DataSection(train=(tmp_path / "m.jsonl",)), reasoned_in=PAPER_FORMAT)
+
+
+def test_labels_are_taught_and_judged_ready_as_they_are_compared() -> None:
+    clip = Clip("a", Path("/a.mp4"), label=" Angry", reasoning="He shouts.")
+    assert [example.answer for example in label_examples([clip])] == ["angry"]
+    assert reasoned_examples([clip])[0].answer == "<think>He shouts.</think>\n<answer>angry</answer>"
+    said = Completion([], "<think>He shouts.</think><answer>angry</answer>", [], "stop")
+    group = Group(clip, Prompt.ask("Which?", NO_FEATURES), [said], rewards={"length": [1.0]}, totals=[1.0])
+    assert check_ready([group], 1.0, 1.0) == {"format": 1.0, "accuracy": 1.0}

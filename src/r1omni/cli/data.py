@@ -13,6 +13,7 @@ from r1omni.cli.listing import PASS_ON, listing
 from r1omni.cli.options import LabelsOption, split_labels
 from r1omni.cli.progress import show_progress
 from r1omni.config.load import split_flags
+from r1omni.core.counted import counted
 from r1omni.datasets.adapters import ADAPTERS
 
 app = typer.Typer(help="Write, check and count manifests.", no_args_is_help=True, rich_markup_mode=None)
@@ -31,7 +32,7 @@ def _adapter_verb(corpus: str) -> Callable[..., None]:
         for warning in release.warnings:
             typer.echo(f"warning: {warning}", err=True)
         write_manifest(out, release.clips)
-        typer.echo(f"{out}: {len(release.clips):,} clips")
+        typer.echo(f"{out}: {counted(len(release.clips), 'clip')}")
 
     make_manifest.__doc__ = f"Write the manifest of {corpus}."
     return make_manifest

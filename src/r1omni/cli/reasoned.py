@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from r1omni.cli.options import AnswerFormatOption, LabelsOption, split_labels
+from r1omni.core.counted import counted
 
 Manifest = Annotated[Path, typer.Argument(help="A manifest.", show_default=False)]
 Out = Annotated[Path, typer.Option(help="The manifest to write.", show_default=False)]
@@ -27,7 +28,7 @@ def mix(
         read_manifest(emer), read_manifest(own), num_emer=num_emer, num_own=num_own, seed=seed
     )
     write_manifest(out, clips)
-    typer.echo(f"{out}: {len(clips):,} clips")
+    typer.echo(f"{out}: {counted(len(clips), 'clip')}")
 
 
 def template(
@@ -57,7 +58,7 @@ def annotations(
     for warning in release.warnings:
         typer.echo(f"warning: {warning}", err=True)
     write_manifest(out, release.clips)
-    typer.echo(f"{out}: {len(release.clips):,} clips")
+    typer.echo(f"{out}: {counted(len(release.clips), 'clip')}")
 
 
 def validate(manifest: Manifest, labels: LabelsOption = None, answer_format: AnswerFormatOption = None) -> None:

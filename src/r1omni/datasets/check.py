@@ -30,6 +30,7 @@ from typing import Any
 import numpy as np
 
 from r1omni.core.clip import Clip
+from r1omni.core.counted import counted
 from r1omni.core.errors import MediaError
 from r1omni.core.labels import EMOTIONS
 from r1omni.datasets.manifest import read_manifest, write_manifest
@@ -147,7 +148,7 @@ def check_text(report: dict[str, Any], examples: int = 3) -> str:
         report: what `check_manifest` returned.
         examples: number of messages shown of each kind.
     """
-    lines = [f"{report['clips']:,} clips checked, {report['clean']:,} clean"]
+    lines = [f"{counted(report['clips'], 'clip')} checked, {report['clean']:,} clean"]
     if report["unlabelled"]:
         lines.append(f"unlabelled {report['unlabelled']:,}")
     for kind, count in report["counts"].items():

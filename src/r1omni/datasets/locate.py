@@ -10,6 +10,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
+from r1omni.core.counted import counted
 from r1omni.core.errors import DatasetError
 from r1omni.datasets.tree import Tree, media_kind
 
@@ -32,6 +33,7 @@ def locate(given: Sequence[str], folder: Path) -> tuple[list[Path | None], list[
         return paths, []
     tree = Tree(folder)
     other_extension: list[str] = []
+    other_kind: list[tuple[str, Path]] = []
     ambiguous: list[tuple[str, list[Path]]] = []
     for place, text in enumerate(given):
         if paths[place] is not None:
@@ -42,6 +44,8 @@ def locate(given: Sequence[str], folder: Path) -> tuple[list[Path | None], list[
             candidates = _of_same_kind(tree, wanted[-1])
             if candidates and media_kind(wanted[-1]) is not None:
                 other_extension.append(text)
+            elif others := tree.with_stem(os.path.splitext(wanted[-1])[0]):
+                other_kind.append((text, others[0])) if not candidates else None
         best = _best(candidates, wanted, folder)
         if len(best) > 1:
             ambiguous.append((text, best))
@@ -50,14 +54,20 @@ def locate(given: Sequence[str], folder: Path) -> tuple[list[Path | None], list[
         text, best = ambiguous[0]
         shown = ", ".join(str(path.relative_to(folder)) for path in best[:_NAMED])
         raise DatasetError(
-            f"{len(ambiguous):,} paths fit several files under {folder} equally well; {text} may be {shown}; write "
-            "paths relative to that folder in the list, or give a folder with one of them as --media-root"
+            f"{counted(len(ambiguous), 'path')} under {folder} with several files that fit equally well: {text} may be "
+            f"{shown}; write paths relative to that folder in the list, or give a folder with one of them as "
+            "--media-root"
         )
     warnings = []
     if other_extension:
         warnings.append(
-            f"{len(other_extension):,} files were found by name with another extension; the first is "
-            f"{other_extension[0]}"
+            f"{counted(len(other_extension), 'file')} found by name with another extension, {other_extension[0]} first"
+        )
+    if other_kind:
+        text, path = other_kind[0]
+        warnings.append(
+            f"{counted(len(other_kind), 'path')} for which only a file of another kind has this name, {text} first "
+            f"({path.relative_to(folder)} is there, and was not taken)"
         )
     return paths, warnings
 

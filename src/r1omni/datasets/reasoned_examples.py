@@ -22,6 +22,7 @@ from typing import Any
 
 from r1omni.core.answer_format import PAPER_FORMAT, AnswerFormat
 from r1omni.core.clip import Clip
+from r1omni.core.counted import counted
 from r1omni.core.errors import DatasetError
 from r1omni.core.labels import EMOTIONS
 from r1omni.datasets.cells import is_missing
@@ -138,10 +139,10 @@ def read_annotations(path: Path, clips: Sequence[Clip]) -> Release:
     warnings = []
     if len(done) < len(clips):
         warnings.append(
-            f"{path}: {len(clips) - len(done):,} of {len(clips):,} clips are not done yet and were left out"
+            f"{path}: {len(clips) - len(done):,} of {counted(len(clips), 'clip')} not done yet, and left out"
         )
     if row_of:
-        warnings.append(f"{path}: {len(row_of):,} ids are not in the manifest; the first is {next(iter(row_of))!r}")
+        warnings.append(f"{path}: {counted(len(row_of), 'id')} not in the manifest, {next(iter(row_of))!r} first")
     return Release(done, warnings)
 
 

@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Literal, get_args, get_origin
 
 from pydantic import ValidationError, validate_call
+from pydantic_core import ErrorDetails
 
 from r1omni.core.clip import Clip
+from r1omni.core.counted import counted
 from r1omni.core.errors import ConfigError, DatasetError
 from r1omni.datasets.adapters import ADAPTERS
 
@@ -65,8 +67,15 @@ def read_release(corpus: str, root: Path | str, /, **options: object) -> Release
         return validate_call(read)(Path(root), **options)
     except ValidationError as error:
         known = ", ".join(list(inspect.signature(read).parameters)[1:])
-        wrong = "; ".join(f"option {'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
-        raise ConfigError(f"{name}: {wrong}; options are {known or 'none'}") from error
+        wrong = "; ".join(_what_is_wrong(item) for item in error.errors())
+        raise ConfigError(f"{name}: {wrong}; its options are {known or 'none'}") from error
+
+
+def _what_is_wrong(fault: ErrorDetails) -> str:
+    option = ".".join(map(str, fault["loc"]))
+    if fault["type"] == "unexpected_keyword_argument":
+        return f"there is no option {option}"
+    return f"option {option} is {fault['input']!r}: {fault['msg']}"
 
 
 def adapter_options(corpus: str) -> list[AdapterOption]:
@@ -87,7 +96,12 @@ def adapter_options(corpus: str) -> list[AdapterOption]:
 
 
 def finish(
-    corpus: str, root: Path, listed: Sequence[tuple[Clip, Path | None]], warnings: Iterable[str], example: str
+    corpus: str,
+    root: Path,
+    listed: Sequence[tuple[Clip, Path | None]],
+    warnings: Iterable[str],
+    example: str,
+    option: str = "--root",
 ) -> Release:
     """Keep one of each clip that is on disk, and report missing and repeated ones.
 
@@ -97,6 +111,7 @@ def finish(
         listed: each listed clip with the file found for it, or None.
         warnings: the adapter's own.
         example: an expected file name, for the error when no clip was found.
+        option: names the clips' folder on the command line.
 
     Raises:
         DatasetError: nothing is listed, or no listed clip is on disk.
@@ -108,18 +123,19 @@ def finish(
         raise DatasetError(f"{corpus}: the list contains no usable clip; {'; '.join(notes) or 'expected at least one'}")
     if not found:
         raise DatasetError(
-            f"{corpus}: none of the {len(listed):,} listed clips is under {root}; expected files such as {example} "
-            "anywhere below it; unpack the clips there, or give their folder as --root"
+            f"{corpus}: found none of {counted(len(listed), 'listed clip')} under {root}; expected files such as "
+            f"{example} anywhere below it; unpack the clips there, or give their folder as {option}"
         )
     if missing:
         notes.append(
-            f"{corpus}: {len(missing):,} of {len(listed):,} listed clips are not under {root} and were left out: "
-            f"{_some(missing)}"
+            f"{corpus}: {len(missing):,} of {counted(len(listed), 'listed clip')} not found under {root} and left "
+            f"out: {_some(missing)}"
         )
     times = Counter(clip.id for clip in found)
     if twice := [name for name, count in times.items() if count > 1]:
         notes.append(
-            f"{corpus}: {len(twice):,} clips are listed more than once; the first line was kept: {_some(twice)}"
+            f"{corpus}: {counted(len(twice), 'clip')} listed more than once, of which the first line was kept: "
+            f"{_some(twice)}"
         )
     return Release(clips=list({clip.id: clip for clip in reversed(found)}.values())[::-1], warnings=notes)
 

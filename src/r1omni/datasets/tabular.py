@@ -20,6 +20,8 @@ from r1omni.core.errors import DatasetError
 Row = dict[str, str]
 
 _INSTALL = "install it with `pip install 'r1omni[data]'`"
+SUFFIXES = frozenset({".csv", ".tsv", ".txt", ".xlsx", ".parquet", ".jsonl", ".ndjson", ".json"})
+"""Extensions of the files that hold a table."""
 _SEPARATORS = (",", ";", "\t", "|")
 _PAIR = re.compile(rb"[\x81-\xfe][\x40-\x7e\x80-\xfe]")
 """Two bytes that GB18030 reads as one character."""
@@ -90,7 +92,7 @@ def _decode(path: Path, encoding: str | None) -> tuple[str, str]:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise DatasetError(f"{path}: cannot be read ({error.strerror})") from error
+        raise DatasetError(f"{path}: cannot be read ({error.strerror}); expected a table or another text") from error
     for tried in [encoding] if encoding else _likely_encodings(content):
         try:
             return content.decode(tried).removeprefix("\ufeff"), tried
@@ -110,6 +112,8 @@ def _likely_encodings(content: bytes) -> tuple[str, ...]:
     """Return the encodings to try, in this order: after UTF-8, the more plausible of the other two comes first."""
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         return ("utf-16",)
+    if b"\0" in content[:2]:  # an ASCII letter in two bytes, without the mark that says so
+        return ("utf-16-be",) if content[:1] == b"\0" else ("utf-16-le",)
     pairs = _PAIR.findall(content)
     common = sum(_COMMON_PAIR.fullmatch(pair) is not None for pair in pairs)
     # A curly quote or an accent before an ASCII letter is a pair too, but of rare Chinese characters.

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
+from r1omni.core.counted import counted
 from r1omni.core.errors import DatasetError
 from r1omni.media.folder import PICTURE_SUFFIXES
 
@@ -160,7 +161,7 @@ class Tree:
             return []
         name, paths = next(iter(self.ambiguous.items()))
         return [
-            f"{len(self.ambiguous):,} clips were found under {self.root} more than once; the first path was taken: "
+            f"{counted(len(self.ambiguous), 'clip')} found more than once under {self.root}; the first path was taken: "
             f"{name} is {', '.join(str(path.relative_to(self.root)) for path in paths[:3])}"
         ]
 

@@ -21,6 +21,7 @@ from r1omni.core.errors import ConfigError, MediaError, NotReadyError
 from r1omni.infer.completion import Completion
 from r1omni.infer.engine import Engine
 from r1omni.infer.prompt import Prompt, Sampling, clip_seeds
+from r1omni.scoring.normalise import exact
 from r1omni.scoring.rewards import REWARDS
 from r1omni.train.loss import group_advantages
 from r1omni.train.processes import gather_rows, sum_over
@@ -270,7 +271,10 @@ def check_ready(
         right = [value for group in groups for value in group.rewards["accuracy"]]
     else:
         gold = [group.clip.label for group in groups for _ in group.answers]
-        right = [float(answer.answer == label) for answer, label in zip(answers, gold, strict=True)]
+        right = [
+            float(label is not None and answer.answer == exact(label))
+            for answer, label in zip(answers, gold, strict=True)
+        ]
     shares = {"format": statistics.fmean(formed), "accuracy": statistics.fmean(right)}
     if shares["format"] < min_format or shares["accuracy"] < min_accuracy:
         raise NotReadyError(

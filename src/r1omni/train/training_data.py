@@ -16,6 +16,7 @@ from r1omni.core.errors import ConfigError, MediaError
 from r1omni.core.instruction import LABEL_INSTRUCTION
 from r1omni.datasets.manifest import read_manifest
 from r1omni.infer.engine import Engine
+from r1omni.scoring.normalise import exact
 from r1omni.train.processes import gather_rows
 from r1omni.train.run_files import TrainingFiles
 
@@ -37,12 +38,12 @@ class Example:
 
 
 def label_examples(clips: Sequence[Clip]) -> list[Example]:
-    """The label and nothing else: the label-only SFT."""
-    return [Example(instruction=LABEL_INSTRUCTION, answer=clip.label or "", clip=clip) for clip in clips]
+    """The label and nothing else, spelled as answers are compared: the label-only SFT."""
+    return [Example(instruction=LABEL_INSTRUCTION, answer=exact(clip.label or ""), clip=clip) for clip in clips]
 
 
 def reasoned_examples(clips: Sequence[Clip], answer_format: AnswerFormat = PAPER_FORMAT) -> list[Example]:
-    """Reasons and an answer between their tags: the cold start.
+    """Reasons and an answer between their tags, the answer spelled as answers are compared: the cold start.
 
     Args:
         clips: with label and reasoning.
@@ -53,7 +54,11 @@ def reasoned_examples(clips: Sequence[Clip], answer_format: AnswerFormat = PAPER
     """
     instruction = answer_format.request(LABEL_INSTRUCTION)
     return [
-        Example(instruction=instruction, answer=answer_format.write(clip.reasoning or "", clip.label or ""), clip=clip)
+        Example(
+            instruction=instruction,
+            answer=answer_format.write(clip.reasoning or "", exact(clip.label or "")),
+            clip=clip,
+        )
         for clip in clips
     ]
 

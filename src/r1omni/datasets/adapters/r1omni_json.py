@@ -33,7 +33,7 @@ def read(root: Path, *, media_root: Path | None = None, answer_format: str = str
     Args:
         root: the JSON file, or a folder that holds exactly one.
         media_root: the clips' folder; a path in the file that does not exist is searched there, first as given, then by
-            name. None searches the JSON file's folder.
+            name. Without it the JSON file's own folder is searched.
         answer_format: tagged parts of the answers, in order; files of others may have context,think,answer.
 
     Raises:
@@ -58,7 +58,14 @@ def read(root: Path, *, media_root: Path | None = None, answer_format: str = str
             f"{root}: {len(broken):,} of {len(entries):,} entries have no readable answer (broken tags, or none) "
             f"and were left out, the first is entry {broken[0]}{_other_format(entries[broken[0]], written_in)}"
         )
-    return finish("R1-Omni JSON", folder, list(zip(clips, paths, strict=True)), warnings, given[0] if given else "")
+    return finish(
+        "R1-Omni JSON",
+        folder,
+        list(zip(clips, paths, strict=True)),
+        warnings,
+        given[0] if given else "",
+        "--media-root",
+    )
 
 
 def write(path: Path, clips: Iterable[Clip], answer_format: AnswerFormat = PAPER_FORMAT) -> None:

@@ -10,6 +10,7 @@ gives their meaning. `nan`, `N/A`, `none` and blank cells are missing values. Di
 unique, the part or a number is added. Other columns go to `meta`.
 """
 
+import math
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -17,13 +18,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from r1omni.core.clip import Clip
+from r1omni.core.counted import counted
 from r1omni.core.errors import ConfigError, DatasetError
 from r1omni.core.labels import EMOTIONS
 from r1omni.datasets.cells import fold_number, is_missing, seconds, whole_number
 from r1omni.datasets.locate import locate
 from r1omni.datasets.names import emotion_name, word_list
 from r1omni.datasets.release import Release, finish
-from r1omni.datasets.tabular import Row, load_table
+from r1omni.datasets.tabular import SUFFIXES, Row, load_table
 from r1omni.datasets.tree import Tree
 from r1omni.media.decode import can_open
 
@@ -88,7 +90,7 @@ def read(
 
     Args:
         root: the table, or the folder with the label folders.
-        media_root: folder of the table's clips, searched at any depth; None searches the table's own folder.
+        media_root: folder of the table's clips, searched at any depth; without it the table's own folder.
         id: column of the ids; without one the clip's file name without its extension is its id, or its whole path
             if two files share a name.
         path: column of the clip's path or name.
@@ -100,7 +102,7 @@ def read(
         start: column of the part's start, in seconds or hh:mm:ss.
         stop: column of the part's end, likewise.
         label_names: meaning of numbers or words, such as `0=happy,1=sad`.
-        encoding: of a text table; None uses UTF-8, else GB18030 or Windows-1252, whichever is more plausible.
+        encoding: of a text table; without it UTF-8, else GB18030 or Windows-1252, whichever is more plausible.
         corpus: name of the corpus, for reports.
 
     Raises:
@@ -117,25 +119,33 @@ def read(
     if not table.rows:
         raise DatasetError(f"{root}: found no rows; expected a header and a row per clip")
     columns = _Columns(list(table.rows[0]), given, str(root))
-    given_paths = [row[columns.of["path"]] for row in table.rows]
-    ids = _ids(table.rows, columns, given_paths)
+    numbered = [(n, row) for n, row in enumerate(table.rows, start=2) if not is_missing(row[columns.of["path"]])]
+    rows, given_paths = [row for _, row in numbered], [row[columns.of["path"]] for _, row in numbered]
+    if not rows:
+        raise DatasetError(f"{root}: the column {columns.of['path']!r} is empty; name that of the clips with --path")
+    ids = _ids(numbered, columns, given_paths)
     clips = [
         _clip(name, row, columns, meanings, corpus, f"{root}:{number}")
-        for number, (name, row) in enumerate(zip(ids, table.rows, strict=True), start=2)
+        for name, (number, row) in zip(ids, numbered, strict=True)
     ]
     folder = media_root or root.parent
     paths, warnings = locate(given_paths, folder)
+    if num_empty := len(table.rows) - len(rows):
+        warnings.append(
+            f"{root}: {counted(num_empty, 'row')} without a clip in the column {columns.of['path']!r} skipped"
+        )
     if table.encoding is not None:
         warnings.append(f"{root}: read as {table.encoding}; if its text looks wrong, give another --encoding")
     clips, paths, more = _unique(clips, paths, str(root))
     warnings += more + _unknown(str(root), [clip.label for clip in clips])
-    return finish(corpus, folder, list(zip(clips, paths, strict=True)), warnings, given_paths[0])
+    return finish(corpus, folder, list(zip(clips, paths, strict=True)), warnings, given_paths[0], "--media-root")
 
 
 class _Columns:
     """Field of a manifest -> its column."""
 
     def __init__(self, header: list[str], given: dict[str, str | None], where: str) -> None:
+        self.where = where
         by_name = {name.lower(): name for name in reversed(header)}
         self.of: dict[str, str] = {}
         self.time_scale: dict[str, float] = {}
@@ -146,7 +156,7 @@ class _Columns:
         if "path" not in self.of:
             raise DatasetError(
                 f"{where}: found columns {', '.join(header)}; expected one for the clip, such as "
-                f"{', '.join(COLUMNS['path'])}; name it with --path"
+                f"{', '.join(COLUMNS['path'])}; name it with --path, or write the columns' names into the first line"
             )
         self.id_is_given = given.get("id") is not None
         for field, words in _TIME_WORDS.items():
@@ -186,13 +196,19 @@ def _time_column(header: list[str], words: frozenset[str], field: str, where: st
     return found[0] if found else (None, 1.0)
 
 
-def _ids(rows: Sequence[Row], columns: _Columns, given_paths: Sequence[str]) -> list[str]:
+def _ids(rows: Sequence[tuple[int, Row]], columns: _Columns, given_paths: Sequence[str]) -> list[str]:
     """Return ids from their column, otherwise file names, otherwise whole paths."""
     column = columns.of.get("id")
-    if column is not None and column != columns.of["path"]:
-        named = [row[column] for row in rows]
-        if all(named) and (columns.id_is_given or len(set(named)) == len(named)):
+    if column is not None and (column != columns.of["path"] or columns.id_is_given):
+        named = [row[column] for _, row in rows]
+        missing = [number for number, row in rows if is_missing(row[column])]
+        if columns.id_is_given and missing:
+            raise DatasetError(
+                f"{columns.where}:{missing[0]}: no id in the column {column!r}; fill it in, or leave out --id"
+            )
+        if not missing and (columns.id_is_given or len(set(named)) == len(named)):
             return named
+        del columns.of["id"]
     stems = [Path(text.replace("\\", "/")).stem for text in given_paths]
     return stems if len(set(stems)) == len(set(given_paths)) else list(given_paths)
 
@@ -217,7 +233,7 @@ def _unique(
         while unique in kept or (unique != clip.id and unique in times):
             unique, number = f"{name}#{number}", number + 1
         kept[unique] = (replace(clip, id=unique), path)
-    warnings = [f"{where}: {num_same:,} rows repeat an earlier row exactly and were dropped"] * bool(num_same)
+    warnings = [f"{where}: {counted(num_same, 'exact repeat')} of earlier rows dropped"] * bool(num_same)
     return [clip for clip, _ in kept.values()], [path for _, path in kept.values()], warnings
 
 
@@ -247,14 +263,16 @@ def _read_folders(root: Path, meanings: dict[str, str], corpus: str) -> Release:
         label = _label(folders[-1], meanings, f"{root}, folder {folders[-1]}")
         listed.append((Clip(relative.as_posix(), path, label=label, split=split, corpus=corpus), path))
     if not listed:
-        raise DatasetError(f"{root}: found no clip in a folder named after a label; expected LABEL/CLIP.mp4")
+        tables = sorted(path.name for path in root.iterdir() if path.suffix.lower() in SUFFIXES)
+        instead = f", or one of its tables as --root: {', '.join(tables[:_NAMED])}" if tables else ""
+        raise DatasetError(f"{root}: found no clip in a folder named after a label; expected LABEL/CLIP.mp4{instead}")
     skipped += [path.relative_to(tree.root).as_posix() for path in others if path not in set(readable)]
     warnings = _unknown(str(root), [clip.label for clip, _ in listed])
     if skipped:
         more = f" and {len(skipped) - _NAMED:,} more" if len(skipped) > _NAMED else ""
         warnings.append(
-            f"{root}: {len(skipped):,} files were skipped, which are not videos, sounds or pictures or are not in a "
-            f"label's folder: {', '.join(sorted(skipped)[:_NAMED])}{more}"
+            f"{root}: {counted(len(skipped), 'file')} skipped as no video, sound or picture, or outside of a label's "
+            f"folder: {', '.join(sorted(skipped)[:_NAMED])}{more}"
         )
     return finish(corpus, tree.root, listed, warnings, "")
 
@@ -278,6 +296,11 @@ def _clip(name: str, row: Row, columns: _Columns, meanings: dict[str, str], corp
         fold = fold_number(cell["fold"]) if cell.get("fold") else None
     except ValueError as error:
         raise DatasetError(f"{where}: found the fold {error}; name the column of the fold with --fold") from error
+    if times.get("stop_s", math.inf) <= times.get("start_s", 0.0):
+        raise DatasetError(
+            f"{where}: the part ends at {times['stop_s']:g} s and begins at {times.get('start_s', 0.0):g} s; fix the "
+            "row, or name the columns of the times with --start, --stop"
+        )
     split, used = cell.get("split", ""), set(columns.of.values())
     return Clip(
         id=name,
