@@ -8,10 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from r1omni.config.sections import LoraSection
 from r1omni.config.sft_run import SftSettings
 from r1omni.core.clip import Clip
 from r1omni.core.errors import ConfigError, DivergedError, MediaError, StoppedError
 from r1omni.infer.prompt import Prompt, Sampling
+from r1omni.model.adapters import add_adapters
+from r1omni.model.load_model import load_model
+from r1omni.model.save_model import save_model
 from r1omni.train.bookkeeping import TrainingRun
 from r1omni.train.checkpoints import trained_state
 from r1omni.train.optimise import set_trainable
@@ -170,3 +174,25 @@ def test_a_terminated_run_saves_and_resumes_bit_equal(tmp_path):
         for name in ("stopped", "whole")
     ]
     assert losses[0] == losses[1]
+
+
+def test_the_adapter_folder_of_a_run_answers_as_its_model_folder(tmp_path):
+    """With everything that trained beside the adapters, for this package and for peft."""
+    peft = pytest.importorskip("peft", reason="adapters need peft")
+    save_model(*small_model(), tmp_path / "base")
+    base, processor = load_model(tmp_path / "base", dtype="float32")
+    torch.manual_seed(0)
+    engine = MadeUpFeatures(add_adapters(base, LoraSection(r=4)), processor)
+    trained = ("language_model", "projector", "audio_projector", "router", "router_gate")
+    settings = SftSettings(max_steps=2, batch_size=4, learning_rate=1e-2, trainable=trained)
+    train_sft(engine, examples(), settings, TrainingRun(tmp_path / "run"))
+    start = load_model(tmp_path / "base", dtype="float32")[0].state_dict()
+    merged = load_model(tmp_path / "run" / "model", dtype="float32")[0].state_dict()
+    folded = load_model(tmp_path / "run" / "adapter", dtype="float32")[0].state_dict()
+    plain, _ = load_model(tmp_path / "base", dtype="float32")
+    by_peft = peft.PeftModel.from_pretrained(plain, tmp_path / "run" / "adapter").merge_and_unload().state_dict()
+    changed = {name.split(".")[0] for name, tensor in merged.items() if not torch.equal(start[name], tensor)}
+    assert changed == {"language_model", "projector", "audio_projector", "router", "gate"}
+    for state in (folded, by_peft):
+        for name, tensor in merged.items():
+            torch.testing.assert_close(state[name], tensor, atol=1e-6, rtol=1e-6)

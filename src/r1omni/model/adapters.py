@@ -1,17 +1,22 @@
 """Adapters: low-rank matrices that peft trains beside the weights of a model.
 
-The adapters live inside the layers of the model itself, so the model beneath computes with them; only saving and
-loading adapters needs peft's wrapper.
+The adapters live inside the layers of the model itself, so the model beneath computes with them; only saving them needs
+peft's wrapper. `lora_folder` loads them without peft.
 """
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from r1omni.config.sections import LoraSection
 from r1omni.core.errors import ConfigError
 from r1omni.model.modeling import HumanOmniForConditionalGeneration
+from r1omni.model.processing import HumanOmniProcessor
+from r1omni.runs.files import replaced_folder, write_json
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -20,6 +25,9 @@ if TYPE_CHECKING:
 else:
     TrainedModel = nn.Module  # peft is optional, and importing it takes seconds
 """HumanOmni, or peft's wrapper around it."""
+
+_WRAPPER = "base_model.model."
+"""What peft puts before every name."""
 
 
 def has_adapters(model: nn.Module) -> bool:
@@ -67,6 +75,42 @@ def add_adapters(model: HumanOmniForConditionalGeneration, lora: LoraSection) ->
     return adapted
 
 
+def save_adapters(
+    model: TrainedModel, processor: HumanOmniProcessor, folder: Path, state: Mapping[str, Tensor]
+) -> None:
+    """Write an adapter folder that peft and `load_model` read: adapters, and the parts that trained beside them.
+
+    Args:
+        model: peft's wrapper around HumanOmni.
+        processor: its processor, whose settings are kept with the adapters.
+        folder: one that exists is replaced.
+        state: the model's weights, whole.
+
+    Raises:
+        OSError: the disk is full or not writable.
+        SafetensorError: likewise, while the weights are written.
+    """
+    parts = {
+        name.removeprefix(_WRAPPER).split(".")[0]
+        for name, weight in model.named_parameters()
+        if weight.requires_grad and "lora_" not in name
+    }
+    with replaced_folder(folder) as partial:
+        model.save_pretrained(str(partial), state_dict=dict(state))
+        processor.to_json_file(partial / "processor_config.json")
+        if parts:
+            file, settings = partial / "adapter_model.safetensors", partial / "adapter_config.json"
+            # peft takes every module whose name ends so: `projector` is `audio_projector` too.
+            whole = {
+                name: tensor.contiguous()
+                for name, tensor in state.items()
+                if name.removeprefix(_WRAPPER).split(".")[0].endswith(tuple(parts))
+            }
+            save_file(load_file(file) | whole, file, {"format": "pt"})
+            saved = json.loads(settings.read_text(encoding="utf-8"))
+            write_json(settings, saved | {"modules_to_save": sorted(parts)}, indent=2)
+
+
 def fold_adapters(model: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the weights of the model without adapters that computes what the adapted one does: W + scale * B A.
 
@@ -80,5 +124,4 @@ def fold_adapters(model: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Te
         for adapter in getattr(module, "lora_A", {}):
             down, up = (weights.pop(f"{name}.lora_{side}.{adapter}.weight") for side in "AB")
             weights[f"{name}.base_layer.weight"] = weights[f"{name}.base_layer.weight"] + scaling[adapter] * (up @ down)
-    prefix = "base_model.model."
-    return {name.removeprefix(prefix).replace(".base_layer.", "."): tensor for name, tensor in weights.items()}
+    return {name.removeprefix(_WRAPPER).replace(".base_layer.", "."): tensor for name, tensor in weights.items()}

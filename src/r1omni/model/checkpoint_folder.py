@@ -18,6 +18,7 @@ from r1omni.model.published_towers import TOWER_FLAGS, fetch
 from r1omni.model.weights import has_weights, no_weights, read_json
 
 ADAPTER_CONFIG = "adapter_config.json"
+PROCESSOR = "processor_config.json"
 _DEPTH = 3
 """Folders below a given one that are looked through for checkpoints."""
 _LISTED = 4
@@ -39,6 +40,15 @@ class CheckpointFolder:
     def is_official(self) -> bool:
         """Whether it has the published layout."""
         return not self.is_adapter and is_official(self.raw)
+
+    def processor_settings(self) -> dict[str, Any]:
+        """Return processor_config.json, which an adapter that was trained here has too; empty without one.
+
+        Raises:
+            CheckpointError: it is not JSON.
+        """
+        file = self.path / PROCESSOR
+        return read_json(file, "the processor's settings") if file.is_file() else {}
 
 
 def find_checkpoint(path_or_id: str | os.PathLike[str], what: str = "the model") -> CheckpointFolder:

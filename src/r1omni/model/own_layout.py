@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from r1omni.core.errors import CheckpointError
+from r1omni.model.checkpoint_folder import PROCESSOR
 from r1omni.model.configuration import HumanOmniConfig
 from r1omni.model.official import expected_shapes, part_of
 from r1omni.model.processing import HumanOmniProcessor
 from r1omni.model.weights import Stored, is_pointer, read_inventory, read_json
 
 ROUTER_TOKENIZER = "router_tokenizer"
-PROCESSOR = "processor_config.json"
 _NEEDED = (
     ((PROCESSOR,), "the settings of the picture and sound processors"),
     (("tokenizer.json", "vocab.json"), "the language model's tokenizer"),

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor
 from transformers import GenerationConfig
@@ -50,6 +50,8 @@ class Checkpoint:
     adapter: LoraFolder | None
     official: OfficialCheckpoint | None
     """What a published folder needs besides; None for our layout."""
+    answer_format: str | None = None
+    """What an adapter was trained to answer in; None for the processor's own."""
     is_pooled_by_name: bool = False
     """Whether the name of the published checkpoint decided that video tokens are pooled."""
 
@@ -90,9 +92,12 @@ class Checkpoint:
             CheckpointError: a file is missing or damaged, or does not fit the model.
         """
         if self.official is not None:
-            return official_processor(self.official)
-        processor = read_own_processor(self.folder, self.config)
-        processor.video_pooling = self.config.video_pooling
+            processor = official_processor(self.official)
+        else:
+            processor = read_own_processor(self.folder, self.config)
+            processor.video_pooling = self.config.video_pooling
+        if self.answer_format is not None:
+            processor.answer_format = self.answer_format
         return processor
 
     def generation_config(self, processor: HumanOmniProcessor) -> GenerationConfig:
@@ -146,9 +151,12 @@ def read_checkpoint(
     found = find_checkpoint(path_or_id)
     named = path_or_id
     adapter: CheckpointFolder | None = None
+    kept: dict[str, Any] = {}
     if found.is_adapter:
         adapter, found = found, base_of(found, base)
         named = base or found.path
+        kept = adapter.processor_settings()
+        video_pooling = video_pooling or kept.get("video_pooling")
     elif base is not None:
         raise ConfigError(f"--base is for LoRA adapters, and {found.path} is a whole model; leave --base out")
     official = None
@@ -175,5 +183,6 @@ def read_checkpoint(
         tuple(problems),
         lora,
         official,
+        answer_format=kept.get("answer_format"),
         is_pooled_by_name=official is not None and video_pooling is None and config.video_pooling != "none",
     )

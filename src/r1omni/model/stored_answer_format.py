@@ -7,8 +7,8 @@ import os
 
 from r1omni.core.answer_format import PAPER_FORMAT, AnswerFormat
 from r1omni.core.errors import CheckpointError, ConfigError
-from r1omni.model.published_towers import fetch
-from r1omni.model.weights import read_json
+from r1omni.model.checkpoint_folder import PROCESSOR, find_checkpoint
+from r1omni.model.lora_folder import base_of
 
 
 def answer_format_of(path_or_id: str | os.PathLike[str], asked: str | None = None) -> AnswerFormat:
@@ -24,9 +24,12 @@ def answer_format_of(path_or_id: str | os.PathLike[str], asked: str | None = Non
     """
     if asked is not None:
         return AnswerFormat.spelled(asked)
-    file = fetch(os.fspath(path_or_id), "the model", weights=False) / "processor_config.json"
-    kept = read_json(file, "the processor's settings").get("answer_format") if file.is_file() else None
+    found = find_checkpoint(path_or_id)
+    kept = found.processor_settings().get("answer_format")
+    if kept is None and found.is_adapter:
+        found = base_of(found, None)
+        kept = found.processor_settings().get("answer_format")
     try:
         return PAPER_FORMAT if kept is None else AnswerFormat.spelled(str(kept))
     except ConfigError as error:
-        raise CheckpointError(f"{file}: answer_format is {kept!r}: {error}") from error
+        raise CheckpointError(f"{found.path / PROCESSOR}: answer_format is {kept!r}: {error}") from error

@@ -3,7 +3,7 @@
     metrics.jsonl  samples.jsonl  errors.jsonl    lines as they come; a resumed run drops those of steps it does again
     curves.html                                   the metrics drawn, anew at each checkpoint
     model/                                        self-contained, adapters folded in
-    adapter/                                      the adapters alone, where there are any
+    adapter/                                      the adapters and what trained beside them, where there are any
 
 `model/` is written last and renamed into place: where it is, the run is done.
 """
@@ -18,11 +18,11 @@ from accelerate.tracking import GeneralTracker
 from safetensors import SafetensorError
 
 from r1omni.core.errors import CheckpointError, WriteError
-from r1omni.model.adapters import TrainedModel, beneath_adapters, fold_adapters, has_adapters
+from r1omni.model.adapters import TrainedModel, beneath_adapters, fold_adapters, has_adapters, save_adapters
 from r1omni.model.processing import HumanOmniProcessor
 from r1omni.model.save_model import save_model
 from r1omni.report.curves import curves_page
-from r1omni.runs.files import append_rows, read_rows, replaced_folder, rewind, write_json, write_text
+from r1omni.runs.files import append_rows, read_rows, rewind, write_json, write_text
 from r1omni.train.sharding import gather_whole
 from r1omni.train.trackers import log_to
 
@@ -108,8 +108,7 @@ class TrainingFiles:
         adapted = has_adapters(model)
         try:
             if adapted:
-                with replaced_folder(self.path / "adapter") as partial:
-                    model.save_pretrained(str(partial), state_dict=state)
+                save_adapters(model, processor, self.path / "adapter", state)
             write_json(self.path / "summary.json", summary)
             weights = fold_adapters(model, state) if adapted else state
             save_model(beneath_adapters(model), processor, self.path / "model", state=weights)
