@@ -1,6 +1,5 @@
 """`r1omni data`: releases to manifests, and tools that check and count manifests."""
 
-import json as jsonlib
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -14,6 +13,7 @@ from r1omni.cli.options import LabelsOption, split_labels
 from r1omni.cli.progress import show_progress
 from r1omni.config.load import split_flags
 from r1omni.core.counted import counted
+from r1omni.core.json_text import json_text
 from r1omni.datasets.adapters import ADAPTERS
 
 app = typer.Typer(help="Write, check and count manifests.", no_args_is_help=True, rich_markup_mode=None)
@@ -73,7 +73,7 @@ def check(
 
     with show_progress() as progress:
         report = check_file(manifest, out, workers, labels=split_labels(labels), progress=progress)
-    typer.echo(jsonlib.dumps(report, indent=2, ensure_ascii=False) if json else check_text(report))
+    typer.echo(json_text(report, indent=2) if json else check_text(report))
     raise typer.Exit(int(report["clean"] == 0))
 
 
@@ -94,7 +94,7 @@ def stats(
     counted = manifest_stats(read_manifest(manifest), read_durations(checked) if checked else None)
     if svg is not None:
         write_text(svg, stats_svg(counted))
-    typer.echo(jsonlib.dumps(counted, indent=2, ensure_ascii=False) if json else stats_text(counted))
+    typer.echo(json_text(counted, indent=2) if json else stats_text(counted))
 
 
 for _verb, _example in reasoned.EXAMPLES.items():

@@ -1,6 +1,5 @@
 """`r1omni evaluate`: manifests -> predictions.jsonl -> scores.json, and the page that shows them."""
 
-import json as jsonlib
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,6 +11,7 @@ from r1omni.cli.report import summary
 from r1omni.config.evaluation_run import EvaluationConfig, LabelSetChoice
 from r1omni.config.sections import EngineSection
 from r1omni.core.errors import ConfigError
+from r1omni.core.json_text import json_text
 
 EXAMPLE = "r1omni evaluate --model runs/r1-omni/model --data dfew.jsonl --fold 1 --out runs/dfew-1"
 
@@ -79,7 +79,7 @@ def evaluate(
     with show_progress() as report:
         results = evaluate_manifests(run, load, report)
     if json:
-        typer.echo(jsonlib.dumps(results, indent=2))
+        typer.echo(json_text(results, indent=2))
         return
     for name, scores in results.items():
         typer.echo(f"{name}: {'other shards are still at work' if scores is None else summary(scores)}")

@@ -1,6 +1,5 @@
 """`r1omni predict`: a model's answers to clips, for people or as JSON."""
 
-import json as jsonlib
 from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING, Annotated
@@ -21,6 +20,7 @@ from r1omni.cli.options import (
 )
 from r1omni.cli.progress import hide_loading_bars
 from r1omni.core.instruction import instruction_for
+from r1omni.core.json_text import json_text
 
 if TYPE_CHECKING:
     from r1omni.infer.predict_files import Prediction
@@ -81,7 +81,7 @@ def predict(
         elif prediction.note is not None:
             typer.echo(prediction.note, err=True)
     if json:
-        typer.echo(jsonlib.dumps({"clips": [prediction.record() for prediction in predictions]}, indent=2))
+        typer.echo(json_text({"clips": [prediction.record() for prediction in predictions]}, indent=2))
     if model is None:
         typer.echo(BUNDLED_NOTE, err=True)
     raise typer.Exit(int(any(prediction.error for prediction in predictions)))

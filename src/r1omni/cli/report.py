@@ -1,10 +1,11 @@
 """`r1omni report`: runs of `r1omni evaluate` side by side in one page."""
 
-import json as jsonlib
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from r1omni.core.json_text import json_text
 
 EXAMPLE = "r1omni report runs/base-dfew-1 runs/r1-omni-dfew-1 --out report.html"
 
@@ -25,7 +26,7 @@ def report(
 
     figures = write_report(runs, out, training or [])
     if json:
-        typer.echo(jsonlib.dumps(figures, indent=2, ensure_ascii=False))
+        typer.echo(json_text(figures, indent=2))
         return
     for run in figures["runs"]:
         typer.echo(f"{run['corpus']}, {run['model']}: {summary(run['scores'])}")

@@ -8,6 +8,7 @@ import typer
 
 from r1omni.cli.progress import hide_loading_bars, show_progress
 from r1omni.config.scale import ScaleName
+from r1omni.core.json_text import json_text
 
 EXAMPLE = "r1omni reproduce --out runs/smoke --scale smoke"
 
@@ -36,7 +37,7 @@ def reproduce(
         run_recipe(out, load_scale(scale), seed, report)
     table = jsonlib.loads((out / "table.json").read_text(encoding="utf-8"))
     if json:
-        typer.echo(jsonlib.dumps(table, indent=2))
+        typer.echo(json_text(table, indent=2))
         return
     typer.echo(table_text(table["rows"]))
     typer.echo(f"\n{out / 'table.json'}\n{out / 'report.html'}")

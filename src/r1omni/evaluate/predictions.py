@@ -13,6 +13,7 @@ from pathlib import Path
 from r1omni.core.answer_format import PAPER_FORMAT, AnswerFormat
 from r1omni.core.clip import Clip
 from r1omni.core.errors import ManifestError
+from r1omni.core.json_text import json_text
 from r1omni.core.media_read import MediaRead
 from r1omni.scoring.normalise import NormaliserName
 from r1omni.scoring.prediction import Prediction, Said, predict_from
@@ -32,7 +33,7 @@ def to_line(prediction: Prediction) -> str:
         }
     else:
         record |= {"gold": prediction.gold, "error": {"kind": prediction.error_kind, "sentence": prediction.error}}
-    return json.dumps(record, ensure_ascii=False)
+    return json_text(record)
 
 
 def _from_line(line: bytes) -> Prediction:

@@ -44,7 +44,7 @@ from r1omni.reproduce.gallery import build_report
 from r1omni.reproduce.lanes import Stage, lanes_here, run_stages
 from r1omni.reproduce.table1 import Question, answer_corpus, compare_runs, controls, hallucination_rate, table_row
 from r1omni.reproduce.tower_targets import train_audio, train_vision
-from r1omni.runs.files import sweep, write_text
+from r1omni.runs.files import sweep, write_json, write_text
 from r1omni.runs.record import run_facts
 from r1omni.runs.run_folder import RunFolder, dotted
 from r1omni.synth.corpus import CORPORA, make_corpus
@@ -102,7 +102,7 @@ class Recipe:
         path = self.out / "seconds.json"
         taken = json.loads(path.read_text()) if path.exists() else {}
         taken[name] = taken.get(name, 0.0) + seconds
-        write_text(path, json.dumps(taken, indent=1))
+        write_json(path, taken)
 
 
 def corpus_clips(recipe: Recipe, corpus: str, split: str | None = None) -> list[Clip]:
@@ -170,7 +170,7 @@ def pretrain_sense(name: str, recipe: Recipe, report: Report) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for part in SENSES[name]:
         save_file(getattr(model, part).state_dict(), folder / f"{part}.safetensors")
-    write_text(folder / "facts.json", json.dumps(facts, indent=1))
+    write_json(folder / "facts.json", facts)
 
 
 def join_towers(recipe: Recipe, report: Report) -> None:
@@ -348,7 +348,7 @@ def write_table(recipe: Recipe, report: Report) -> None:
         "comparisons": comparisons,
         "controls": checks,
     }
-    write_text(recipe.out / "table.json", json.dumps(table, indent=1) + "\n")
+    write_json(recipe.out / "table.json", table)
     report("table", 1.0)
 
 

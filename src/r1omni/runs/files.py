@@ -12,7 +12,6 @@ purpose: fsync. A kill at any moment is survived; a power failure may cost the l
 
 import hashlib
 import json
-import math
 import os
 import re
 import secrets
@@ -26,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from r1omni.core.errors import WriteError
+from r1omni.core.json_text import json_text
 
 ABANDONED_AFTER_S = 24 * 3600
 """A temporary file that nobody has touched for this long belongs to no living writer, on whatever host."""
@@ -117,7 +117,7 @@ def write_json(path: Path, value: object, *, indent: int | None = 1) -> None:
         value: what JSON can hold.
         indent: spaces per level; None writes one line.
     """
-    write_text(path, _json(value, indent))
+    write_text(path, json_text(value, indent=indent) + "\n")
 
 
 def write_json_once(path: Path, value: object) -> bool:
@@ -137,7 +137,7 @@ def write_json_once(path: Path, value: object) -> bool:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = _partial_beside(path)
         try:
-            partial.write_text(_json(value), encoding="utf-8")
+            partial.write_text(json_text(value, indent=1) + "\n", encoding="utf-8")
             try:
                 os.link(partial, path)
             except FileExistsError:
@@ -179,7 +179,7 @@ def append_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
         path: a JSONL file.
         rows: its new lines.
     """
-    append_lines(path, (json.dumps(_finite(row), ensure_ascii=False, allow_nan=False) for row in rows))
+    append_lines(path, (json_text(row) for row in rows))
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
@@ -299,17 +299,3 @@ def _write_error(path: Path, error: OSError) -> WriteError:
         f"{path} could not be written: {error.strerror or error}. Free some space, or make the folder writable, then "
         "start the same command again; it goes on where it stopped."
     )
-
-
-def _json(value: object, indent: int | None = 1) -> str:
-    return json.dumps(_finite(value), indent=indent, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def _finite(value: object) -> object:
-    if isinstance(value, Mapping):
-        return {key: _finite(inner) for key, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(inner) for inner in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

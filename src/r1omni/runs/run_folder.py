@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from r1omni.core.errors import ConfigError
+from r1omni.core.json_text import json_text
 from r1omni.runs.files import remove_folder, sweep, write_json_once, write_text
 
 RunKind = Literal["evaluation", "sft", "grpo", "reproduction"]
@@ -69,7 +70,7 @@ class RunFolder:
         record = self._read_record()
         if record is None:
             self._refuse_content()
-            identity = json.loads(json.dumps(self.identity))
+            identity = json.loads(json_text(self.identity))
             written = {"kind": self.kind, "identity": identity, "facts": dict(self.facts)}
             if self.configuration is not None:
                 write_text(self.path / CONFIGURATION, self.configuration)
@@ -117,7 +118,7 @@ class RunFolder:
 
     def _compare(self, record: Mapping[str, Any]) -> None:
         self._compare_kind(record)
-        known, own = record["identity"], json.loads(json.dumps(self.identity))
+        known, own = record["identity"], json.loads(json_text(self.identity))
         differing = [name for name in {**known, **own} if known.get(name) != own.get(name)]
         if not differing:
             return
@@ -168,7 +169,7 @@ def _shown(value: object, other: object) -> str:
     """Write a value so that what tells it from another one is seen, however long both are."""
     if value is None:
         return "not set"
-    text, against = (json.dumps(item, ensure_ascii=False) for item in (value, other))
+    text, against = (json_text(item) for item in (value, other))
     if len(text) <= _SHOWN_CHARACTERS:
         return text
     same = next((i for i, (a, b) in enumerate(zip(text, against, strict=False)) if a != b), len(against))

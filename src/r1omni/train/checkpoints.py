@@ -24,6 +24,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from r1omni.core.errors import CheckpointError
+from r1omni.core.json_text import json_text
 from r1omni.runs.files import remove_folder, replaced_folder
 from r1omni.train.optimise import trainable_parameters
 from r1omni.train.sharding import fill, gather_whole, load_whole_state, shape_of, whole
@@ -155,7 +156,7 @@ class Checkpoints:
             with replaced_folder(target) as partial:
                 for name, tensors in files.items():
                     save_file(tensors, partial / f"{name}.safetensors")
-                (partial / "state.json").write_text(json.dumps({"step": step, **state}))
+                (partial / "state.json").write_text(json_text({"step": step, **state}))
         except (OSError, SafetensorError) as error:
             raise CheckpointError(
                 f"The checkpoint of step {step} could not be written to {target}: {error}. Free some space, then start "
