@@ -14,6 +14,7 @@ import typer
 from r1omni.cli.app import app
 from r1omni.config.grpo_run import GrpoConfig
 from r1omni.config.load import list_settings
+from r1omni.config.serving import ServeConfig
 from r1omni.config.sft_run import SftConfig
 from r1omni.core.labels import DFEW_LABELS, EMOTIONS, MAFW_LABELS, RAVDESS_LABELS
 
@@ -46,7 +47,7 @@ def configuration_page() -> str:
         f"{NOTE}# Configuration\n\nDefaults, then TOML files from left to right, then dotted flags: the last one wins. "
         "`--dry-run` prints the resolved run, and every run folder keeps it as `run.toml`.\n"
     ]
-    for verb, schema in (("train sft", SftConfig), ("train grpo", GrpoConfig)):
+    for verb, schema in (("train sft", SftConfig), ("train grpo", GrpoConfig), ("serve", ServeConfig)):
         rows = "\n".join(
             f"| `{setting.key}` | `{setting.default}` | {setting.meaning.replace('|', chr(92) + '|')} |"
             for setting in list_settings(schema)

@@ -188,3 +188,49 @@ def _wait_for(condition) -> None:
     while not condition():
         assert time.monotonic() < limit_s
         time.sleep(0.005)
+
+
+def test_a_call_runs_in_the_owner_s_thread_between_two_steps(endless):
+    with pytest.raises(ZeroDivisionError), EngineThread(endless) as front:
+        ticket = front.submit(asked(1), ENDLESS)
+        next(ticket.events())
+        assert front.call(lambda: threading.current_thread().name).result(60) == "engine"
+        assert not ticket.is_done  # the request goes on beside it
+
+        def fail() -> None:
+            raise KeyError("mine")
+
+        with pytest.raises(KeyError, match="mine"):
+            front.call(fail).result(60)
+        assert front.is_alive and not ticket.is_done
+        raise ZeroDivisionError
+    assert not front.is_alive
+    with pytest.raises(BusyError):
+        front.call(lambda: None)
+
+
+def test_calls_are_bounded_and_made_before_a_closing_thread_ends(pair):
+    begun, go_on = threading.Event(), threading.Event()
+
+    def wait() -> str:
+        begun.set()
+        go_on.wait(60)
+        return "first"
+
+    with EngineThread(Generator(*pair), max_queued=1) as front:
+        first = front.call(wait)
+        assert begun.wait(60)
+        second = front.call(lambda: "second")
+        with pytest.raises(BusyError, match="max_queued is 1"):
+            front.call(lambda: "third")
+        go_on.set()
+    assert (first.result(0), second.result(0)) == ("first", "second")
+
+
+def test_a_listener_gets_the_events_and_then_none(pair):
+    heard: list = []
+    with EngineThread(Generator(*pair)) as front:
+        ticket = front.submit(asked(1), Sampling(temperature=1.0, max_tokens=9, seed=2), on_event=heard.append)
+        (answer,) = ticket.result(timeout_s=60)
+    assert [event.token_id for event in heard[:-1]] == answer.token_ids
+    assert heard[-1] is None and heard[-2].completion == answer

@@ -5,8 +5,9 @@ Each verb is one file; what it needs beyond parsing is imported when it runs, so
 
 import typer
 
-from r1omni.cli import checkpoint, data, evaluate, predict, report, reproduce, synth, train
+from r1omni.cli import checkpoint, data, evaluate, predict, report, reproduce, serve, synth, train
 from r1omni.cli.boundary import run
+from r1omni.cli.listing import PASS_ON
 
 app = typer.Typer(
     name="r1omni",
@@ -40,6 +41,13 @@ app.command("reproduce", epilog=f"Example: {reproduce.EXAMPLE}")(reproduce.repro
 app.command("synth", epilog=f"Example: {synth.EXAMPLE}")(synth.synth)
 app.command("predict", epilog=f"Example: {predict.EXAMPLE}")(predict.predict)
 app.command("evaluate", epilog=f"Example: {evaluate.EXAMPLE}")(evaluate.evaluate)
+app.command(
+    "serve",
+    epilog=f"Example: {serve.EXAMPLE}",
+    cls=serve.COMMAND,
+    context_settings=PASS_ON,
+    options_metavar="[CONFIG.toml]... [--dotted.flag VALUE]...",
+)(serve.serve)
 app.command("report", epilog=f"Example: {report.EXAMPLE}")(report.report)
 app.add_typer(train.app, name="train")
 app.add_typer(data.app, name="data")

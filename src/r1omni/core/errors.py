@@ -20,7 +20,16 @@ with 1 (2 for `ConfigError`: wrong use; 143 for `StoppedError`, as after SIGTERM
 from typing import Literal
 
 MediaErrorKind = Literal[
-    "missing", "empty", "not-media", "truncated", "no-streams", "no-frames", "no-sound", "invalid-samples", "unreadable"
+    "missing",
+    "empty",
+    "not-media",
+    "truncated",
+    "no-streams",
+    "no-frames",
+    "no-sound",
+    "invalid-samples",
+    "unreadable",
+    "over-limit",
 ]
 
 

@@ -2,23 +2,30 @@
 
     EngineThread.submit(prompt, sampling) -> Ticket      from any thread
     Ticket: events() one by one, result(), cancel()      in any thread
+    EngineThread.call(function) -> Future                from any thread: other work on the model, such as its towers
 
 The owner admits what was submitted, steps the generator and hands every event to its ticket. Between two steps it looks
-at cancellations and deadlines, so these take effect within one step. A request that fails fails alone; an error of the
-owner itself reaches every ticket.
+at cancellations and deadlines, so these take effect within one step, and makes one call. A request that fails fails
+alone; an error of the owner itself reaches every ticket.
 """
 
 import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from types import TracebackType
+from typing import TypeVar
 
 from r1omni.core.errors import BusyError, GenerationError
 from r1omni.infer.completion import Completion, Event
 from r1omni.infer.generator import Generator
 from r1omni.infer.prompt import Prompt, Sampling
+
+Result = TypeVar("Result")
+OnEvent = Callable[[Event | None], None]
+"""Called in the owner's thread with each event of a request, and with None after the last; it must return at once."""
 
 
 class Ticket:
@@ -27,9 +34,16 @@ class Ticket:
     Its methods may be called from any thread; `events` is for one reader.
     """
 
-    def __init__(self, prompt: Prompt, sampling: Sampling, deadline_s: float | None, owner: "EngineThread") -> None:
+    def __init__(
+        self,
+        prompt: Prompt,
+        sampling: Sampling,
+        deadline_s: float | None,
+        owner: "EngineThread",
+        on_event: OnEvent | None = None,
+    ) -> None:
         self.prompt, self.sampling, self.deadline_s = prompt, sampling, deadline_s
-        self._owner = owner
+        self._owner, self._on_event = owner, on_event
         self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         """None ends them."""
         self._completions: list[Completion | None] = [None] * sampling.num_samples
@@ -89,7 +103,7 @@ class Ticket:
         """Take an event; true when it was the last one."""
         if event.completion is not None:
             self._completions[event.sample] = event.completion
-        self._events.put(event)
+        self._pass_on(event)
         if None in self._completions:
             return False
         self._end()
@@ -103,7 +117,13 @@ class Ticket:
             self._completions = list(completions)
         self._error = error
         self._is_done.set()
-        self._events.put(None)
+        self._pass_on(None)
+
+    def _pass_on(self, event: Event | None) -> None:
+        if self._on_event is None:
+            self._events.put(event)
+        else:
+            self._on_event(event)
 
 
 class EngineThread:
@@ -111,8 +131,8 @@ class EngineThread:
 
     Args:
         generator: nobody else may touch it from now on.
-        max_queued: requests that wait for the owner to take them; it takes them in their order, as the generator gets
-            places free.
+        max_queued: requests that wait for the owner to take them, and calls; it takes them in their order, requests as
+            the generator gets places free.
     """
 
     def __init__(self, generator: Generator, *, max_queued: int = 64) -> None:
@@ -120,6 +140,7 @@ class EngineThread:
         self._generator = generator
         self._queued: deque[Ticket] = deque()
         self._to_cancel: list[Ticket] = []
+        self._calls: deque[tuple[Future[object], Callable[[], object]]] = deque()
         self._admitted: dict[int, Ticket] = {}
         self._error: BaseException | None = None
         self._is_closing = self._is_draining = False
@@ -128,19 +149,22 @@ class EngineThread:
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._thread.start()
 
-    def submit(self, prompt: Prompt, sampling: Sampling, *, timeout_s: float | None = None) -> Ticket:
+    def submit(
+        self, prompt: Prompt, sampling: Sampling, *, timeout_s: float | None = None, on_event: OnEvent | None = None
+    ) -> Ticket:
         """Queue a request; returns at once.
 
         Args:
             prompt: what is to be continued.
             sampling: how.
             timeout_s: seconds from now until the request ends where it is; None lets it run to its end.
+            on_event: receives the events instead of the ticket's `events`.
 
         Raises:
             BusyError: the queue is full, or the owner was closed.
         """
         deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
-        ticket = Ticket(prompt, sampling, deadline_s, self)
+        ticket = Ticket(prompt, sampling, deadline_s, self, on_event)
         with self._changed:
             self._raise_if_closed()
             if len(self._queued) >= self.max_queued:
@@ -150,6 +174,31 @@ class EngineThread:
             self._queued.append(ticket)
             self._changed.notify()
         return ticket
+
+    def call(self, function: Callable[[], Result]) -> Future[Result]:
+        """Run a function in the owner's thread, between two steps of the generator; returns at once.
+
+        Args:
+            function: uses the model, and must not touch the generator; what it raises is the future's.
+
+        Raises:
+            BusyError: too many calls are waiting, or the owner was closed.
+        """
+        future: Future[Result] = Future()
+        with self._changed:
+            self._raise_if_closed()
+            if len(self._calls) >= self.max_queued:
+                raise BusyError(
+                    f"{len(self._calls)} calls are waiting and max_queued is {self.max_queued}; try again later."
+                )
+            self._calls.append((future, function))  # pyright: ignore[reportArgumentType]
+            self._changed.notify()
+        return future
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the owner runs; it ends when it is closed, or by an error of its own."""
+        return self._thread.is_alive()
 
     @property
     def num_queued(self) -> int:
@@ -202,20 +251,27 @@ class EngineThread:
         with self._changed:
             self._is_closing, self._error = True, cause
             left = [*self._queued, *self._admitted.values()]
+            calls = [future for future, _ in self._calls]
             self._queued.clear()
+            self._calls.clear()
         for ticket in left:
             refusal = BusyError(reason)
             refusal.__cause__ = cause
             ticket._end(error=refusal)
+        for future in calls:
+            if future.set_running_or_notify_cancel():
+                future.set_exception(BusyError(reason))
         for number in self._admitted:
             self._generator.cancel(number)
 
     def _follow_orders(self) -> bool:
         """Wait for something to do; cancel, look at deadlines and admit. False when the thread shall end."""
         with self._changed:
-            while not (self._queued or self._to_cancel or self._is_closing or self._generator.has_work):
+            has_orders = self._queued or self._to_cancel or self._calls or self._is_closing
+            while not (has_orders or self._generator.has_work):
                 self._changed.wait()
-            if self._is_closing and not (self._is_draining and (self._queued or self._admitted)):
+                has_orders = self._queued or self._to_cancel or self._calls or self._is_closing
+            if self._is_closing and not (self._is_draining and (self._queued or self._admitted or self._calls)):
                 return False
             now_s = time.monotonic()
             unwanted = {*self._to_cancel, *(ticket for ticket in self._queued if ticket.is_late(now_s))}
@@ -232,7 +288,20 @@ class EngineThread:
             read = ticket.prompt.features.read
             ticket._end([Completion.unwritten(read) for _ in range(ticket.sampling.num_samples)])
         self._admit()
+        self._make_call()
         return True
+
+    def _make_call(self) -> None:
+        with self._changed:
+            future, function = self._calls.popleft() if self._calls else (None, None)
+        if future is None or function is None or not future.set_running_or_notify_cancel():
+            return
+        try:
+            result = function()
+        except Exception as error:  # noqa: BLE001 - the boundary of a call: whoever made it gets its error
+            future.set_exception(error)
+        else:
+            future.set_result(result)
 
     def _admit(self) -> None:
         """Hand the generator as many requests as keep it busy."""

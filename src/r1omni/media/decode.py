@@ -31,6 +31,7 @@ from r1omni.core.clip import Clip, Modality
 from r1omni.core.errors import ConfigError, MediaError
 from r1omni.core.media_read import MediaRead, PicturesRead, SoundRead
 from r1omni.media.folder import FRAME_RATE_FPS, picture_files, sound_file
+from r1omni.media.limits import NO_LIMITS, MediaLimits
 from r1omni.media.pictures import MAX_SIDE_PX, PacketList, fit_picture, read_pictures
 from r1omni.media.sample import sample_frame_indices
 from r1omni.media.sound import SoundReader
@@ -121,6 +122,7 @@ def load_media(
     modality: Modality | str = "auto",
     max_sound_s: float | None = None,
     frame_rate_fps: float = FRAME_RATE_FPS,
+    limits: MediaLimits = NO_LIMITS,
 ) -> Media:
     """Read a clip.
 
@@ -133,6 +135,7 @@ def load_media(
         modality: `auto` reads what the file has; the others read only what they name, and require it.
         max_sound_s: upper limit of the sound that is decoded. None decodes the whole part.
         frame_rate_fps: of a folder of pictures; other files contain theirs.
+        limits: what a file may be; a folder of pictures is not limited.
 
     Raises:
         ConfigError: an argument is out of range.
@@ -156,11 +159,13 @@ def load_media(
         request = _Request(str(file), False, window, num_frames, sample_rate_hz, modality, sound_s)
         return _read_folder(file, request, frame_rate_fps)
     is_cut = _check_file(file)
-    request = _Request(str(file), is_cut, Window(start, stop, 0.0), num_frames, sample_rate_hz, modality, sound_s)
+    window = Window(start, stop, 0.0)
+    request = _Request(str(file), is_cut, window, num_frames, sample_rate_hz, modality, sound_s, limits)
     try:
         if _is_heif_file(file) and (still := _read_still(file, request)) is not None:
             return still
         with open_file(str(file)) as container:
+            limits.check_header(container, str(file))
             if _is_still(container) and (still := _read_still(file, request)) is not None:
                 return still
             origin_s = (container.start_time or 0) / av.time_base
@@ -210,6 +215,7 @@ class _Request:
     sample_rate_hz: int
     modality: str
     max_sound_s: float
+    limits: MediaLimits = NO_LIMITS
 
     @property
     def is_whole(self) -> bool:
@@ -248,7 +254,7 @@ def _read(container: InputContainer, request: _Request) -> Media:
     if pictures_stream is not None:
         _discard_all_but(container, pictures_stream)
         num_frames = 1 if is_still else request.num_frames
-        pictures = read_pictures(container, pictures_stream, packets, request.window, num_frames)
+        pictures = read_pictures(container, pictures_stream, packets, request.window, num_frames, request.limits)
     _require(request, pictures is not None, sound is not None, bool(packets.pts))
     heard_s = 0.0 if sound is None else len(sound.waveform) / request.sample_rate_hz
     pictures_s = 0.0 if pictures is None or is_still else pictures.span_s
@@ -287,7 +293,7 @@ def _read_still(file: Path, request: _Request) -> Media | None:
     """Read a still image; None if the format is left to FFmpeg."""
     if request.is_cut_short:
         raise _truncated(request.name, 0.0)
-    picture = read_still(file, MAX_SIDE_PX)
+    picture = read_still(file, MAX_SIDE_PX, request.limits)
     if picture is None:
         return None
     shown = request.modality != "audio" and request.window.start_s == 0
@@ -455,6 +461,9 @@ def _demux(
         index = packet.stream_index
         if index not in going_on:
             continue
+        if packet.pts is not None:
+            request.limits.check_time(packet.pts * ticks_s[index] - window.origin_s, request.name)
+        request.limits.check_frames(len(packets.pts), request.name)
         if index in watched and (time := packet.pts if packet.dts is None else packet.dts) is not None:
             tick_s = ticks_s[index]
             end = (time if packet.pts is None else packet.pts) + (packet.duration or 0)

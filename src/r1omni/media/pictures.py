@@ -20,6 +20,7 @@ from av.error import FFmpegError
 from av.sidedata.sidedata import Type as SideDataType
 from av.video.reformatter import Interpolation
 
+from r1omni.media.limits import NO_LIMITS, MediaLimits
 from r1omni.media.sample import sample_frame_indices
 from r1omni.media.window import Window, open_file
 
@@ -69,7 +70,12 @@ class Pictures:
 
 
 def read_pictures(
-    container: InputContainer, stream: av.VideoStream, packets: PacketList, window: Window, num_frames: int
+    container: InputContainer,
+    stream: av.VideoStream,
+    packets: PacketList,
+    window: Window,
+    num_frames: int,
+    limits: MediaLimits = NO_LIMITS,
 ) -> Pictures | None:
     """Read evenly sampled pictures.
 
@@ -79,13 +85,14 @@ def read_pictures(
         packets: all packets of the track that can belong to the window.
         window: the part to read.
         num_frames: pictures to sample; they repeat if the part has fewer.
+        limits: what the pictures may be.
 
     Returns:
         The pictures; None if the window has no frame.
     """
-    taken = _take_by_packets(container, stream, packets, window, num_frames)
+    taken = _take_by_packets(container, stream, packets, window, num_frames, limits)
     if taken is None:
-        taken = _take_by_decoding(container.name.removeprefix("file:"), stream.index, window, num_frames)
+        taken = _take_by_decoding(container.name.removeprefix("file:"), stream.index, window, num_frames, limits)
     return taken
 
 
@@ -95,6 +102,7 @@ def _take_by_packets(
     packets: PacketList,
     window: Window,
     num_frames: int,
+    limits: MediaLimits,
 ) -> Pictures | None:
     tick_s = float(stream.time_base or 0)
     known = [pts for pts in packets.pts if pts is not None]
@@ -110,6 +118,7 @@ def _take_by_packets(
         # Containers look the key frame up by its presentation time; its decoding time would find the one before.
         container.seek(known[keyframe_position], stream=stream, backward=True)
         for pts, frame in _decode_until(container, stream, wanted):
+            limits.check_size(frame.width, frame.height, container.name.removeprefix("file:"))
             picture = _convert(frame, shape)
             shape = shape or picture.shape[:2]
             pictures[pts] = picture
@@ -164,8 +173,14 @@ def _take_by_decoding(
     stream_index: int,
     window: Window,
     num_frames: int,
+    limits: MediaLimits,
 ) -> Pictures | None:
-    times_s = [time_s for _, time_s in _decode_window(name, stream_index, window)]
+    times_s: list[float] = []
+    for frame, time_s in _decode_window(name, stream_index, window):
+        times_s.append(time_s)
+        limits.check_size(frame.width, frame.height, name)
+        limits.check_frames(len(times_s), name)
+        limits.check_time(time_s, name)
     if not times_s:
         return None
     indices = sample_frame_indices(len(times_s), num_frames)

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from r1omni.core.errors import MediaError
+from r1omni.media.limits import NO_LIMITS, MediaLimits
 
 _STILL_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"mif1", b"avif"})
 """Major brands of HEIC and AVIF pictures; sequences have others and are read as videos."""
@@ -30,12 +31,13 @@ def _is_avif(head: bytes) -> bool:
     return is_heif(head) and b"avif" in (head[8:12], *(head[place : place + 4] for place in range(16, size - 3, 4)))
 
 
-def read_still(file: Path, max_side_px: int) -> np.ndarray | None:
+def read_still(file: Path, max_side_px: int, limits: MediaLimits = NO_LIMITS) -> np.ndarray | None:
     """Read a still image.
 
     Args:
         file: existing file.
         max_side_px: larger pictures are scaled down by area.
+        limits: what the picture may be.
 
     Returns:
         uint8 [height, width, 3], RGB, upright; None if Pillow does not know the format.
@@ -51,8 +53,11 @@ def read_still(file: Path, max_side_px: int) -> np.ndarray | None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of large pictures and odd metadata: what is read is scaled down
             with Image.open(file) as image:
+                limits.check_size(*image.size, str(file))
                 image.draft("RGB", (max_side_px, max_side_px))
                 return _upright_rgb(image, max_side_px)
+    except MediaError:
+        raise
     except UnidentifiedImageError:
         return None
     except Image.DecompressionBombError as error:

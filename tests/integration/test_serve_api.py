@@ -1,0 +1,281 @@
+"""A running server on the bundled model, driven by OpenAI's own client and by curl."""
+
+import base64
+import json
+import subprocess
+import wave
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import openai
+import pytest
+from openai import OpenAI
+
+from live_server import LiveServer, live_server
+from r1omni.core.clip import Clip
+from r1omni.core.instruction import REASONING_INSTRUCTION, parse_answer
+from r1omni.infer.predict_files import ASSETS, load_engine, predict_files
+from r1omni.infer.prompt import Prompt
+
+CLIPS = ASSETS / "clips"
+MODEL = "drawn-people"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[LiveServer]:
+    with live_server() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def client(server: LiveServer) -> Iterator[OpenAI]:
+    with OpenAI(base_url=f"{server.url}/v1", api_key="any", max_retries=0, timeout=60) as connected:
+        yield connected
+
+
+@pytest.fixture(scope="module")
+def expected():
+    """What `r1omni predict` says about the bundled clips."""
+    engine = load_engine(dtype="float32")
+    return {found.path.stem: found for found in predict_files(engine, sorted(CLIPS.glob("*.mp4")))}
+
+
+def data_url(content: bytes, kind: str = "video/mp4") -> str:
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def video(name: str) -> dict:
+    return {"type": "video_url", "video_url": {"url": data_url((CLIPS / f"{name}.mp4").read_bytes())}}
+
+
+def about(part: dict, *more: dict) -> list:
+    return [{"role": "user", "content": [part, *more]}]
+
+
+def test_an_answer_is_what_predict_says(client: OpenAI, expected):
+    for name, prediction in expected.items():
+        answer = client.chat.completions.create(model=MODEL, messages=about(video(name)))
+        (choice,) = answer.choices
+        assert choice.message.content == prediction.answer
+        assert choice.message.reasoning == choice.message.reasoning_content == prediction.reasoning
+        assert choice.finish_reason == "stop"
+        assert answer.clip == {"modality": "video+audio"}
+        usage = answer.usage
+        assert usage.total_tokens == usage.prompt_tokens + usage.completion_tokens
+        assert usage.completion_tokens > 10 and usage.prompt_tokens > 100
+
+
+def test_a_streamed_answer_is_the_same_piece_by_piece(client: OpenAI, expected):
+    stream = client.chat.completions.create(
+        model=MODEL,
+        messages=about(video("fear"), {"type": "text", "text": REASONING_INSTRUCTION}),
+        stream=True,
+        stream_options={"include_usage": True},
+        logprobs=True,
+    )
+    texts = {"content": "", "reasoning": "", "reasoning_content": ""}
+    tokens, reasons, usages, roles = b"", [], [], []
+    num_chunks = 0
+    for chunk in stream:
+        num_chunks += 1
+        usages += [chunk.usage] if chunk.usage else []
+        for choice in chunk.choices:
+            roles += [choice.delta.role] if choice.delta.role else []
+            reasons += [choice.finish_reason] if choice.finish_reason else []
+            for name in texts:
+                texts[name] += getattr(choice.delta, name, None) or ""
+            for token in choice.logprobs.content if choice.logprobs else ():
+                tokens += bytes(token.bytes)
+    prediction = expected["fear"]
+    assert texts == {
+        "content": prediction.answer,
+        "reasoning": prediction.reasoning,
+        "reasoning_content": prediction.reasoning,
+    }
+    assert tokens.decode() == prediction.text + "<|im_end|>"
+    assert reasons == ["stop"] and roles == ["assistant"]
+    assert len(usages) == 1 and num_chunks > usages[0].completion_tokens
+
+
+def test_log_probabilities_are_the_scorer_s(client: OpenAI, expected):
+    answer = client.chat.completions.create(model=MODEL, messages=about(video("angry")), logprobs=True)
+    engine = load_engine(dtype="float32")
+    (features,) = engine.encoder.features([Clip(id="angry", path=CLIPS / "angry.mp4")])
+    ids = engine.processor.text_ids(expected["angry"].text)
+    scored = engine.scorer.score([Prompt.ask(REASONING_INSTRUCTION, features)], [[ids]])[0][0]
+    said = [token.logprob for token in answer.choices[0].logprobs.content]
+    assert said[: len(scored)] == pytest.approx(scored, abs=2e-3)
+
+
+def test_sampled_answers_follow_the_seed(client: OpenAI):
+    def ask(seed: int) -> list[str]:
+        answer = client.chat.completions.create(
+            model=MODEL, messages=about(video("neutral")), n=3, temperature=1.5, seed=seed, max_tokens=20
+        )
+        assert [choice.index for choice in answer.choices] == [0, 1, 2]
+        return [choice.message.reasoning or "" for choice in answer.choices]
+
+    first = ask(1)
+    assert ask(1) == first and ask(2) != first and len(set(first)) > 1
+
+
+def test_a_limit_of_tokens_and_a_stop_string_end_an_answer(client: OpenAI):
+    short = client.chat.completions.create(model=MODEL, messages=about(video("fear")), max_tokens=5)
+    assert short.choices[0].finish_reason == "length" and short.usage.completion_tokens == 5
+    stopped = client.chat.completions.create(model=MODEL, messages=about(video("fear")), stop=["the audio"])
+    assert stopped.choices[0].finish_reason == "stop"
+    reasons = stopped.choices[0].message.reasoning
+    assert reasons.startswith("In the video") and "the audio" not in reasons
+
+
+def test_system_and_earlier_turns_are_read(client: OpenAI):
+    turns = [
+        {"role": "system", "content": "Answer in one word."},
+        *about(video("angry")),
+        {"role": "assistant", "content": "angry"},
+        {"role": "user", "content": "Which emotion is it?"},
+    ]
+    whole = client.chat.completions.create(model=MODEL, messages=turns)
+    last = client.chat.completions.create(model=MODEL, messages=[*about(video("angry"), {"type": "text", "text": "?"})])
+    assert whole.usage.prompt_tokens > last.usage.prompt_tokens
+    text = client.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": "Hello"}], max_tokens=4)
+    assert text.clip == {"modality": None}
+
+
+def test_an_uploaded_file_answers_several_questions_and_a_side_can_be_left_out(client: OpenAI, expected):
+    uploaded = client.files.create(file=("a.mp4", (CLIPS / "angry.mp4").read_bytes()), purpose="user_data")
+    assert client.files.retrieve(uploaded.id).bytes == (CLIPS / "angry.mp4").stat().st_size
+    part = {"type": "file", "file": {"file_id": uploaded.id}}
+    read = {}
+    for modality in ("auto", "video", "audio"):
+        answer = client.chat.completions.create(
+            model=MODEL, messages=about(part), extra_body={"modality": modality}, max_tokens=64
+        )
+        read[modality] = answer.clip["modality"], answer.choices[0].message.content
+    assert read["auto"] == ("video+audio", expected["angry"].answer)
+    assert (read["video"][0], read["audio"][0]) == ("video", "audio")
+    assert client.files.delete(uploaded.id).deleted
+    with pytest.raises(openai.NotFoundError, match="There is no file"):
+        client.chat.completions.create(model=MODEL, messages=about(part))
+
+
+def test_sound_and_a_still_image_come_in_parts_of_their_own(client: OpenAI, tmp_path: Path):
+    from PIL import Image
+
+    with wave.open(str(tmp_path / "tone.wav"), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16000)
+        file.writeframes(bytes(range(256)) * 200)
+    Image.new("RGB", (64, 48), "red").save(tmp_path / "red.png")
+    sound = base64.b64encode((tmp_path / "tone.wav").read_bytes()).decode()
+    heard = {"type": "input_audio", "input_audio": {"data": sound, "format": "wav"}}
+    seen = {"type": "image_url", "image_url": {"url": data_url((tmp_path / "red.png").read_bytes(), "image/png")}}
+    for parts, modality in (((heard,), "audio"), ((seen,), "video"), ((seen, heard), "video+audio")):
+        answer = client.chat.completions.create(model=MODEL, messages=about(*parts), max_tokens=4)
+        assert answer.clip == {"modality": modality}
+    with pytest.raises(openai.BadRequestError, match="about one clip"):
+        client.chat.completions.create(model=MODEL, messages=about(seen, seen))
+
+
+def test_probabilities_of_labels_of_one_s_own(client: OpenAI, expected):
+    body = {"model": MODEL, "input": [video("fear")], "labels": ["fear", "joy", "neutral"]}
+    found = client.post("/predictions", body=body, cast_to=dict)
+    assert list(found["probabilities"]) == ["fear", "joy", "neutral"]
+    assert sum(found["probabilities"].values()) == pytest.approx(1)
+    assert (found["answer"], found["text"]) == (expected["fear"].answer, expected["fear"].text)
+    known = client.post("/predictions", body={"model": MODEL, "input": [video("fear")]}, cast_to=dict)
+    assert known["probabilities"] == pytest.approx(expected["fear"].probabilities, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model": "other"}, "no model 'other'"),
+        ({"messages": []}, "messages"),
+        ({"tools": [{"type": "function"}]}, "tools"),
+        ({"top_p": 0.5}, "top_p"),
+        ({"n": 1000}, "n is 1000"),
+        ({"max_tokens": 10_000}, "max_tokens is 10000"),
+        ({"stop": ["a"] * 5}, "up to 4 strings"),
+        ({"messages": [{"role": "assistant", "content": "a"}]}, "last message"),
+        ({"messages": about({"type": "video_url", "video_url": {"url": "file:///etc/passwd"}})}, "not a data URL"),
+        ({"messages": about({"type": "video_url", "video_url": {"url": "/etc/passwd"}})}, "not a data URL"),
+        ({"messages": about({"type": "video_url", "video_url": {"url": "http://169.254.169.254/"}})}, "host"),
+        ({"messages": about({"type": "video_url", "video_url": {"url": "data:video/mp4;base64,%%%"}})}, "base64"),
+        ({"messages": about({"type": "video_url", "video_url": {"url": data_url(b"text")}})}, "is not a video"),
+    ],
+    ids=["model", "empty", "tools", "top_p", "n", "tokens", "stop", "last", "file", "path", "host", "base64", "media"],
+)
+def test_what_cannot_be_honoured_is_refused_in_a_sentence(client: OpenAI, change: dict, message: str):
+    request = {"model": MODEL, "messages": [{"role": "user", "content": "Hello"}], **change}
+    with pytest.raises((openai.BadRequestError, openai.NotFoundError)) as refused:
+        client.chat.completions.create(**request)
+    assert message in refused.value.message
+    assert refused.value.body["type"] == "invalid_request_error" and refused.value.body["code"]
+
+
+def test_models_health_and_figures_are_shown(client: OpenAI):
+    (model,) = client.models.list().data
+    assert model.id == MODEL and "drawn people" in model.note
+    assert client.models.retrieve(MODEL).id == MODEL
+    base = str(client.base_url).removesuffix("v1/")
+    assert json.loads(curl(f"{base}readyz"))["status"] == "ok"
+    assert json.loads(curl(f"{base}healthz"))["restarts"] == 0
+    client.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": "Hello"}], max_tokens=2)
+    figures = curl(f"{base}metrics")
+    assert 'r1omni_requests_total{route="/v1/chat/completions",status="200"}' in figures
+    assert "r1omni_answer_tokens_total" in figures and "process_resident_memory_bytes" in figures
+
+
+def curl(*arguments: str) -> str:
+    run = subprocess.run(["curl", "--silent", "--show-error", "--max-time", "60", *arguments], capture_output=True)
+    assert run.returncode == 0, run.stderr
+    return run.stdout.decode()
+
+
+def test_curl_uploads_asks_and_reads_a_stream(server: LiveServer, expected):
+    uploaded = json.loads(
+        curl(f"{server.url}/v1/files", "-F", f"file=@{CLIPS / 'neutral.mp4'}", "-F", "purpose=user_data")
+    )
+    body = {
+        "model": MODEL,
+        "stream": True,
+        "messages": about({"type": "file", "file": {"file_id": uploaded["id"]}}),
+    }
+    header = "Content-Type: application/json"
+    text = curl("-N", f"{server.url}/v1/chat/completions", "-H", header, "-d", json.dumps(body))
+    events = [line.removeprefix("data: ") for line in text.split("\n\n") if line]
+    assert events[-1] == "[DONE]"
+    chunks = [json.loads(event) for event in events[:-1]]
+    said = "".join(choice["delta"].get("content") or "" for chunk in chunks for choice in chunk["choices"])
+    assert said == expected["neutral"].answer
+    assert chunks[-1]["clip"] == {"modality": "video+audio"}
+
+
+def test_answers_are_the_same_beside_others(client: OpenAI, expected):
+    def ask(number: int) -> tuple[str, str, str]:
+        name = ("angry", "fear", "neutral")[number % 3]
+        if number % 2:
+            client.chat.completions.create(
+                model=MODEL, messages=about(video(name)), n=2, temperature=1.0, seed=number, max_tokens=30
+            )
+        answer = client.chat.completions.create(model=MODEL, messages=about(video(name)))
+        return name, answer.choices[0].message.content, answer.choices[0].message.reasoning
+
+    with ThreadPoolExecutor(12) as threads:
+        for name, content, reasoning in threads.map(ask, range(18)):
+            assert (content, reasoning) == (expected[name].answer, expected[name].reasoning)
+
+
+def test_nothing_of_a_request_is_in_the_log(server: LiveServer, client: OpenAI):
+    secret = "xyzzy-in-the-question"
+    client.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": secret}], max_tokens=2)
+    with pytest.raises(openai.APIStatusError):
+        client.chat.completions.create(model=secret, messages=[{"role": "user", "content": secret}])
+    assert not any(secret in line for line in server.lines)
+
+
+def test_what_the_fixtures_say_is_a_whole_answer(expected):
+    assert all(parse_answer(prediction.text).well_formed for prediction in expected.values())
