@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from r1omni.core.clip import Modality
+from r1omni.core.media_read import MediaRead
 
 FILE_ID = r"^file-[0-9a-f]{32}$"
 
@@ -218,6 +219,21 @@ class ClipRead(BaseModel):
 
     modality: Literal["video+audio", "video", "audio"] | None
     """The sides that the model read; None for text alone."""
+    pictures: dict[str, Any] | None
+    """Frames, seconds and damage of the pictures; None where none were read."""
+    sound: dict[str, Any] | None
+    """Seconds used and in all, gaps, silence and damage of the sound; None where none was read."""
+    remarks: list[str]
+    """What a user should know about how the clip was read, a clause each."""
+
+    @classmethod
+    def of(cls, read: MediaRead) -> "ClipRead":
+        """Return the record as the API shows it.
+
+        Args:
+            read: what the engine says.
+        """
+        return cls(**read.to_json(), remarks=read.remarks())
 
 
 class Usage(BaseModel):

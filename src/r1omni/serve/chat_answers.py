@@ -52,7 +52,7 @@ class Asked:
     @property
     def clip(self) -> ClipRead:
         """What was read of the clip."""
-        return ClipRead(modality=self.prompt.features.modality)
+        return ClipRead.of(self.prompt.features.read)
 
     def usage(self, num_written: int) -> Usage:
         """Count tokens.
@@ -78,7 +78,7 @@ async def read_request(service: Service, request: ChatRequest, owner: str, deadl
         MediaError: its clip cannot be read.
     """
     model = service.model(request.model)
-    messages, media = read_messages(request, service.config)
+    messages, media = read_messages(request, model.instruction, service.config)
     sampling = read_sampling(request, service.config)
     files = await service.parts.open(media, owner)
     features = await model.features(files, request.modality)
@@ -125,7 +125,8 @@ class StreamedAnswer:
         self._service, self._asked = service, asked
         self._stack = AsyncExitStack()
         self._tokens: AsyncIterator[Event] | None = None
-        self._channels = [AnswerChannels() for _ in range(asked.sampling.num_samples)]
+        answer_format = asked.model.engine.answer_format
+        self._channels = [AnswerChannels(answer_format) for _ in range(asked.sampling.num_samples)]
 
     async def submit(self) -> None:
         """Hand the request to the model.
@@ -217,7 +218,7 @@ def _delta(pieces: Sequence[Piece]) -> dict[str, str]:
 
 
 def _choice(asked: Asked, index: int, completion: Completion) -> Choice:
-    texts = split_answer(completion.text)
+    texts = split_answer(completion.text, asked.model.engine.answer_format)
     reasoning = texts["reasoning"] or None
     logprobs = None
     if asked.request.logprobs:

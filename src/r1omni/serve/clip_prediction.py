@@ -2,7 +2,6 @@
 
 import time
 
-from r1omni.core.instruction import REASONING_INSTRUCTION, parse_answer
 from r1omni.core.labels import MAFW_LABELS
 from r1omni.infer.prompt import Prompt, Sampling
 from r1omni.serve.api_schema import ClipRead, PredictionBody, PredictionRequest, Usage
@@ -31,7 +30,7 @@ async def predict(service: Service, request: PredictionRequest, owner: str, dead
     """
     model = service.model(request.model)
     labels = _labels(request.labels, service.config.max_labels)
-    instruction = request.instruction or REASONING_INSTRUCTION
+    instruction = request.instruction or model.instruction
     if len(instruction) > service.config.max_prompt_characters:
         limit = service.config.max_prompt_characters
         raise ApiError(400, f"instruction is longer than {limit:,} characters.", "invalid_value", "instruction")
@@ -40,7 +39,7 @@ async def predict(service: Service, request: PredictionRequest, owner: str, dead
     prompt = Prompt.ask(instruction, await model.features(files, request.modality))
     (completion,) = await model.answers(prompt, sampling, max(0.0, deadline_s - time.monotonic()))
     probabilities = await model.label_probabilities(prompt, completion.text, labels)
-    parsed = parse_answer(completion.text)
+    parsed = model.engine.answer_format.parse(completion.text)
     num_read, num_written = model.prompt_tokens(prompt), len(completion.token_ids)
     return PredictionBody(
         model=model.name,
@@ -48,7 +47,7 @@ async def predict(service: Service, request: PredictionRequest, owner: str, dead
         reasoning=parsed.reasoning,
         probabilities=probabilities,
         text=completion.text,
-        clip=ClipRead(modality=prompt.features.modality),
+        clip=ClipRead.of(prompt.features.read),
         usage=Usage(prompt_tokens=num_read, completion_tokens=num_written, total_tokens=num_read + num_written),
     )
 

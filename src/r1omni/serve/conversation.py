@@ -3,7 +3,6 @@
 import secrets
 
 from r1omni.config.serving import ServeConfig
-from r1omni.core.instruction import REASONING_INSTRUCTION
 from r1omni.core.message import Message
 from r1omni.infer.prompt import Sampling
 from r1omni.serve.api_schema import ChatMessage, ChatRequest, MediaPart, TextPart
@@ -13,13 +12,16 @@ MAX_STOPS = 4
 """As in OpenAI's API."""
 
 
-def read_messages(request: ChatRequest, config: ServeConfig) -> tuple[tuple[Message, ...], list[MediaPart]]:
+def read_messages(
+    request: ChatRequest, instruction: str, config: ServeConfig
+) -> tuple[tuple[Message, ...], list[MediaPart]]:
     """Return a conversation and the parts of its clip.
 
     A user's turn with a clip and without text asks for reasons and an answer, as in training.
 
     Args:
         request: what came in.
+        instruction: what a clip without a question is asked.
         config: limits its length.
 
     Raises:
@@ -34,7 +36,7 @@ def read_messages(request: ChatRequest, config: ServeConfig) -> tuple[tuple[Mess
         if not text and message.role == "user":
             if not parts:
                 raise _wrong(f"messages[{place}] is empty; write a question, or add a clip.")
-            text = REASONING_INSTRUCTION
+            text = instruction
         media += parts
         role = "system" if message.role == "developer" else message.role
         messages.append(Message(role, text))

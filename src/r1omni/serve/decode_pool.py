@@ -134,7 +134,8 @@ class _Worker:
             sound_s=float(header["sound_s"]),
             sound_gaps_s=tuple((float(start), float(stop)) for start, stop in header["sound_gaps_s"]),
             num_damaged_packets=int(header["num_damaged_packets"]),
-            tracks=tuple(str(track) for track in header["tracks"]),
+            pictures_track=_track(header["pictures_track"]),
+            sound_track=_track(header["sound_track"]),
         )
 
     def kill(self) -> None:
@@ -259,6 +260,11 @@ def _anonymous_file(content: bytes) -> "tempfile._TemporaryFileWrapper[bytes]":
     file.flush()
     file.seek(0)
     return file  # pyright: ignore[reportReturnType]
+
+
+def _track(words: str | None) -> str | None:
+    """A track's name, as much of it as anybody reads."""
+    return None if words is None else str(words)[:100]
 
 
 def _error(header: dict[str, Any]) -> MediaError:

@@ -148,7 +148,8 @@ def _describe(media: Media) -> tuple[dict[str, Any], tuple[np.ndarray, ...]]:
         "sound_s": media.sound_s,
         "sound_gaps_s": media.sound_gaps_s[:100],
         "num_damaged_packets": media.num_damaged_packets,
-        "tracks": [track[:200] for track in media.tracks],
+        "pictures_track": media.pictures_track,
+        "sound_track": media.sound_track,
     }
     parts = (media.frames, media.frame_times_s, media.waveform)
     return header, tuple(part for part in parts if part is not None)

@@ -14,13 +14,16 @@ from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Literal
 
 from torch import Tensor
 
 from r1omni.core.clip import Modality
 from r1omni.core.errors import MediaError
+from r1omni.core.instruction import LABEL_INSTRUCTION
+from r1omni.core.media_read import MediaRead
 from r1omni.infer.completion import Completion, Event
 from r1omni.infer.embedding import prompt_lengths
 from r1omni.infer.engine import Engine
@@ -162,6 +165,11 @@ class ServedModel:
         """What the towers have not read."""
         self._lock = threading.Lock()
 
+    @property
+    def instruction(self) -> str:
+        """Asks for reasons and an answer, in the words and tags of the model's training."""
+        return self.engine.answer_format.request(LABEL_INSTRUCTION)
+
     async def features(self, files: Sequence[ClipFile], modality: Modality) -> Features:
         """Return the features of one clip.
 
@@ -175,7 +183,13 @@ class ServedModel:
         parts = await asyncio.gather(*(self._file_features(file) for file in files))
         video = next((part.video for part in parts if part.video is not None), None)
         audio = next((part.audio for part in parts if part.audio is not None), None)
-        found = Features(video, audio) if files else NO_FEATURES
+        found = NO_FEATURES
+        if files:
+            sides = [
+                *(part.read.only("pictures") for part in parts if part.video is not None),
+                *(part.read.only("sound") for part in parts if part.audio is not None),
+            ]
+            found = Features(video, audio, reduce(MediaRead.with_sides_of, sides))
         if modality in ("video", "video+audio") and video is None:
             raise MediaError("no-frames", f"the clip has no pictures; modality {modality!r} asks for them")
         if modality in ("audio", "video+audio") and audio is None:
@@ -210,19 +224,20 @@ class ServedModel:
                     del self._under_way[key]
 
     async def _encode(self, file: ClipFile) -> Features:
-        encoder, heard = self.engine.encoder, self.engine.processor.feature_extractor
-        reading = Reading(encoder.num_frames, heard.sampling_rate, heard.n_samples / heard.sampling_rate, file.modality)
+        encoder, rate_hz = self.engine.encoder, self.engine.processor.feature_extractor.sampling_rate
+        reading = Reading(encoder.num_frames, rate_hz, encoder.heard_s, file.modality)
 
-        def prepare() -> Mapping[str, Tensor]:
-            return self.engine.processor.process_media(self.pool.decode(file.content, reading))
+        def prepare() -> tuple[Mapping[str, Tensor], MediaRead]:
+            media = self.pool.decode(file.content, reading)
+            return self.engine.processor.process_media(media), media.read
 
         loop = asyncio.get_running_loop()
-        inputs = await loop.run_in_executor(self.pool.threads, prepare)
+        inputs, read = await loop.run_in_executor(self.pool.threads, prepare)
         future: Future[Features] = Future()
         with self._lock:
             self._waiting.append((inputs, future))
         self.thread.call(self._run_towers)
-        return await asyncio.wrap_future(future)
+        return replace(await asyncio.wrap_future(future), read=read)
 
     def _run_towers(self) -> None:
         """Encode what is waiting; each clip makes one call, and the first call takes those of others along."""
