@@ -111,9 +111,7 @@ def encode(tokenizer: PreTrainedTokenizerBase, parts: Sequence[Part]) -> list[in
 
 def _encode_apart(tokenizer: TokenizersBackend, parts: Sequence[Part], controls: set[int]) -> list[int]:
     """Take control tokens from the template's parts; tokenise what lies between them, jointly, as text."""
-    backend = tokenizer.backend_tokenizer
-    plain = Tokenizer(backend.model)
-    plain.normalizer, plain.pre_tokenizer = backend.normalizer, backend.pre_tokenizer
+    plain = _without_controls(tokenizer)
     stretches, between = [""], []
     for part in parts:
         last = 0
@@ -128,6 +126,35 @@ def _encode_apart(tokenizer: TokenizersBackend, parts: Sequence[Part], controls:
     for stretch, control in zip(stretches, [*between, []], strict=True):
         ids += plain.encode(stretch, add_special_tokens=False).ids + control
     return ids
+
+
+def text_tokens(tokenizer: PreTrainedTokenizerBase, text: str) -> list[tuple[int, int, int]]:
+    """Tokenise text in which nothing is a control token; the ids are those of `encode` for one message.
+
+    Args:
+        tokenizer: see `encode`.
+        text: any text.
+
+    Returns:
+        Id, start and end in characters of each token.
+
+    Raises:
+        TypeError: see `encode`.
+    """
+    ids = encode(tokenizer, [Part(text, 0)])
+    assert isinstance(tokenizer, TokenizersBackend)
+    tokens = _tokens(tokenizer, text) if text else []
+    if [token_id for token_id, _, _ in tokens] == ids:
+        return tokens
+    found = _without_controls(tokenizer).encode(text, add_special_tokens=False)
+    return [(token_id, *span) for token_id, span in zip(found.ids, found.offsets, strict=True)]
+
+
+def _without_controls(tokenizer: TokenizersBackend) -> Tokenizer:
+    backend = tokenizer.backend_tokenizer
+    plain = Tokenizer(backend.model)
+    plain.normalizer, plain.pre_tokenizer = backend.normalizer, backend.pre_tokenizer
+    return plain
 
 
 def _tokens(tokenizer: TokenizersBackend, text: str) -> list[tuple[int, int, int]]:

@@ -32,7 +32,7 @@ from transformers import (
 
 from r1omni.core.answer_format import PAPER_FORMAT, AnswerFormat
 from r1omni.core.message import Message
-from r1omni.model.chat_text import Part, as_messages, encode, question, render
+from r1omni.model.chat_text import Part, as_messages, encode, question, render, text_tokens
 from r1omni.model.configuration import HumanOmniConfig, num_video_tokens
 
 if TYPE_CHECKING:
@@ -339,6 +339,14 @@ class HumanOmniProcessor(ProcessorMixin):
             text: any text.
         """
         return encode(self.tokenizer, [Part(text, 0)])
+
+    def text_tokens(self, text: str) -> list[tuple[int, int, int]]:
+        """Return the ids of `text_ids`, each with its start and end in characters.
+
+        Args:
+            text: any text.
+        """
+        return text_tokens(self.tokenizer, text)
 
 
 def pad_to_square(frame: np.ndarray) -> np.ndarray:
