@@ -46,7 +46,18 @@ def test_predict_answers_what_it_can_and_exits_with_1_for_the_rest(r1omni: Comma
     run = r1omni("predict", clip, "nowhere.mp4", "--model", model, "--answers", "label", "--json")
     assert run.returncode == 1
     good, bad = json.loads(run.stdout)["clips"]
-    assert set(good) == {"path", "reasoning", "answer", "probabilities", "text", "modality", "read", "seconds"}
+    assert set(good) == {
+        "path",
+        "reasoning",
+        "answer",
+        "implied",
+        "reasons_agree",
+        "probabilities",
+        "text",
+        "modality",
+        "read",
+        "seconds",
+    }
     assert good["path"] == str(clip) and good["seconds"] > 0
     assert sum(good["probabilities"].values()) == pytest.approx(1)
     assert good["modality"] == "video+audio" and bad["modality"] is None
@@ -63,9 +74,10 @@ def test_predict_answers_what_it_can_and_exits_with_1_for_the_rest(r1omni: Comma
 def test_predict_writes_plain_lines_when_not_on_a_terminal(model: Path, manifest: Path):
     run = r1omni_here("predict", manifest.parent / "clips" / "00001.mp4", "--model", model)
     assert run.exit_code == 0
-    first, reasoning, probabilities, read = run.stdout.splitlines()
+    first, reasoning, fit, probabilities, read = run.stdout.splitlines()
     assert "00001.mp4: " in first
     assert reasoning.startswith("  reasoning: ") and probabilities.startswith("  probabilities: ")
+    assert fit.startswith("  reasons: ")
     assert read.startswith("  read: ") and read.endswith(" s of sound")
     assert "\x1b" not in run.stdout
 

@@ -93,7 +93,17 @@ def test_prediction_lines_have_the_agreed_fields(tmp_path: Path):
     run(tmp_path, Model())
     lines = [json.loads(line) for line in (tmp_path / "predictions.jsonl").read_bytes().split(b"\n") if line]
     assert [line["id"] for line in lines] == [clip.id for clip in CLIPS]
-    assert list(lines[3]) == ["id", "text", "reasoning", "answer", "normalised", "gold", "read"]
+    assert list(lines[3]) == [
+        "id",
+        "text",
+        "reasoning",
+        "answer",
+        "normalised",
+        "gold",
+        "implied",
+        "reasons_agree",
+        "read",
+    ]
     assert lines[3]["read"] is None  # this model says nothing about it
     assert lines[3]["answer"] == "surprise" and lines[3]["gold"] == "happy"
     assert lines[4] == {"id": "clip-04", "gold": "sad", "error": {"kind": "truncated", "sentence": "clip 4 ends early"}}

@@ -22,6 +22,12 @@ def test_the_sentences_that_the_parser_was_built_on_are_read_as_marked():
     assert (found.hedges_right, found.places_right, found.spans_right) == (total, total, total)
 
 
+def test_sentences_that_the_parser_was_not_built_on_are_read_nearly_as_marked():
+    found = agreement(read_sentences("held_out"))
+    assert found.precision >= 0.90
+    assert found.recall >= 0.80
+
+
 def test_what_a_sentence_says_cannot_be_judged_is_an_abstention():
     for row in read_sentences("seen"):
         sides = [abstention.side for abstention in read_reasons(row["text"]).abstentions]

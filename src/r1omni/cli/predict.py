@@ -99,14 +99,25 @@ def _show(prediction: "Prediction") -> None:
     if not console.is_terminal:
         typer.echo(f"{prediction.path}: {answer}")
         typer.echo(f"  reasoning: {' '.join((prediction.reasoning or 'none').split())}")
+        typer.echo(f"  reasons: {_fit(prediction)}")
         typer.echo("  probabilities: " + ", ".join(f"{label} {share:.3f}" for label, share in likeliest))
         typer.echo(f"  read: {prediction.read.summary()}")
         return
     console.print(Text.assemble((str(prediction.path), "bold"), "  ", (answer, "bold green")), soft_wrap=True)
     if prediction.reasoning:
         console.print(Padding(Text(prediction.reasoning, style="italic"), (0, 0, 0, 2)))
+        console.print(Text(f"  The reasons {_fit(prediction)}.", style="dim"))
     for label, share in likeliest:
         filled = round(share * BAR_CELLS)
         bar = Text.assemble(("█" * filled, "green"), ("░" * (BAR_CELLS - filled), "dim"))
         console.print(Text.assemble(f"  {label:<13}", bar, f" {share:6.1%}"))
     console.print(Text(f"  {prediction.read.summary()}; answered in {prediction.seconds:.2f} s\n", style="dim"))
+
+
+def _fit(prediction: "Prediction") -> str:
+    if prediction.reasoning is None:
+        return "are missing"
+    fit = prediction.fit
+    if fit.implied.label is None:
+        return "imply no clear emotion"
+    return f"imply {fit.implied.label}, {'as' if fit.agrees else 'other than'} the answer"

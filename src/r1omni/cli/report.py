@@ -9,6 +9,9 @@ from r1omni.core.json_text import json_text
 
 EXAMPLE = "r1omni report runs/base-dfew-1 runs/r1-omni-dfew-1 --out report.html"
 
+SHOWN_OF_REASONS = ("eea", "epc", "fcr", "hallucination_rate")
+"""Figures of the reasons that a run's line names."""
+
 
 def report(
     runs: Annotated[list[Path], typer.Argument(help="Folders of finished evaluations.", show_default=False)],
@@ -54,6 +57,9 @@ def summary(scores: dict[str, Any]) -> str:
     told = ", ".join(f"{key} {'-' if value is None else f'{value:.2f}'}" for key, value in numbers)
     if "sector" in scores:
         told = f"set f1 {scores['sector']['f1']}, {told}"
+    reasons = scores.get("explanations", {}).get("figures", {})
+    shown = ((name, reasons[name]["value"]) for name in SHOWN_OF_REASONS if name in reasons)
+    told += "".join(f", {name} {'-' if value is None else f'{value:.2f}'}" for name, value in shown)
     counts = f"{scores['num_scored']} of {scores['num_clips']} clips scored, {scores['num_errors']} unreadable"
     return f"{told} ({counts}, normaliser {scores['normaliser']})"
 

@@ -1,8 +1,9 @@
 """predictions.jsonl: one line per clip in the manifest's order, appended as they come and repaired after a kill.
 
-What the model said (text or error) and what was read of the clip are the truth; reasoning, answer and normalised answer
-are derived again when a run ends, so that another normaliser needs no second generation. Timing is no part of the file:
-it lies in `timing.jsonl`, so that predictions are the same bytes whatever the batch size or the number of shards.
+What the model said (text or error) and what was read of the clip are the truth; reasoning, answer, normalised answer
+and what the reasons imply are derived again when a run ends, so that another normaliser needs no second generation.
+Timing is no part of the file: it lies in `timing.jsonl`, so that predictions are the same bytes whatever the batch size
+or the number of shards.
 """
 
 import json
@@ -29,6 +30,8 @@ def to_line(prediction: Prediction) -> str:
             "answer": prediction.answer,
             "normalised": prediction.normalised,
             "gold": prediction.gold,
+            "implied": prediction.implied,
+            "reasons_agree": prediction.reasons_agree,
             "read": None if prediction.read is None else prediction.read.to_json(),
         }
     else:
@@ -49,6 +52,8 @@ def _from_line(line: bytes) -> Prediction:
         error.get("kind"),
         error.get("sentence"),
         None if record.get("read") is None else MediaRead.from_json(record["read"]),
+        record.get("implied"),
+        record.get("reasons_agree"),
     )
 
 

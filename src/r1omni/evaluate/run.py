@@ -23,6 +23,7 @@ from typing import Any
 from r1omni.core.answer_format import PAPER_FORMAT, AnswerFormat
 from r1omni.core.clip import Clip
 from r1omni.core.errors import ConfigError, ManifestError, MediaError
+from r1omni.evaluate.explanation_scores import explanation_scores
 from r1omni.evaluate.predictions import in_order, read_predictions, to_line
 from r1omni.evaluate.scores import check_field, closed_set_scores, open_set_scores, scores_by_group
 from r1omni.runs.files import append_lines, append_rows, repair, write_json, write_text
@@ -194,6 +195,9 @@ def score(clips: Sequence[Clip], predictions: Sequence[Prediction], grading: Gra
         if labels is None
         else closed_set_scores(predictions, labels, grading.normaliser)
     )
+    reasons = explanation_scores(predictions)
+    if reasons is not None and labels is not None:
+        scores["explanations"] = reasons
     if grading.group_by:
         scores["groups"] = {name: scores_by_group(clips, predictions, name) for name in grading.group_by}
     return scores

@@ -24,6 +24,7 @@ from r1omni.media.decode import Modality
 from r1omni.model.configuration import VideoPooling
 from r1omni.model.load_model import load_model
 from r1omni.model.precision import DtypeName
+from r1omni.scoring.coherence import ReasonsFit, reasons_fit
 
 ASSETS = Path(str(files("r1omni"))) / "assets"
 BUNDLED_MODEL = ASSETS / "drawn-people"
@@ -61,12 +62,19 @@ class Prediction:
         remarks = self.read.remarks()
         return f"{self.path}: {'; '.join(remarks)}." if remarks else None
 
+    @property
+    def fit(self) -> ReasonsFit:
+        """What the reasons imply, and whether that is the answer."""
+        return reasons_fit(self.reasoning, self.answer)
+
     def record(self) -> dict[str, Any]:
         """Return the prediction as `predict --json` prints it: None where a value is missing, `error` if unreadable."""
         record = {
             "path": str(self.path),
             "reasoning": self.reasoning,
             "answer": self.answer,
+            "implied": self.fit.implied.label,
+            "reasons_agree": self.fit.agrees,
             "probabilities": self.probabilities or None,
             "text": self.text,
             "modality": self.read.modality,

@@ -127,6 +127,7 @@ PARTS: tuple[Part, ...] = (
         "brows",
         _BROWS,
         slanted=r"slant~|obliquely?|oblique",
+        moving=r"(?:move~|go|jump|dance~) up and down|twitch~|move~",
         raised=r"raise~|lift~|arch~|up|high|go(?:es)? up|shoot up|rise~",
         lowered=r"lower~|pulled down|drawn down|down|pressed down|drop(?:s|ped)?",
         level=r"level|straight|relaxed|smooth",
@@ -136,22 +137,24 @@ PARTS: tuple[Part, ...] = (
         _LIDS,
         blinking=r"blink~|flutter~",
         rolling=r"roll~",
-        narrowed=r"half (?:closed|shut|open)|narrow~|squint~|slits|squeezed|screwed up",
+        narrowed=r"droop~|half (?:closed|shut|open)|narrow~|squint~|slits|squeezed|screwed up",
         closed=r"close~|shut",
-        crinkled=r"crinkle~|crow's feet|curve~|crescents?",
+        crinkled=r"crinkle~|crow's feet|curve~|crescents?|wrinkle~",
         wide=r"wid(?:e open|ens?|ened|ening|e|er)|round|bulg(?:ing|e)|enlarged|big(?: and round)?|"
         r"(?:opened|open) wide|"
         r"opens",
         relaxed=r"relaxed",
         red=r"red|reddened|bloodshot|swollen",
     ),
+    _part("eyes", r"corners? of (?:the|his|her|their) eyes", crinkled=r"wrinkle~|crinkle~|crease~"),
     _part("smile", r"eyes?", present=r"smiling"),
     _part("tears", r"eyes?", present=r"moist|wet|teary|watery|watering|tearful|glisten~|well~ up"),
     _part(
         "gaze",
         r"gazes?|eyes?|eyesight|line of sight|look|glances?|stare",
         down=r"down|downwards?|downcast|lower~|cast down|"
-        r"(?:directed|turned|drops|dropped) (?:to|at|towards?) the (?:floor|ground)|drops|dropped",
+        r"(?:directed|turned|drops|dropped) (?:to|at|towards?) the (?:floor|ground)|drops|dropped|"
+        r"(?:on|at|to|towards?) the (?:floor|ground)",
         up=r"upwards?|lift~|rais(?:es|ed)|turned up",
         away=r"avert~|avoid~(?: (?:eye )?contact)?|turned? away|away|elsewhere|evasive|evad(?:es|ing)",
         shifting=r"wander~|dart~|shift(?:s|ed|ing|y)?|flicker~|drift~|"
@@ -172,7 +175,7 @@ PARTS: tuple[Part, ...] = (
         pout=r"pout~",
         stretched=r"stretch~",
         corners_down=r"droop~|turned down|downturned",
-        corners_up=r"upturned|turned up|curl(?:s|ed)? up(?:wards)?",
+        corners_up=r"upturned|upward curve|curve~ ?up(?:wards?)?|turned up|curl(?:s|ed)? up(?:wards)?",
         open=r"wide open|agape|gap(?:es|ing)|open~|part(?:ed|s)|drop~|hang~ open|ajar",
         closed=r"close~|shut|sealed",
     ),
@@ -187,7 +190,7 @@ PARTS: tuple[Part, ...] = (
         forward=r"forwards?",
         back=r"back|backwards?",
         raised=r"raise~|lift~|held high|(?:holds?|held) up|up|high|upright",
-        tilted=r"tilt~|cock(?:ed|s)|lean~ to (?:the|one)|to (?:one|the) side|inclin(?:ed|es)",
+        tilted=r"tilt~|cock(?:ed|s)|lean~ to (?:the|one)|(?:is|leans) to (?:one|the) side|inclin(?:ed|es)",
         turned=r"turn~|away|to the (?:left|right)|swivel(?:s|led)?",
         restless=r"restless|mov(?:es|ing) restlessly|sway~",
         still=r"still|motionless",
@@ -239,7 +242,7 @@ PARTS: tuple[Part, ...] = (
         r"increasingly loud|swells",
         falling=r"(?:gets?|becomes?|grows?|getting|becoming) (?:quieter|softer|weaker|fainter)|fades|trails off",
         loud=r"loud(?:er)?|raise~|booming|thundering|strong",
-        soft=r"soft|quiet|hushed|faint|lower(?:s|ing)|weak|gentle|muted|small|whispered|whispery",
+        soft=r"soft|quiet|hushed|faint|lower(?:s|ing)|weak|muted|small|whispered|whispery",
     ),
     _part("loudness", r"voice", loud=r"raised"),
     _part(
@@ -264,6 +267,7 @@ PARTS: tuple[Part, ...] = (
         slow=r"slow(?:er)?|unhurried|leisurely|sluggish|drawn out|dragging|low",
         normal=r"normal|moderate|even|medium|steady|average|regular|measured|ordinary",
     ),
+    _part("sighs", r"breath(?:ing|s)?", breath=r"rapid|quick|fast|heavy|hurried|laboured|labored|deep|short"),
     _part("pace", r"voice|tone", fast=r"fast|quick|rapid|hurried|hasty", slow=r"slow"),
     _part(
         "topic",

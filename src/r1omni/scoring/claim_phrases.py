@@ -31,6 +31,7 @@ _VERY = f"(?: (?:{_DEGREE}))?"
 _ALSO = r"(?: [\w-]+ly(?:,)?(?: and)?)?"
 
 PHRASES: tuple[Phrase, ...] = (
+    _phrase("steadiness", "steady", _SPEAK + _VERY + _ALSO + _VERY + r" (?:calmly|steadily)"),
     _phrase(
         "movement", "still", r"motionless(?:ly)?|without (?:moving|a movement)|(?:does|do|did) not move|sits? still"
     ),
@@ -68,11 +69,18 @@ PHRASES: tuple[Phrase, ...] = (
         "present",
         r"(?:wipe~|rubs?|rubbing|dr(?:ies|ying)|dabs?(?: at)?) (?:at )?(?:his|her|the|their) eyes",
     ),
+    _phrase(
+        "head",
+        "back",
+        r"(?:tilt~|throws?|threw|thrown|toss~|lean~) (?:(?:his|her|their|"
+        r"the) )?head(?: (?:is|was))?(?: thrown| tilted)? back(?:wards?)?",
+    ),
     _phrase("head", "nodding", r"nod~"),
     _phrase("head", "lowered", r"hangs? (?:his|her|their) head"),
     _phrase("hands", "covering", r"cover~ (?:his|her|the|their) (?:face|mouth|eyes|head|ears)"),
     _phrase("hands", "covering", r"bur(?:ies|ied|ying) (?:his|her|the|their) face in (?:his|her|the|their) hands"),
     _phrase("hands", "gesturing", r"gesture~|gesticulate~|applauds?|clap~"),
+    _phrase("mouth", "pressed", r"(?:grit~|clench~|grind~|ground) (?:his|her|their|the) (?:teeth|jaw)"),
     _phrase("hands", "pointing", r"point~ (?:(?:his|her|a|one) (?:finger|hand) )?at"),
     _phrase("movement", "shrugging", r"shrug~"),
     _phrase("movement", "leaning_forward", r"lean~ (?:[\w-]+ly )?(?:forwards?|towards?|over|in)"),
@@ -134,6 +142,7 @@ PHRASES: tuple[Phrase, ...] = (
     _phrase("crying", "present", r"sob~|wail~|whimper~|sniffle~"),
     _phrase("tears", "present", r"bursts? into tears|shed~ tears"),
     _phrase("crying", "present", r"cr(?:ies|y|ied|ying)(?! out)|weep~|wept"),
+    _phrase("crying", "present", r"(?:tearful|weepy) (?:voice|tone)"),
     _phrase("sighs", "present", r"sigh~"),
     _phrase(
         "sighs",
@@ -162,6 +171,13 @@ PHRASES: tuple[Phrase, ...] = (
     _phrase("pace", "slow", _SPEAK + _VERY + _ALSO + _VERY + r" slowly"),
     _phrase("pace", "rising", r"faster and faster"),
     _phrase("pitch", "high", r"high pitched|shrill(?:y)?|in a high voice"),
+    _phrase(
+        "pitch",
+        "flat",
+        r"(?:no|little|few|without)(?: (?:any|much|obvious|great|clear|noticeable|"
+        r"significant|strong))? (?:fluctuations?|ups and downs|variations?|"
+        r"modulations?)(?: (?:in|of) (?:the |his |her )?(?:tone|pitch|voice|intonation))?",
+    ),
     _phrase("pitch", "flat", r"monoton(?:e|ous|ously)"),
     _phrase(
         "steadiness",

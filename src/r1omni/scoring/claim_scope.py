@@ -17,16 +17,18 @@ CONTRACTED_NOT = re.compile(r"n['’]t\b", re.IGNORECASE)
 NO_NEGATION = words(r"not only|no doubt|not just|not merely|nothing but|no less")
 """Look like negations and are none."""
 GONE = words(
-    r"(?:has |have |had )?(?:disappear(?:ed|s)|vanish(?:ed|es)|fad(?:ed|es)(?: away)?|ceas(?:ed|es)|stopp?(?:ed|s))"
+    r"(?:gradually |slowly |suddenly |soon )?(?:has |have |had )?"
+    r"(?:disappear(?:ed|s)|vanish(?:ed|es)|fad(?:ed|es)(?: away)?|ceas(?:ed|es)|stopp?(?:ed|s))"
 )
 """After a claim: what was there is no longer there."""
 
-HEDGE = words(
+DOUBT = words(
     r"may|might|could|perhaps|possibly|probably|likely|maybe|seems?|seemed|seemingly|appears?|appeared|apparently|"
-    r"as if|as though|looks? (?:like|as if|as though)|presumably|slight(?:ly)?|somewhat|"
-    r"a little|a bit|faint(?:ly)?|"
-    r"subtl[ey]|a hint of|a trace of|vaguely|almost"
+    r"as if|as though|looks? (?:like|as if|as though)|presumably"
 )
+"""Weakens what follows it in its clause."""
+DEGREE = words(r"slight(?:ly)?|somewhat|a little|a bit|faint(?:ly)?|subtl[ey]|a hint of|a trace of|vaguely|almost")
+"""Weakens the claim that it stands in, or directly beside."""
 
 BOUNDARY = re.compile(
     r"[,;:()]|\s[-–—]\s|\b(?:but|however|although|though|while|whereas|which|because|since|"
@@ -156,7 +158,10 @@ _LINKS = frozenset(
     "when because where if so until he she it they we there not".split()
 )
 _SUBJECTS = frozenset("he she they we who which that while when because where if until whose as for with".split())
-_MAX_ATTRIBUTES, _MAX_PREDICATE = 4, 8
+_MAX_ATTRIBUTES, _MAX_PREDICATE, _BESIDE = 4, 8, 3
+_AFTERTHOUGHT = re.compile(
+    r"\s*(?:slightly|somewhat|a little|a bit|faintly|perhaps|possibly|probably|maybe)\b", re.IGNORECASE
+)
 
 
 def leads_to_noun(gap: str) -> bool:
@@ -173,7 +178,9 @@ def leads_to_noun(gap: str) -> bool:
     if tokens[:1] == ["of"]:
         tokens = tokens[1:]
         return all(token.lower() in _DETERMINERS for token in tokens)
-    if "," in tokens and (len(tokens) == 1 or any(token.lower() in _DETERMINERS for token in tokens)):
+    if "," in tokens and (
+        tokens[0] != "," or len(tokens) == 1 or any(token.lower() in _DETERMINERS for token in tokens)
+    ):
         return False
     if tokens[:1] == ["and"]:
         tokens = tokens[1:]
@@ -286,15 +293,12 @@ def hedge_of(sentence: str, start: int, stop: int) -> str | None:
         start: of the claim.
         stop: of the claim.
     """
-    left = max(clause_start(sentence, start), start - 60)
-    right = min(clause_stop(sentence, stop), len(sentence))
-    tail = " ".join(sentence[stop:right].split(" ")[:3])
-    tail = (
-        tail
-        if re.match(r"\s*(?:slightly|somewhat|a little|a bit|faintly|perhaps|possibly|probably|maybe)\b", tail)
-        else ""
-    )
-    match = HEDGE.search(f"{sentence[left:stop]}{tail}")
+    before = sentence[clause_start(sentence, start) : start]
+    after = sentence[stop : clause_stop(sentence, stop)]
+    match = DOUBT.search(before + sentence[start:stop]) or DEGREE.search(sentence, start, stop)
+    if match is None:
+        beside = " ".join(before.split()[-_BESIDE:]).rpartition(" and ")[2]
+        match = DEGREE.search(beside) or _AFTERTHOUGHT.match(after)
     return " ".join(match[0].lower().split()) if match else None
 
 

@@ -10,7 +10,8 @@ Left out on purpose: parsing of syntax beyond clauses, and any model. What the l
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal
 
 from r1omni.core.evidence import EvidenceSide
@@ -54,7 +55,7 @@ class Abstention:
 
 @dataclass(frozen=True)
 class Reasons:
-    """What a reasoning claims and what it says it cannot tell."""
+    """What a reasoning claims and what it says cannot be judged."""
 
     claims: tuple[Claim, ...]
     """In the order of the text."""
@@ -90,13 +91,21 @@ def read_reasons(text: str) -> Reasons:
     abstentions: list[Abstention] = []
     section: EvidenceSide | None = None
     for start, stop in _sentences(plain):
-        sentence = plain[start:stop]
-        section = _section(sentence, section)
-        found = _kept(sentence, list(_candidates(sentence, section)))
-        told, found = _abstentions(sentence, section, found)
-        abstentions += [Abstention(side, start + first, start + last) for side, first, last in told]
-        claims += [_claim(sentence, candidate, start) for candidate in found]
+        section = _section(plain[start:stop], section)
+        found, abstained = _read_sentence(plain[start:stop], section)
+        claims += [replace(claim, start=start + claim.start, stop=start + claim.stop) for claim in found]
+        abstentions += [Abstention(side, start + first, start + last) for side, first, last in abstained]
     return Reasons(tuple(sorted(claims, key=lambda claim: (claim.start, claim.stop))), tuple(abstentions))
+
+
+@lru_cache(maxsize=4096)
+def _read_sentence(
+    sentence: str, section: EvidenceSide | None
+) -> tuple[tuple[Claim, ...], tuple[tuple[EvidenceSide, int, int], ...]]:
+    """Read one sentence; places count from its beginning. Models repeat themselves, so sentences are kept."""
+    candidates = _kept(sentence, list(_candidates(sentence, section)))
+    abstained, candidates = _abstentions(sentence, section, candidates)
+    return tuple(_without_repeats([_claim(sentence, candidate) for candidate in candidates])), tuple(abstained)
 
 
 def _masked(text: str, spans: list[tuple[int, int]]) -> str:
@@ -203,7 +212,7 @@ def _kept(sentence: str, candidates: list[_Candidate]) -> list[_Candidate]:
 def _abstentions(
     sentence: str, section: EvidenceSide | None, candidates: list[_Candidate]
 ) -> tuple[list[tuple[EvidenceSide, int, int]], list[_Candidate]]:
-    """Find what a sentence says it cannot tell, and drop the candidates that this is about."""
+    """Find what a sentence says cannot be judged, and drop the candidates that this is about."""
     found: list[tuple[EvidenceSide, int, int]] = []
     for match in scope.ABSTENTION.finditer(sentence):
         left = scope.clause_start(sentence, match.start())
@@ -216,7 +225,15 @@ def _abstentions(
     return found, candidates
 
 
-def _claim(sentence: str, candidate: _Candidate, offset: int) -> Claim:
+def _without_repeats(claims: list[Claim]) -> list[Claim]:
+    """Return the claims of one sentence, of those that say the same only the first."""
+    first: dict[tuple[str, str, Polarity, Place | None], Claim] = {}
+    for claim in sorted(claims, key=lambda claim: claim.start):
+        first.setdefault((claim.what, claim.value, claim.polarity, claim.place), claim)
+    return list(first.values())
+
+
+def _claim(sentence: str, candidate: _Candidate) -> Claim:
     denied = candidate.negative != scope.is_denied(sentence, candidate.start, candidate.stop, candidate.word_start)
     return Claim(
         SIDE_OF[candidate.what],
@@ -225,6 +242,6 @@ def _claim(sentence: str, candidate: _Candidate, offset: int) -> Claim:
         "negative" if denied else "positive",
         scope.hedge_of(sentence, candidate.start, candidate.stop),
         scope.place_of(sentence, candidate.start, candidate.stop),
-        offset + candidate.start,
-        offset + candidate.stop,
+        candidate.start,
+        candidate.stop,
     )

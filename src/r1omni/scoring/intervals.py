@@ -167,6 +167,34 @@ def mcnemar(golds: Golds, predictions_a: Predictions, predictions_b: Predictions
     return McNemar(only_a, only_b, min(1.0, 2 * tail / 2**total))
 
 
+def ratio_interval(
+    numerators: Sequence[float],
+    denominators: Sequence[float],
+    *,
+    num_resamples: int = 2000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> Interval | None:
+    """Percentile bootstrap over clips of a sum over a sum: a share, a mean, or claims of one kind among all claims.
+
+    Clips are resampled whole, so that the claims of one text stay together. None where the denominators are all 0.
+
+    Args:
+        numerators: one per clip.
+        denominators: one per clip, at least 0; 0 leaves the clip out.
+        num_resamples: number of resamples.
+        confidence: share of the resamples inside the interval.
+        seed: seeds the resampling.
+    """
+    pairs = np.array([numerators, denominators], dtype=float).T.reshape(-1, 2)
+    if not pairs[:, 1].any():
+        return None
+    cells, counts = np.unique(pairs, axis=0, return_counts=True)
+    drawn = np.random.default_rng(seed).multinomial(len(pairs), counts / counts.sum(), size=num_resamples)
+    top, bottom = (drawn @ cells).T
+    return _interval(top[bottom > 0] / bottom[bottom > 0], confidence)
+
+
 def spread(values: Sequence[float | None]) -> Spread:
     """Mean and standard deviation over folds, seeds or worlds; folds without a figure are left out of mean and count.
 

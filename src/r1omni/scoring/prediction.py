@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from r1omni.core.answer_format import PAPER_FORMAT, AnswerFormat
 from r1omni.core.clip import Clip
 from r1omni.core.errors import MediaError
+from r1omni.core.labels import EMOTIONS
 from r1omni.core.media_read import MediaRead
+from r1omni.scoring.coherence import reasons_fit
 from r1omni.scoring.metrics import uar, war
 from r1omni.scoring.normalise import NormaliserName, exact, normalise
 
@@ -43,6 +45,10 @@ class Prediction:
     """The same as a sentence."""
     read: MediaRead | None = None
     """What was read of the clip; None where it failed, or nobody kept it."""
+    implied: str | None = None
+    """The emotion that the reasons alone imply; None where there are no reasons or they imply none."""
+    reasons_agree: bool | None = None
+    """Whether the reasons imply the answer, synonyms apart; None where they imply no emotion."""
     well_formed: bool | None = field(default=None, compare=False)
     """See `Answer.well_formed`; None where the clip failed, and where the prediction was read from its line, which
     does not hold it."""
@@ -70,6 +76,7 @@ def predict_from(
     said = Said(outcome) if isinstance(outcome, str) else outcome
     answer = answer_format.parse(said.text)
     normalised = normalise(answer.answer, normaliser, labels)
+    fit = reasons_fit(answer.reasoning, answer.answer, EMOTIONS if labels is None else labels)
     return Prediction(
         clip.id,
         gold,
@@ -78,6 +85,8 @@ def predict_from(
         answer.answer,
         normalised,
         read=said.read,
+        implied=fit.implied.label,
+        reasons_agree=fit.agrees,
         well_formed=answer.well_formed,
     )
 
