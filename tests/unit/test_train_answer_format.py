@@ -127,7 +127,7 @@ def test_a_run_in_the_papers_format_is_identified_as_before(tmp_path: Path) -> N
         ("He <think>shouts</think>.", "think,answer", "holds the tag <think>"),
         ("He shouts. </ Answer >", "think,answer", "holds the tag </ Answer >"),
         ("<context>A kitchen.</context> He shouts.", "think,answer", "holds the part <context>"),
-        ("He shouts.", "context,think,answer", "has the parts none; expected exactly context, think"),
+        ("He shouts.", "context,think,answer", "has no tagged parts; expected exactly context, think"),
         ("<context>A.</context>and<think>B.</think>", "context,think,answer", "expected exactly context, think"),
         ("<think>B.</think><context>A.</context>", "context,think,answer", "has the parts think, context"),
         ("<context> </context><think>B.</think>", "context,think,answer", "a part of the reasoning is empty"),

@@ -147,9 +147,10 @@ class AnswerFormat:
             tagged[self.reasons[0]] = reasoning
         else:
             found = self._parts(reasoning)
+            names = ", ".join(name for name, _ in found)
             if tuple(name for name, _ in found) != self.reasons or self._part.sub("", reasoning).strip():
                 raise ConfigError(
-                    f"the reasoning has the parts {', '.join(name for name, _ in found) or 'none'}; expected exactly "
+                    f"the reasoning has {f'the parts {names}' if names else 'no tagged parts'}; expected exactly "
                     f"{', '.join(self.reasons)}, each in its tags: {reasoning[:60]!r}"
                 )
             tagged |= dict(found)
