@@ -188,7 +188,7 @@ def test_rewards_differ_from_the_reference_only_as_documented(golden: Golden) ->
     for case in cases:
         text, answer = case["completion"], parse_answer(case["completion"])
         gold = parse_answer(case["solution"]).answer or ""
-        accuracy, well_formed = (REWARDS[name](answer, gold, (*LABELS, gold)) for name in ("accuracy", "format"))
+        accuracy, well_formed = (REWARDS[name](answer, gold, (*LABELS, gold), None) for name in ("accuracy", "format"))
         other_case = gold in text.lower() and gold not in text
         number = gold.isdigit()  # compared as mathematics there; emotions are words
         assert accuracy == case["accuracy"] or (accuracy == 1.0 and other_case) or number, case

@@ -295,3 +295,13 @@ def test_a_runs_page_draws_every_figure_and_validation_in_one_chart():
 def test_a_runs_page_before_its_second_step_still_shows_the_first():
     page = curves_page("run", [{"step": 1, "reward": 0.5}])
     assert "<figure" not in page and "<dt>reward</dt><dd>0.5</dd>" in page
+
+
+def test_one_side_taken_away_has_a_section_where_there_are_figures():
+    row = {"model": "r1-omni", "corpus": "dfew-like", "absent": "sound", "war": 41.2, "uar": None, "num_clips": 240}
+    row |= {"war_interval": [35.0, 47.0], "uar_interval": None, "cues_reader": 71.3, "claims_per_answer": 4.25}
+    row |= {"absent_claims": 0.5, "absent_texts": None}
+    page = recipe_report({"scale": "tiny", "seed": 3, "rows": table_rows(), "one_sided": [row]})
+    outline(page)
+    assert 'id="one-sided"' in page and "41.2" in page and "71.3" in page
+    assert 'id="one-sided"' not in recipe()

@@ -1,13 +1,15 @@
 """The controls and rows of the table, worked by hand on invented predictions."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from r1omni.core.clip import Clip
-from r1omni.reproduce.examples import knowledge_examples
-from r1omni.reproduce.table1 import controls, hallucination_rate, table_row
+from r1omni.core.instruction import parse_answer
+from r1omni.reproduce.examples import SEEN, caption_examples, knowledge_examples
+from r1omni.reproduce.table1 import controls, hallucination_rate, one_sided_row, table_row
 from r1omni.reproduce.tower_targets import eye_aligned, relative_pitch, tremor_share, voice_functionals
 from r1omni.scoring.prediction import Prediction
 from r1omni.synth.face import LANDMARK_NAMES
@@ -99,3 +101,40 @@ def test_a_tremor_is_distinguished_from_the_rhythm_of_syllables() -> None:
 def test_relative_pitch_is_against_the_speakers_own_mean() -> None:
     relative = relative_pitch(torch.tensor([1.0, 2.0, 3.0, 5.0]), torch.tensor([0, 0, 2, 2]))
     torch.testing.assert_close(relative, torch.tensor([-0.5, 0.5, -1.0, 1.0]))
+
+
+def test_one_side_counts_claims_about_the_absent_side() -> None:
+    clips = [made_clip("happy"), made_clip("sad")]
+    texts = ["In the video, level brows. In the audio, high pitch, normal pace.", "In the video, slanted brows."]
+    predictions = [made_prediction(clip, text) for clip, text in zip(clips, texts, strict=True)]
+    scores = {"war": 50.0, "uar": 50.0, "war_interval": [0.0, 100.0], "uar_interval": None, "num_clips": 2}
+    row = one_sided_row("r1-omni", "dfew-like", "sound", scores, clips, predictions, Noise())
+    # 2 of 4 claims, in 1 of 2 texts.
+    assert (row["absent_claims"], row["absent_texts"], row["claims_per_answer"]) == (50.0, 50.0, 2.0)
+    # From faces and words alone, both are told apart.
+    assert (row["war"], row["cues_reader"]) == (50.0, 100.0)
+
+
+def test_a_model_without_reasons_invents_nothing() -> None:
+    clip = made_clip("happy")
+    scores = {"war": 100.0, "uar": 100.0, "war_interval": None, "uar_interval": None, "num_clips": 1}
+    row = one_sided_row("label-sft", "dfew-like", "sound", scores, [clip], [made_prediction(clip, None)], Noise())
+    assert (row["absent_claims"], row["claims_reader"]) == (None, None)
+
+
+def test_captions_of_one_side_name_its_cues_and_the_words_where_they_can_be_read() -> None:
+    clip = made_clip("happy")
+    (example,) = caption_examples([clip])
+    assert set(read_claims(example.one_sided["sound"])) == {*SEEN["pictures"], "words"}
+    assert set(read_claims(example.one_sided["pictures"])) == {*SEEN["sound"], "words"}
+    (silent,) = caption_examples([replace(clip, meta={**clip.meta, "subtitled": False})])
+    assert set(read_claims(silent.one_sided["sound"])) == set(SEEN["pictures"])
+
+
+def test_answered_knowledge_ends_in_the_tags_and_learns_nothing_but_the_conclusion() -> None:
+    for example in knowledge_examples(20, 0, Noise(), one_sided=1.0, answered=1.0):
+        answer = parse_answer(example.given + example.answer)
+        assert answer.well_formed and answer.reasoning is not None
+        assert answer.reasoning.endswith(f"The person feels {answer.answer}.")
+        assert not read_claims(example.answer)
+        assert set(read_claims(example.given)) in ({*SEEN["pictures"], "words"}, {*SEEN["sound"], "words"})

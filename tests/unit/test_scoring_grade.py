@@ -7,7 +7,7 @@ from r1omni.core.errors import ConfigError
 from r1omni.core.instruction import format_answer, parse_answer
 from r1omni.core.labels import DFEW_LABELS, MAFW_LABELS, RAVDESS_LABELS
 from r1omni.scoring.grade import grade
-from r1omni.scoring.rewards import REWARDS, accuracy_reward, format_reward
+from r1omni.scoring.rewards import PAPER_REWARDS, REWARDS, accuracy_reward, format_reward
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "small" / "rewards.json"
 
@@ -71,7 +71,10 @@ def test_rewards_of_tricky_outputs(text, accuracy, form):
 def test_gold_answer_of_every_class_earns_every_reward(labels):
     for label in labels:
         answer = parse_answer(format_answer("reasons", label))
-        assert {name: reward(answer, label, labels) for name, reward in REWARDS.items()} == {"accuracy": 1, "format": 1}
+        assert {name: REWARDS[name](answer, label, labels, None) for name in PAPER_REWARDS} == {
+            "accuracy": 1,
+            "format": 1,
+        }
 
 
 def test_rewards_agree_with_the_published_ones_except_where_documented():
@@ -81,8 +84,8 @@ def test_rewards_agree_with_the_published_ones_except_where_documented():
         if "angry" not in case["solution"]:
             continue  # numbers, no emotions
         answer = parse_answer(case["completion"])
-        for name, reward in REWARDS.items():
-            if reward(answer, "angry", DFEW_LABELS) != case[name]:
+        for name in PAPER_REWARDS:
+            if REWARDS[name](answer, "angry", DFEW_LABELS, None) != case[name]:
                 differs[name].append(case["completion"])
     # Lower-casing is the paper's text. The format differs where it is stricter (empty or repeated parts) and where it
     # forgives white space around the whole.

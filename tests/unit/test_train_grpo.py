@@ -27,8 +27,8 @@ from small_disk import small_files_only
 from small_model import MadeUpFeatures, assert_equal_gradients, small_clips, small_model
 
 # Rewards an untrained policy gets sometimes.
-LETTERS = Reward("accuracy", lambda answer, clip: min(1.0, answer.text.count("e") / 8))
-SHORT = Reward("format", lambda answer, clip: float(len(answer.text) < 20), weight=0.5)
+LETTERS = Reward("accuracy", lambda answer, clip, lacking: min(1.0, answer.text.count("e") / 8))
+SHORT = Reward("format", lambda answer, clip, lacking: float(len(answer.text) < 20), weight=0.5)
 
 
 def run(folder, **options):
@@ -108,7 +108,7 @@ def test_beta_without_a_reference_is_refused(tmp_path):
 @pytest.mark.parametrize("zero_variance", ["skip", "resample"])
 def test_groups_without_variance_are_left_out(tmp_path, zero_variance):
     """Only clips with sound and pictures can earn a reward; all other groups are flat."""
-    rare = Reward("rare", lambda answer, clip: float("e" in answer.text and clip.id[0] not in "av"))
+    rare = Reward("rare", lambda answer, clip, lacking: float("e" in answer.text and clip.id[0] not in "av"))
     run(tmp_path, max_steps=2, rewards=[rare], zero_variance=zero_variance)
     rows = lines(tmp_path)
     assert all(row["zero_variance"] >= 0.5 for row in rows)
@@ -171,7 +171,7 @@ def test_an_exploding_kl_stops_the_run(tmp_path):
 
 
 def test_a_reward_that_raises_is_recorded_and_bounded(tmp_path):
-    def moody(answer, clip):
+    def moody(answer, clip, lacking):
         if clip.id == "0":
             raise ZeroDivisionError("no")
         return float(" " in answer.text)
@@ -186,7 +186,7 @@ def test_a_reward_that_raises_is_recorded_and_bounded(tmp_path):
 def test_a_reward_that_raises_is_counted_when_the_start_is_asked(tmp_path):
     """48 probed answers with 4 failures, 24 answers a step with 2: each is within a tenth, together 6 of 24 are not."""
 
-    def rare(answer, clip):
+    def rare(answer, clip, lacking):
         if clip.id == "0":
             raise ZeroDivisionError("no")
         return 1.0
@@ -313,7 +313,9 @@ def test_named_rewards_grade_by_the_label_set_of_the_clip():
     accuracy, form = named_rewards({"accuracy": 1.0, "format": 0.5}, lambda clip: sets[clip.corpus or ""])
     answer = parse_answer("<think>x</think><answer>sad</answer>")
     clip = Clip(id="0", path=Path("0.mp4"), label="sad", corpus="a")
-    assert (accuracy.function(answer, clip), form.function(answer, clip), form.weight) == (1.0, 1.0, 0.5)
-    assert accuracy.function(parse_answer("happy"), clip) == 0.0
-    with pytest.raises(ConfigError, match=r"rewards.luck: no such reward; choose from accuracy, format"):
+    assert (accuracy.function(answer, clip, None), form.function(answer, clip, None), form.weight) == (1.0, 1.0, 0.5)
+    assert accuracy.function(parse_answer("happy"), clip, None) == 0.0
+    with pytest.raises(
+        ConfigError, match=r"rewards.luck: no such reward; choose from accuracy, format, coherence, grounding"
+    ):
         named_rewards({"luck": 1.0}, lambda clip: ())

@@ -36,7 +36,7 @@ DEEPSPEED = Path(sys.prefix) / "zero3"
 """Where `make test` puts it, apart from the rest."""
 FSDP2 = {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"}
 ZERO3 = {"ACCELERATE_USE_DEEPSPEED": "true", "ACCELERATE_DEEPSPEED_ZERO_STAGE": "3", "DS_ACCELERATOR": "cpu"}
-LETTERS = Reward("accuracy", lambda answer, clip: min(1.0, answer.text.count("e") / 8))
+LETTERS = Reward("accuracy", lambda answer, clip, lacking: min(1.0, answer.text.count("e") / 8))
 
 
 def both_stages(folder: Path, batch_size: int, num_parts: int = 1) -> None:

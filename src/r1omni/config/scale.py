@@ -12,6 +12,7 @@ from pydantic import PositiveFloat, PositiveInt
 from r1omni.config.grpo_run import GrpoSettings
 from r1omni.config.load import load_run
 from r1omni.config.schema import Schema
+from r1omni.config.sections import Share
 from r1omni.config.sft_run import SftSettings
 from r1omni.core.errors import ConfigError
 
@@ -49,6 +50,9 @@ class BaseSettings(SftSettings):
     """Descriptions without a clip that end with what the person feels."""
     labelled_clips: PositiveInt
     """Clips whose label the base has seen."""
+    answered_knowledge: Share = 0.0
+    """Share of the descriptions that go on to an answer in the paper's tags, so that the answer is read off what the
+    text concludes."""
 
 
 class ScaleSettings(Schema):
@@ -67,8 +71,12 @@ class ScaleSettings(Schema):
     cold_start: SftSettings
     label_sft: SftSettings
     """Also of the control that tunes the cold start on labels."""
+    rewards: dict[str, float] = {"accuracy": 1.0, "format": 1.0}
+    """Name and weight of each reward of RLVR."""
     grpo: GrpoSettings
     eval_batch_size: PositiveInt = 64
+    one_sided_clips: PositiveInt = 240
+    """Test clips of each corpus that are answered again with one side taken away, twice."""
     gallery_clips: PositiveInt = 12
 
 

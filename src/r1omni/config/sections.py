@@ -120,6 +120,9 @@ class StageSettings(Schema):
     """Newest checkpoints kept, besides the best by validation."""
     save_every_steps: PositiveInt | None = None
     """Steps between checkpoints; None saves only at validations and at the end."""
+    one_sided: Share = 0.0
+    """Share of the examples, or of the groups in RLVR, that are shown without their pictures or without their sound,
+    drawn anew in each epoch, among clips that have both; reasons that would describe the absent side are left out."""
     validation_metric: str = "war"
     """The best weights are those with the highest value of this."""
     max_error_share: Share = 0.05

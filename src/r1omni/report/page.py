@@ -61,8 +61,8 @@ def recipe_report(
     Args:
         table: the content of table.json; rows may add `war_interval`, `uar_interval` ([low, high] in percent) and any
             further figure, which the lower table shows. If present, `comparisons` holds paired comparisons
-            (`a`, `b`, `corpus` and the figures of `evaluate.scores.compare`) and `controls` further figures by `model`
-            and `corpus`.
+            (`a`, `b`, `corpus` and the figures of `evaluate.scores.compare`), `controls` further figures by `model`
+            and `corpus`, and `one_sided` the figures with one side of the clips taken away.
         curves: learning curves; see `curves.training_charts`.
         confusions: one matrix per model and corpus.
         clip_cards: clips with the answers of every model.
@@ -83,6 +83,7 @@ def recipe_report(
         ],
         models={model: MODEL_WORDS.get(model, "") for model in dict.fromkeys(row["model"] for row in rows)},
         side_figures=_side_figures(rows, table.get("controls", [])),
+        one_sided=table.get("one_sided", []),
         curves=[chart_view(chart) for chart in curves],
         confusions=[confusion_table(confusion) for confusion in confusions],
         clips=[clip_view(card) for card in clip_cards],

@@ -1,25 +1,51 @@
 """The supervised examples of the base: captions of cues, and what expressions mean from text alone."""
 
 from itertools import cycle
+from typing import get_args
 
 import numpy as np
 
 from r1omni.core.clip import Clip
-from r1omni.core.labels import MAFW_LABELS
-from r1omni.synth.words import CAPTION_INSTRUCTIONS, KNOWLEDGE_INSTRUCTION, conclude, describe
-from r1omni.synth.world import CHANNELS, Channel, Noise, express
+from r1omni.core.instruction import REASONING_INSTRUCTION, format_answer
+from r1omni.core.labels import MAFW_LABELS, Emotion
+from r1omni.infer.features import Side
+from r1omni.synth.words import CAPTION_INSTRUCTIONS, KNOWLEDGE_INSTRUCTION, conclude, describe, read_claims
+from r1omni.synth.world import CHANNELS, FACE_CHANNELS, VOICE_CHANNELS, Channel, Noise, express
 from r1omni.train.training_data import Example
+
+SEEN: dict[Side, tuple[Channel, ...]] = {"pictures": FACE_CHANNELS, "sound": VOICE_CHANNELS}
+"""Side -> the channels that go with it."""
 
 
 def caption_examples(clips: list[Clip]) -> list[Example]:
     """Return captions of what is seen and heard in each clip, without any emotion, for varied instructions."""
     return [
-        Example(instruction=instruction, answer=clip.reasoning or "", clip=clip)
+        Example(
+            instruction=instruction,
+            answer=clip.reasoning or "",
+            clip=clip,
+            one_sided={side: caption_without(clip, side) for side in get_args(Side)},
+        )
         for clip, instruction in zip(clips, cycle(CAPTION_INSTRUCTIONS), strict=False)
     ]
 
 
-def knowledge_examples(count: int, seed: int, noise: Noise) -> list[Example]:
+def caption_without(clip: Clip, side: Side) -> str:
+    """Return a clip's caption without what one side shows: the words are in the sound, and in a subtitle if it has one.
+
+    Args:
+        clip: of a made corpus, with its caption.
+        side: what is taken away.
+    """
+    words_remain = side == "pictures" or clip.meta.get("subtitled", True)
+    gone = {*SEEN[side], *(() if words_remain else ("words",))}
+    claims = read_claims(clip.reasoning or "")
+    return describe({channel: value for channel, value in claims.items() if channel not in gone})
+
+
+def knowledge_examples(
+    count: int, seed: int, noise: Noise, *, one_sided: float = 0.0, answered: float = 0.0
+) -> list[Example]:
     """Return text-only examples of what expressions mean: descriptions of people, and what they feel.
 
     They stand in for what a language model learns from its pretraining text. The descriptions name three or more cues,
@@ -29,16 +55,27 @@ def knowledge_examples(count: int, seed: int, noise: Noise) -> list[Example]:
         count: number of examples.
         seed: seeds the world.
         noise: the world's noise.
+        one_sided: share of the descriptions that name the cues of one side and the words only.
+        answered: share that go on to the answer in its tags.
     """
     rng = np.random.default_rng([seed, 2000])
+    extra = np.random.default_rng([seed, 2001])
     emotions = (*MAFW_LABELS, "calm")
     examples = []
     for _ in range(count):
         emotion = emotions[int(rng.integers(len(emotions)))]
         cues = express(emotion, rng, noise)
         chosen = set(rng.choice(CHANNELS, size=int(rng.choice([2, 3, 4, 6, 9, 9, 9])), replace=False).tolist())
+        if extra.random() < one_sided:
+            chosen = {*(FACE_CHANNELS if extra.random() < 0.5 else VOICE_CHANNELS), "words"}
         named: dict[Channel, str] = {channel: cues[channel] for channel in CHANNELS if channel in chosen}
-        examples.append(
-            Example(instruction=KNOWLEDGE_INSTRUCTION, given=describe(named), answer=f" {conclude(emotion)}")
-        )
+        examples.append(_knowledge(describe(named), emotion, is_answered=extra.random() < answered))
     return examples
+
+
+def _knowledge(description: str, emotion: Emotion, *, is_answered: bool) -> Example:
+    if not is_answered:
+        return Example(instruction=KNOWLEDGE_INSTRUCTION, given=description, answer=f" {conclude(emotion)}")
+    whole = format_answer(f"{description} {conclude(emotion)}", emotion)
+    given = whole[: whole.index(description) + len(description)]
+    return Example(instruction=REASONING_INSTRUCTION, given=given, answer=whole[len(given) :])

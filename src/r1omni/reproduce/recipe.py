@@ -27,11 +27,12 @@ from safetensors.torch import load_file, save_file
 from r1omni.config.scale import ScaleSettings
 from r1omni.config.sections import EngineSection
 from r1omni.config.sft_run import SftSettings
-from r1omni.core.clip import Clip
+from r1omni.core.clip import Clip, Modality
 from r1omni.core.instruction import LABEL_INSTRUCTION, REASONING_INSTRUCTION
 from r1omni.datasets.manifest import read_manifest
 from r1omni.evaluate.predictions import read_predictions
 from r1omni.infer.engine import Engine, build_engine
+from r1omni.infer.features import Side
 from r1omni.model.checkpoint_hash import checkpoint_identity
 from r1omni.model.load_model import load_model
 from r1omni.model.modeling import HumanOmniForConditionalGeneration
@@ -42,12 +43,21 @@ from r1omni.model.tokenizer import build_tokenizers
 from r1omni.reproduce.examples import caption_examples, knowledge_examples
 from r1omni.reproduce.gallery import build_report
 from r1omni.reproduce.lanes import Stage, lanes_here, run_stages
-from r1omni.reproduce.table1 import Question, answer_corpus, compare_runs, controls, hallucination_rate, table_row
+from r1omni.reproduce.table1 import (
+    Question,
+    answer_corpus,
+    compare_runs,
+    controls,
+    hallucination_rate,
+    one_sided_row,
+    table_row,
+)
 from r1omni.reproduce.tower_targets import train_audio, train_vision
 from r1omni.runs.files import sweep, write_json, write_text
 from r1omni.runs.record import run_facts
 from r1omni.runs.run_folder import RunFolder, dotted
 from r1omni.synth.corpus import CORPORA, make_corpus
+from r1omni.synth.cue_evidence import cue_evidence
 from r1omni.synth.words import CAPTION_INSTRUCTIONS, KNOWLEDGE_INSTRUCTION
 from r1omni.synth.world import Noise
 from r1omni.train.bookkeeping import TrainingRun
@@ -80,6 +90,8 @@ SHORTCUT_FIGURES = {
 }
 """Figure -> the corpus whose row has it, and the control corpus it is measured on: one whose shortcuts mislead, one
 without any."""
+ONE_SIDED: dict[Side, Modality] = {"sound": "video", "pictures": "audio"}
+"""Side that is taken away in evaluation -> what is then read of a clip."""
 SENSES = {"vision": ("vision_tower", "projector"), "audio": ("audio_tower", "audio_projector")}
 """Stage -> the parts of the model that it trains."""
 
@@ -244,7 +256,7 @@ def run_rlvr(recipe: Recipe, report: Report) -> None:
         engine,
         load_stage(recipe, "cold-start")[0],
         labelled_clips(recipe, "train"),
-        named_rewards({"accuracy": 1.0, "format": 1.0}, lambda clip: CORPORA[clip.corpus or ""].labels),
+        named_rewards(recipe.settings.rewards, lambda clip: CORPORA[clip.corpus or ""].labels, cue_evidence),
         settings,
         TrainingRun(recipe.stage("r1-omni"), recipe.seed),
         validate=validator(engine, held_out, INSTRUCTIONS["r1-omni"], settings.max_completion_length),
@@ -277,7 +289,13 @@ def pretrain_base(recipe: Recipe, report: Report) -> None:
     """
     settings = recipe.settings.base
     examples = caption_examples(corpus_clips(recipe, "humanomni-like"))
-    examples += knowledge_examples(settings.knowledge_examples, recipe.seed, recipe.noise)
+    examples += knowledge_examples(
+        settings.knowledge_examples,
+        recipe.seed,
+        recipe.noise,
+        one_sided=settings.one_sided,
+        answered=settings.answered_knowledge,
+    )
     labelled = labelled_clips(recipe, "train")
     examples += label_examples(labelled[:: max(1, len(labelled) // settings.labelled_clips)])
     run_sft(recipe, report, "base", "towers", examples, settings)
@@ -303,7 +321,7 @@ def tune_on_labels(name: str, start: str, recipe: Recipe, report: Report) -> Non
 
 
 def evaluate_model(name: str, recipe: Recipe, report: Report) -> None:
-    """Evaluate one model on the test splits and the controls."""
+    """Evaluate one model on the test splits, the controls, and with one side of the clips taken away."""
     engine = load_engine(recipe, name)
     question = Question(name, INSTRUCTIONS[name], checkpoint_identity(recipe.stage(name) / "model")["weights"])
     corpora = (*TEST_CORPORA, *(control for _, control in SHORTCUT_FIGURES.values()))
@@ -316,12 +334,24 @@ def evaluate_model(name: str, recipe: Recipe, report: Report) -> None:
             out=evaluation_folder(recipe, name, corpus),
             max_new_tokens=recipe.settings.grpo.max_completion_length,
         )
-        report(f"evaluation: {name}", done / len(corpora))
+        report(f"evaluation: {name}", done / (len(corpora) + len(ONE_SIDED)))
+    for done, (absent, modality) in enumerate(ONE_SIDED.items(), start=len(corpora) + 1):
+        engine.encoder.modality = modality
+        for corpus in TEST_CORPORA:
+            answer_corpus(
+                engine,
+                question,
+                corpus,
+                corpus_clips(recipe, corpus, "test")[: recipe.settings.one_sided_clips],
+                out=evaluation_folder(recipe, name, f"{corpus}-without-{absent}"),
+                max_new_tokens=recipe.settings.grpo.max_completion_length,
+            )
+        report(f"evaluation: {name}", done / (len(corpora) + len(ONE_SIDED)))
 
 
 def write_table(recipe: Recipe, report: Report) -> None:
     """Write table.json from the models' answers, with its controls."""
-    rows, checks = [], []
+    rows, checks, one_sided = [], [], []
     for name in INSTRUCTIONS:
         for corpus in TEST_CORPORA:
             clips, folder = corpus_clips(recipe, corpus, "test"), evaluation_folder(recipe, name, corpus)
@@ -334,6 +364,11 @@ def write_table(recipe: Recipe, report: Report) -> None:
             }
             found = controls(corpus, clips, predictions, recipe.noise)
             checks.append({"model": name, "corpus": corpus, **found, **shortcuts})
+            for absent in ONE_SIDED:
+                folder = evaluation_folder(recipe, name, f"{corpus}-without-{absent}")
+                predictions, scores = read_predictions(folder / "predictions.jsonl"), read_scores(folder)
+                shown = clips[: recipe.settings.one_sided_clips]
+                one_sided.append(one_sided_row(name, corpus, absent, scores, shown, predictions, recipe.noise))
     comparisons = [
         compare_runs(
             a, "r1-omni", corpus, evaluation_folder(recipe, a, corpus), evaluation_folder(recipe, "r1-omni", corpus)
@@ -347,6 +382,7 @@ def write_table(recipe: Recipe, report: Report) -> None:
         "rows": rows,
         "comparisons": comparisons,
         "controls": checks,
+        "one_sided": one_sided,
     }
     write_json(recipe.out / "table.json", table)
     report("table", 1.0)

@@ -17,7 +17,9 @@ from r1omni.evaluate.predictions import read_predictions
 from r1omni.evaluate.run import Grading, evaluate
 from r1omni.evaluate.scores import compare
 from r1omni.infer.engine import Engine
+from r1omni.infer.features import Side
 from r1omni.infer.greedy_answers import greedy_outcomes
+from r1omni.reproduce.examples import SEEN
 from r1omni.runs.record import run_facts
 from r1omni.scoring.prediction import Prediction
 from r1omni.synth.corpus import CORPORA
@@ -106,6 +108,52 @@ def controls(corpus: str, clips: list[Clip], predictions: list[Prediction], nois
         "claims_reader": read_optimally(claims, clips, kind.labels, kind.counts, noise) if any(claims) else None,
         "cues_reader": read_optimally(true_cues, clips, kind.labels, kind.counts, noise),
         "prior": 100 * commonest / len(clips),
+    }
+
+
+def one_sided_row(
+    model: str,
+    corpus: str,
+    absent: Side,
+    scores: dict[str, Any],
+    clips: list[Clip],
+    predictions: list[Prediction],
+    noise: Noise,
+) -> dict[str, Any]:
+    """Return how a model does with one side of the clips taken away; percentages.
+
+    `absent_claims` is the share of its claims that are about the absent side, `absent_texts` the share of its texts
+    with such a claim, `cues_reader` what the optimal classifier reaches on the true cues of the other side and the
+    words, `claims_reader` on the model's own claims of these.
+
+    Args:
+        model: of the table.
+        corpus: what was answered.
+        absent: the side that was taken away.
+        scores: of these answers.
+        clips: what was answered.
+        predictions: one per clip.
+        noise: the world's.
+    """
+    kind = CORPORA[corpus]
+    claims = [read_claims(prediction.reasoning or "") for prediction in predictions]
+    num_absent = [sum(channel in SEEN[absent] for channel in said) for said in claims]
+    num_claims = sum(map(len, claims))
+
+    def reader(cues: list[dict[Channel, str]]) -> float:
+        left = [{channel: said[channel] for channel in said if channel not in SEEN[absent]} for said in cues]
+        return read_optimally(left, clips, kind.labels, kind.counts, noise)
+
+    return {
+        "model": model,
+        "corpus": corpus,
+        "absent": absent,
+        **{name: scores[name] for name in ("war", "uar", "war_interval", "uar_interval", "num_clips")},
+        "absent_claims": 100 * sum(num_absent) / num_claims if num_claims else None,
+        "absent_texts": 100 * sum(map(bool, num_absent)) / len(claims) if num_claims else None,
+        "claims_per_answer": num_claims / len(claims),
+        "claims_reader": reader(claims) if num_claims else None,
+        "cues_reader": reader([clip.meta["cues"] for clip in clips]),
     }
 
 

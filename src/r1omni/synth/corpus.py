@@ -162,6 +162,7 @@ def _plan(corpus: str, cast: Cast, index: int, num_clips: int, seed: int, noise:
             "room": casting.room,
             "clothing": casting.clothing,
             "speaker": casting.speaker,
+            "subtitled": spec.subtitle,
         },
     )
     return _Planned(clip, spec, targets=emotion is None)

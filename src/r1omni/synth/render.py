@@ -14,6 +14,7 @@ from r1omni.synth.portrait import draw_person
 from r1omni.synth.scene import Room, background
 from r1omni.synth.subtitle import burn
 from r1omni.synth.voice import Speaker, VoiceStyle, place, prosody, speak
+from r1omni.synth.world import CLIP_S
 
 SAMPLE_RATE_HZ = 16000
 _SUPERSAMPLING = 2
@@ -36,7 +37,7 @@ class ClipSpec:
     onset: float = 0.1
     """When the face starts to move, as a fraction of the clip."""
     subtitle: bool = True
-    duration_s: float = 2.4
+    duration_s: float = CLIP_S
     frame_rate_fps: float = 8.0
     size_px: int = 96
     camera_noise: float = 3.0

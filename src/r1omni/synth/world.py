@@ -40,6 +40,9 @@ CUE_VALUES: dict[Channel, tuple[str, ...]] = {
 }
 """The values of each channel; the first is the unmarked one."""
 
+CLIP_S = 2.4
+"""Length of a synthetic clip."""
+
 Cues = dict[Channel, str]
 """One value per channel: the ground truth of a synthetic clip's expression."""
 

@@ -18,11 +18,13 @@ from r1omni.datasets.manifest import manifest_hash
 from r1omni.infer.engine import Engine, build_engine
 from r1omni.model.load_model import load_model
 from r1omni.model.stored_answer_format import answer_format_of
+from r1omni.runs.file_hashes import shared_file_hashes
 from r1omni.runs.record import run_facts
 from r1omni.runs.run_folder import dotted
 from r1omni.train.bookkeeping import OnStep, TrainingRun
 from r1omni.train.grpo import GrpoSummary, train_grpo
-from r1omni.train.rollout import named_rewards
+from r1omni.train.measured_clips import evidence_by_clip
+from r1omni.train.rollout import named_rewards, needs_evidence
 from r1omni.train.sft import SftSummary, train_sft
 from r1omni.train.starting_model import load_starting_model
 from r1omni.train.training_data import label_examples, reasoned_examples, training_clips, validation_clips
@@ -73,13 +75,14 @@ def run_grpo(config: GrpoConfig, announce: Announce, on_step: OnStep | None = No
         on_step: called with the metrics of each step.
 
     Raises:
-        R1OmniError: see `train_grpo`, `training_clips` and `load_starting_model`.
+        R1OmniError: see `train_grpo`, `training_clips`, `evidence_by_clip` and `load_starting_model`.
     """
     clips, held_out = training_clips(config.data), validation_clips(config.data, config.seed)
     labels, settings = label_set(clips), config.training
     answer_format = answer_format_of(config.model, config.engine.answer_format)
     instruction = settings.instruction or instruction_for("reasoning", answer_format)
-    rewards = named_rewards(config.rewards, lambda clip: labels)
+    measured = evidence_by_clip(clips, config.evidence) if needs_evidence(config.rewards) else {}
+    rewards = named_rewards(config.rewards, lambda clip: labels, lambda clip: measured.get(clip.id))
     engine, reference = training_engine(config, settings), None
     if settings.beta != 0.0 and config.lora is None:
         pooling = config.engine.video_pooling
@@ -133,8 +136,16 @@ def training_run(config: SftConfig | GrpoConfig) -> TrainingRun:
             **dotted(config.engine.model_dump(mode="json", include=set(READ_OF_A_CLIP)), "engine."),
             "lora": None if config.lora is None else config.lora.model_dump(mode="json"),
             **({"max_completion_length": config.max_completion_length} if isinstance(config, SftConfig) else {}),
+            **({"evidence": measured} if (measured := _evidence_hashes(config)) else {}),
         },
     )
+
+
+def _evidence_hashes(config: SftConfig | GrpoConfig) -> list[str]:
+    """Hash the files of what was measured, where a reward reads them."""
+    if not isinstance(config, GrpoConfig) or not needs_evidence(config.rewards):
+        return []
+    return [shared_file_hashes().sha256(file) for file in config.evidence]
 
 
 def announce_room(engine: Engine, clips: Sequence[Clip], announce: Announce) -> None:

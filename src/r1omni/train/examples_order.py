@@ -1,17 +1,20 @@
 """Supervised examples as token ids, and which of them each step takes.
 
 The order of an epoch depends on the seed and the epoch alone: shuffled, sorted by length within pools of batches, then
-step by step in shuffled order.
+step by step in shuffled order. So are the sides that are taken away.
 """
 
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import get_args
 
 from r1omni.core.errors import ConfigError
 from r1omni.infer.embedding import stop_ids
 from r1omni.infer.engine import Engine
+from r1omni.infer.features import Side
 from r1omni.model.processing import HumanOmniProcessor
+from r1omni.train.one_sided import drawn_side
 from r1omni.train.training_data import Example
 
 _POOL_BATCHES = 16
@@ -27,6 +30,10 @@ class Row:
     """What is read after the prompt: what is given, the answer and its end-of-turn token."""
     num_given: int
     """Tokens at the beginning that are read and not learnt."""
+    lacking: Side | None = None
+    """The side of the clip that is taken away."""
+    one_sided: Mapping[Side, "Row"] = field(default_factory=dict)
+    """Side -> the row that takes the place of this one where that side is taken away."""
 
 
 def text_ids(processor: HumanOmniProcessor, texts: Sequence[str]) -> list[list[int]]:
@@ -45,7 +52,9 @@ def text_ids(processor: HumanOmniProcessor, texts: Sequence[str]) -> list[list[i
 
 
 def tokenise(examples: Sequence[Example], engine: Engine, max_length: int) -> list[Row]:
-    """Tokenise what is read after each prompt; what is given ends where its tokens and those of the whole part.
+    """Tokenise what is read after each prompt, with the rows for one side alone.
+
+    What is given ends where its tokens and those of the whole part.
 
     Args:
         examples: at least one.
@@ -57,6 +66,17 @@ def tokenise(examples: Sequence[Example], engine: Engine, max_length: int) -> li
     """
     if not examples:
         raise ConfigError("There are no examples to train on; check the manifest, the split and the fold.")
+    rows = _rows(examples, engine, max_length)
+    for side in get_args(Side):
+        places = [place for place, example in enumerate(examples) if side in example.one_sided]
+        parts = [replace(examples[place], answer=examples[place].one_sided[side]) for place in places]
+        for place, part in zip(places, _rows(parts, engine, max_length) if parts else [], strict=True):
+            row = replace(part, example=examples[place], lacking=side)
+            rows[place] = replace(rows[place], one_sided={**rows[place].one_sided, side: row})
+    return rows
+
+
+def _rows(examples: Sequence[Example], engine: Engine, max_length: int) -> list[Row]:
     end = stop_ids(engine.model, engine.processor)[0]
     both = text_ids(engine.processor, [example.given + example.answer for example in examples])
     given = text_ids(engine.processor, [example.given for example in examples])
@@ -80,10 +100,12 @@ class ExampleOrder:
         rows: the examples.
         step_size: examples of a step, over all processes.
         seed: of the shuffles.
+        one_sided: share of the rows of an epoch from which a side is taken away.
     """
 
-    def __init__(self, rows: Sequence[Row], step_size: int, seed: int) -> None:
-        self.rows, self.step_size, self.seed = rows, step_size, seed
+    def __init__(self, rows: Sequence[Row], step_size: int, seed: int, one_sided: float = 0.0) -> None:
+        self.rows, self.step_size, self.seed, self.one_sided = rows, step_size, seed, one_sided
+        self._shown = list(rows)
         self.steps_per_epoch = -(-len(rows) // step_size)
         self._epoch, self._order = -1, list(range(len(rows)))
 
@@ -91,8 +113,14 @@ class ExampleOrder:
         """Return the examples of a step, counted from 0; the last step of an epoch may have fewer."""
         epoch, place = divmod(step, self.steps_per_epoch)
         if epoch != self._epoch:
-            self._epoch, self._order = epoch, self._shuffled(epoch)
-        return [self.rows[i] for i in self._order[place * self.step_size : (place + 1) * self.step_size]]
+            self._epoch = epoch
+            self._shown = [self._drawn(row, epoch, place) for place, row in enumerate(self.rows)]
+            self._order = self._shuffled(epoch)
+        return [self._shown[i] for i in self._order[place * self.step_size : (place + 1) * self.step_size]]
+
+    def _drawn(self, row: Row, epoch: int, place: int) -> Row:
+        side = drawn_side(self.one_sided, row.one_sided, f"{self.seed}/{epoch}/{place}")
+        return row if side is None else row.one_sided[side]
 
     def _shuffled(self, epoch: int) -> list[int]:
         generator = random.Random(f"{self.seed}/{epoch}")
@@ -101,7 +129,7 @@ class ExampleOrder:
         pool = self.step_size * _POOL_BATCHES
 
         def length(index: int) -> tuple[bool, int]:
-            row = self.rows[index]
+            row = self._shown[index]
             return row.example.clip is not None, len(row.example.instruction) + len(row.ids)
 
         order = [i for start in range(0, len(order), pool) for i in sorted(order[start : start + pool], key=length)]

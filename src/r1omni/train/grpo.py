@@ -123,7 +123,8 @@ def train_grpo(
     rate_at = learning_rate_schedule(
         num_steps, settings.learning_rate, settings.lr_scheduler_type, settings.warmup_ratio
     )
-    clips, books.summary.num_errors = readable_clips(engine, clips, books.files, settings.max_error_share, accelerator)
+    readable = readable_clips(engine, clips, books.files, settings.max_error_share, accelerator)
+    clips, books.summary.num_errors = readable.clips, readable.num_errors
     order = ClipOrder(clips, run.seed)
     sampler = Sampler(
         engine,
@@ -132,6 +133,7 @@ def train_grpo(
         num_generations=settings.num_generations,
         temperature=settings.temperature,
         max_completion_length=settings.max_completion_length,
+        one_sided=settings.one_sided,
     )
     objective = partial(
         policy_loss,

@@ -9,7 +9,7 @@ import random
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from accelerate import Accelerator
@@ -18,12 +18,15 @@ from r1omni.config.grpo_run import ScaleRewards, ZeroVariance
 from r1omni.core.answer_format import PAPER_FORMAT, AnswerFormat
 from r1omni.core.clip import Answer, Clip
 from r1omni.core.errors import ConfigError, MediaError, NotReadyError
+from r1omni.core.evidence import Evidence
 from r1omni.infer.completion import Completion
 from r1omni.infer.engine import Engine
+from r1omni.infer.features import Side
 from r1omni.infer.prompt import Prompt, Sampling, clip_seeds
 from r1omni.scoring.normalise import exact
-from r1omni.scoring.rewards import REWARDS
+from r1omni.scoring.rewards import NEED_EVIDENCE, REWARDS
 from r1omni.train.loss import group_advantages
+from r1omni.train.one_sided import drawn_side
 from r1omni.train.processes import gather_rows, sum_over
 
 
@@ -33,16 +36,22 @@ class Reward:
 
     name: str
     """`accuracy` and `format` are what the readiness check and the log call by these words."""
-    function: Callable[[Answer, Clip], float]
+    function: Callable[[Answer, Clip, Side | None], float]
+    """Parsed answer, clip, and the side of it that was taken away -> value."""
     weight: float = 1.0
 
 
-def named_rewards(weights: Mapping[str, float], labels_of: Callable[[Clip], Sequence[str]]) -> list[Reward]:
+def named_rewards(
+    weights: Mapping[str, float],
+    labels_of: Callable[[Clip], Sequence[str]],
+    evidence_of: Callable[[Clip], Evidence | None] = lambda clip: None,
+) -> list[Reward]:
     """Return the scorer's rewards by their names, each over a parsed answer and its clip.
 
     Args:
         weights: name -> weight in the sum.
         labels_of: the label set that answers to a clip are graded by.
+        evidence_of: what was measured in a clip; None where nothing was.
 
     Raises:
         ConfigError: there is no reward of that name.
@@ -51,10 +60,25 @@ def named_rewards(weights: Mapping[str, float], labels_of: Callable[[Clip], Sequ
     if unknown:
         raise ConfigError(f"rewards.{unknown[0]}: no such reward; choose from {', '.join(REWARDS)}")
 
-    def over_clip(name: str) -> Callable[[Answer, Clip], float]:
-        return lambda answer, clip: REWARDS[name](answer, clip.label or "", labels_of(clip))
+    def over_clip(name: str) -> Callable[[Answer, Clip, Side | None], float]:
+        def graded(answer: Answer, clip: Clip, lacking: Side | None) -> float:
+            evidence = evidence_of(clip) if name in NEED_EVIDENCE else None
+            if evidence is not None and lacking is not None:
+                evidence = evidence.without(lacking)
+            return REWARDS[name](answer, clip.label or "", labels_of(clip), evidence)
+
+        return graded
 
     return [Reward(name, over_clip(name), weight) for name, weight in weights.items()]
+
+
+def needs_evidence(weights: Mapping[str, float]) -> bool:
+    """Whether rewards read what was measured in the clips.
+
+    Args:
+        weights: name -> weight in the sum.
+    """
+    return any(weight and name in NEED_EVIDENCE for name, weight in weights.items())
 
 
 @dataclass
@@ -71,6 +95,8 @@ class Group:
     advantages: list[float] = field(default_factory=list)
     is_trained_on: bool = True
     """False leaves the group out of the loss."""
+    lacking: Side | None = None
+    """The side of the clip that was taken away."""
 
     @property
     def is_flat(self) -> bool:
@@ -116,6 +142,7 @@ class Sampler:
         num_generations: answers per prompt.
         temperature: of the sampling.
         max_completion_length: tokens of an answer.
+        one_sided: share of the clips with pictures and sound from which a side is taken away.
     """
 
     def __init__(
@@ -127,6 +154,7 @@ class Sampler:
         num_generations: int,
         temperature: float,
         max_completion_length: int,
+        one_sided: float = 0.0,
     ) -> None:
         if num_generations < 2:
             raise ConfigError(f"num_generations is {num_generations}; a group needs at least 2 answers to compare.")
@@ -134,7 +162,7 @@ class Sampler:
             raise ConfigError("There are no rewards; pass at least one.")
         self.engine, self.rewards, self.instruction = engine, rewards, instruction
         self.num_generations, self.temperature = num_generations, temperature
-        self.max_completion_length = max_completion_length
+        self.max_completion_length, self.one_sided = max_completion_length, one_sided
         self.failures: list[dict[str, Any]] = []
         """Rewards that raised, to be recorded by the loop."""
 
@@ -145,26 +173,33 @@ class Sampler:
             clips: readable clips.
             key: with each clip's id, fixes what is drawn; see `draw_key`.
         """
-        prompts, samplings, seeds = [], [], clip_seeds(key)
+        prompts: list[Prompt] = []
+        samplings: list[Sampling] = []
+        lacking: list[Side | None] = []
+        seeds = clip_seeds(key)
         for clip, features in zip(clips, self.engine.encoder.features(clips), strict=True):
             if isinstance(features, MediaError):
                 raise features
+            both = get_args(Side) if features.modality == "video+audio" else ()
+            lacking.append(drawn_side(self.one_sided, both, f"{key}/{clip.id}"))
+            if lacking[-1] is not None:
+                features = features.without(lacking[-1])
             prompts.append(Prompt.ask(self.instruction, features))
             samplings.append(
                 Sampling(self.temperature, self.max_completion_length, seeds(clip.id), self.num_generations)
             )
         written = self.engine.generator.run(prompts, samplings)
         groups = []
-        for clip, prompt, answers in zip(clips, prompts, written, strict=True):
+        for clip, prompt, side, answers in zip(clips, prompts, lacking, written, strict=True):
             parsed = [self.engine.answer_format.parse(answer.text) for answer in answers]
-            rewards = {r.name: [self._grade(r, answer, clip) for answer in parsed] for r in self.rewards}
+            rewards = {r.name: [self._grade(r, answer, clip, side) for answer in parsed] for r in self.rewards}
             totals = [sum(r.weight * rewards[r.name][i] for r in self.rewards) for i in range(len(answers))]
-            groups.append(Group(clip, prompt, answers, rewards, totals))
+            groups.append(Group(clip, prompt, answers, rewards, totals, lacking=side))
         return groups
 
-    def _grade(self, reward: Reward, answer: Answer, clip: Clip) -> float:
+    def _grade(self, reward: Reward, answer: Answer, clip: Clip, lacking: Side | None) -> float:
         try:
-            value = float(reward.function(answer, clip))
+            value = float(reward.function(answer, clip, lacking))
         except Exception as error:  # noqa: BLE001 - the boundary to rewards others write: recorded, counted, bounded
             self.failures.append({"clip": clip.id, "reward": reward.name, "error": f"{type(error).__name__}: {error}"})
             return 0.0
@@ -307,6 +342,8 @@ def rollout_metrics(groups: Sequence[Group], rewards: Sequence[Reward]) -> dict[
         metrics[f"reward/{reward.name}"] = mean
         metrics[f"reward_std/{reward.name}"] = float(values.std())
         metrics[f"reward_share/{reward.name}"] = abs(reward.weight) * mean / weight_sum
+        flat = [max(values) - min(values) < 1e-6 for values in (group.rewards[reward.name] for group in groups)]
+        metrics[f"zero_variance/{reward.name}"] = sum(flat) / len(flat)
         if reward.name in ("accuracy", "format"):
             metrics[reward.name] = mean
     return metrics
@@ -323,6 +360,7 @@ def sample_lines(step: int, groups: Sequence[Group]) -> list[dict[str, Any]]:
         {
             "step": step,
             "clip": group.clip.id,
+            "lacking": group.lacking,
             "gold": group.clip.label,
             "text": answer.text,
             "rewards": {name: values[index] for name, values in group.rewards.items()},

@@ -83,7 +83,7 @@ def train_sft(
         engine, examples, books.files, settings.max_error_share, accelerator
     )
     rows = tokenise(examples, engine, settings.max_length)
-    order = ExampleOrder(rows, step_size, run.seed)
+    order = ExampleOrder(rows, step_size, run.seed, settings.one_sided)
     num_steps = settings.max_steps or order.steps_per_epoch * settings.num_epochs
     rate_at = learning_rate_schedule(
         num_steps, settings.learning_rate, settings.lr_scheduler_type, settings.warmup_ratio
@@ -205,6 +205,8 @@ def negative_logprob(scorer: nn.Module, engine: Engine, rows: Sequence[Row]) -> 
         features = NO_FEATURES if row.example.clip is None else next(found)
         if isinstance(features, MediaError):
             raise features
+        if row.lacking is not None:
+            features = features.without(row.lacking)
         prompts.append(Prompt.ask(row.example.instruction, features))
     ids, mask = pad_answers([[row.ids] for row in rows])
     given = torch.tensor([row.num_given for row in rows])

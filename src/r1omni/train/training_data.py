@@ -3,9 +3,10 @@
 import hashlib
 import json
 import random
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import get_args
 
 from accelerate import Accelerator
 
@@ -16,7 +17,9 @@ from r1omni.core.errors import ConfigError, MediaError
 from r1omni.core.instruction import LABEL_INSTRUCTION
 from r1omni.datasets.manifest import read_manifest
 from r1omni.infer.engine import Engine
+from r1omni.infer.features import Side
 from r1omni.scoring.normalise import exact
+from r1omni.train.one_sided import reasons_without
 from r1omni.train.processes import gather_rows
 from r1omni.train.run_files import TrainingFiles
 
@@ -35,11 +38,21 @@ class Example:
     """None is text alone."""
     given: str = ""
     """Precedes the answer; it is read and not learnt."""
+    one_sided: Mapping[Side, str] = field(default_factory=dict)
+    """Side -> the answer where this side of the clip is taken away; a side that is not here is never taken away."""
 
 
 def label_examples(clips: Sequence[Clip]) -> list[Example]:
     """The label and nothing else, spelled as answers are compared: the label-only SFT."""
-    return [Example(instruction=LABEL_INSTRUCTION, answer=exact(clip.label or ""), clip=clip) for clip in clips]
+    return [
+        Example(
+            instruction=LABEL_INSTRUCTION,
+            answer=exact(clip.label or ""),
+            clip=clip,
+            one_sided=dict.fromkeys(get_args(Side), exact(clip.label or "")),
+        )
+        for clip in clips
+    ]
 
 
 def reasoned_examples(clips: Sequence[Clip], answer_format: AnswerFormat = PAPER_FORMAT) -> list[Example]:
@@ -58,6 +71,12 @@ def reasoned_examples(clips: Sequence[Clip], answer_format: AnswerFormat = PAPER
             instruction=instruction,
             answer=answer_format.write(clip.reasoning or "", exact(clip.label or "")),
             clip=clip,
+            one_sided={
+                side: answer_format.write(reasons, exact(clip.label or ""))
+                for side in get_args(Side)
+                if (reasons := reasons_without(clip.reasoning or "", side)) is not None
+                and answer_format.fault(reasons, exact(clip.label or "")) is None
+            },
         )
         for clip in clips
     ]
@@ -145,9 +164,20 @@ def validation_clips(data: DataSection, seed: int) -> list[Clip]:
     return clips
 
 
+@dataclass(frozen=True)
+class ReadableClips:
+    """What can be learnt from."""
+
+    clips: list[Clip]
+    two_sided: frozenset[str]
+    """Ids of those with pictures and sound."""
+    num_errors: int
+    """Clips that cannot be read."""
+
+
 def readable_clips(
     engine: Engine, clips: Sequence[Clip], files: TrainingFiles, max_error_share: float, accelerator: Accelerator
-) -> tuple[list[Clip], int]:
+) -> ReadableClips:
     """Encode every clip once, shared among the processes, and leave out, and record, those that cannot be read.
 
     Args:
@@ -157,15 +187,19 @@ def readable_clips(
         max_error_share: how many may be left out.
         accelerator: of the run.
 
-    Returns:
-        The readable clips and the number left out.
-
     Raises:
         MediaError: too many clips cannot be read; the first one's error.
     """
     own = clips[accelerator.process_index :: accelerator.num_processes]
     encoded = zip(own, engine.encoder.stream(own, remember=True), strict=True)
-    failed = gather_rows(accelerator, [(clip.id, result) for clip, result in encoded if isinstance(result, MediaError)])
+    own_failed: list[tuple[str, MediaError]] = []
+    own_two_sided: list[str] = []
+    for clip, result in encoded:
+        if isinstance(result, MediaError):
+            own_failed.append((clip.id, result))
+        elif result.modality == "video+audio":
+            own_two_sided.append(clip.id)
+    failed, two_sided = gather_rows(accelerator, own_failed), gather_rows(accelerator, own_two_sided)
     lost = {clip_id for clip_id, _ in failed}
     files.append(
         "errors.jsonl", [{"step": 0, "clip": clip_id, "kind": e.kind, "error": str(e)} for clip_id, e in failed]
@@ -177,16 +211,26 @@ def readable_clips(
             f"{len(failed)} of {len(clips)} clips cannot be read, more than max_error_share = {max_error_share:g} "
             f"allows. See {files.path / 'errors.jsonl'}. The first: {first}",
         )
-    return [clip for clip in clips if clip.id not in lost], len(failed)
+    return ReadableClips([clip for clip in clips if clip.id not in lost], frozenset(two_sided), len(failed))
 
 
 def readable_examples(
     engine: Engine, examples: Sequence[Example], files: TrainingFiles, max_error_share: float, accelerator: Accelerator
 ) -> tuple[list[Example], int]:
-    """Leave out the examples whose clip cannot be read; arguments, result and errors as for `readable_clips`."""
+    """Leave out the examples whose clip cannot be read, and show those with one side only as they are.
+
+    Arguments and errors as for `readable_clips`.
+
+    Returns:
+        The examples and the number of clips that cannot be read.
+    """
     clips = list({example.clip.id: example.clip for example in examples if example.clip is not None}.values())
     if not clips:
         return list(examples), 0
-    readable, num_errors = readable_clips(engine, clips, files, max_error_share, accelerator)
-    kept = {clip.id for clip in readable}
-    return [example for example in examples if example.clip is None or example.clip.id in kept], num_errors
+    readable = readable_clips(engine, clips, files, max_error_share, accelerator)
+    kept = {clip.id for clip in readable.clips}
+    found = [example for example in examples if example.clip is None or example.clip.id in kept]
+    return [
+        example if example.clip is None or example.clip.id in readable.two_sided else replace(example, one_sided={})
+        for example in found
+    ], readable.num_errors
