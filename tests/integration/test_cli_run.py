@@ -66,8 +66,8 @@ def test_predict_answers_what_it_can_and_exits_with_1_for_the_rest(r1omni: Comma
     )
     assert good["read"]["sound"]["total_s"] > 2
     assert bad["error"]["kind"] == "missing" and bad["answer"] is None
-    heard, error = run.stderr.splitlines()
-    assert "nowhere.mp4" in error
+    heard, error, hint = run.stderr.splitlines()
+    assert "nowhere.mp4" in error and "--windows" in hint
     assert heard.startswith(f"{clip}: the model heard the first 1.0 of 2.") and heard.endswith(" s of sound.")
 
 
@@ -90,6 +90,30 @@ def test_evaluate_scores_and_resumes_without_answering_again(model: Path, manife
     timing = (tmp_path / "run" / "timing.jsonl").read_text()
     assert r1omni_here(*arguments).stdout.startswith(f"{manifest}: war ")
     assert (tmp_path / "run" / "timing.jsonl").read_text() == timing
+
+
+def test_an_evaluation_records_what_was_read_and_answers_long_clips_in_windows(
+    model: Path, manifest: Path, tmp_path: Path
+):
+    arguments = ["evaluate", "--model", model, "--data", manifest, "--out", tmp_path / "run", "--max-new-tokens", "4"]
+    first = r1omni_here(*arguments, "--windows", "--json")  # the model hears one second
+    assert first.exit_code == 0, first.output
+    for line in (tmp_path / "run" / "predictions.jsonl").read_text().splitlines():
+        said = json.loads(line)
+        spans = [(window["start_s"], window["stop_s"]) for window in said["windows"]]
+        assert spans[:2] == [(0, 1), (1, 2)] and said["read"]["sound"]["used_s"] > 2
+        assert said["reasoning"] == said["windows"][said["answer_window"]]["reasoning"]
+        assert said["answer"] == said["windows"][said["answer_window"]]["answer"]
+        assert said["windows"][0]["probabilities"] is None  # they depend on the batch by rounding
+    before = (tmp_path / "run" / "predictions.jsonl").read_bytes()
+    again = r1omni_here(*arguments, "--windows", "--json")
+    assert again.stdout == first.stdout and (tmp_path / "run" / "predictions.jsonl").read_bytes() == before
+    other = r1omni_here(*arguments)
+    assert isinstance(other.exception, ConfigError) and "its windows is" in str(other.exception)
+    whole = r1omni_here(*arguments, "--no-resume")
+    assert whole.exit_code == 0, whole.output
+    said = json.loads((tmp_path / "run" / "predictions.jsonl").read_text().splitlines()[0])
+    assert said["read"]["sound"]["used_s"] == 1.0 and "windows" not in said
 
 
 def test_an_evaluation_never_answers_for_another_one(model: Path, manifest: Path, tmp_path: Path):

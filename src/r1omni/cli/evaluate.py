@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from r1omni.cli.options import AnswerFormatOption, Answers, ModalityOption, VideoPoolingOption, meaning
+from r1omni.cli.options import AnswerFormatOption, Answers, ModalityOption, VideoPoolingOption, WindowsOption, meaning
 from r1omni.cli.progress import hide_loading_bars, show_progress
 from r1omni.cli.report import summary
 from r1omni.config.evaluation_run import EvaluationConfig, LabelSetChoice
@@ -29,6 +29,7 @@ def evaluate(
     answers: Answers = "reasoning",
     answer_format: AnswerFormatOption = None,
     modality: ModalityOption = "auto",
+    windows: WindowsOption = False,
     video_pooling: VideoPoolingOption = None,
     by: Annotated[list[str] | None, typer.Option(help="Also score by this field; repeatable.")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Clips per batch.")] = 32,
@@ -58,6 +59,7 @@ def evaluate(
         labels=labels,
         normaliser=normaliser,
         answers=answers,
+        windows=windows,
         group_by=tuple(by or ()),
         max_new_tokens=max_new_tokens,
         shown=shown,

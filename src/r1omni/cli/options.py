@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from r1omni.config.evaluation_run import EvaluationConfig
 from r1omni.config.schema import Schema
 from r1omni.config.sections import EngineSection
 from r1omni.core.answer_format import AnswerFormat
@@ -67,6 +68,7 @@ LabelsOption = Annotated[
 LikeOfficialOption = Annotated[
     bool, typer.Option("--like-official", help="Prepare media as the official script does, for comparisons.")
 ]
+WindowsOption = Annotated[bool, typer.Option("--windows", help=meaning(EvaluationConfig, "windows"))]
 
 
 def split_labels(text: str | None) -> tuple[str, ...] | None:

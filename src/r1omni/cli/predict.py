@@ -17,6 +17,7 @@ from r1omni.cli.options import (
     RouterOption,
     VideoPoolingOption,
     VisionOption,
+    WindowsOption,
 )
 from r1omni.cli.progress import hide_loading_bars
 from r1omni.core.instruction import instruction_for
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 SHOWN_LABELS = 5
 """Number of labels shown to people, the most probable ones; JSON has all."""
 BAR_CELLS = 24
+WINDOWS_HINT = "With --windows a clip is answered to its end, in windows of the length that the model hears."
 
 EXAMPLE = "r1omni predict interview.mp4 call.wav --model runs/reproduce/stages/r1-omni/model"
 
@@ -39,6 +41,7 @@ def predict(
         typer.Option(help="Checkpoint: a folder or a hub id. [default: the bundled model]", show_default=False),
     ] = None,
     modality: ModalityOption = "auto",
+    windows: WindowsOption = False,
     answers: Answers = "reasoning",
     answer_format: AnswerFormatOption = None,
     vision: VisionOption = None,
@@ -72,7 +75,8 @@ def predict(
     if not json:
         typer.echo(f"Number format: {str(engine.model.dtype).removeprefix('torch.')}.", err=True)
     predictions = []
-    for prediction in predict_files(engine, clips, instruction=instruction_for(answers, engine.answer_format)):
+    instruction = instruction_for(answers, engine.answer_format)
+    for prediction in predict_files(engine, clips, instruction=instruction, in_windows=windows):
         predictions.append(prediction)
         if not json and prediction.error is None:
             _show(prediction)
@@ -82,6 +86,8 @@ def predict(
             typer.echo(prediction.note, err=True)
     if json:
         typer.echo(json_text({"clips": [prediction.record() for prediction in predictions]}, indent=2))
+    if not windows and any(prediction.read.is_partly_heard for prediction in predictions):
+        typer.echo(WINDOWS_HINT, err=True)
     if model is None:
         typer.echo(BUNDLED_NOTE, err=True)
     raise typer.Exit(int(any(prediction.error for prediction in predictions)))
@@ -95,12 +101,15 @@ def _show(prediction: "Prediction") -> None:
 
     likeliest = sorted(prediction.probabilities.items(), key=lambda item: -item[1])[:SHOWN_LABELS]
     answer = shorten(prediction.answer or "no answer: the tags are broken", 60, placeholder=" ...")
+    spans = _spans(prediction)
     console = Console(highlight=False)
     if not console.is_terminal:
         typer.echo(f"{prediction.path}: {answer}")
         typer.echo(f"  reasoning: {' '.join((prediction.reasoning or 'none').split())}")
         typer.echo(f"  reasons: {_fit(prediction)}")
         typer.echo("  probabilities: " + ", ".join(f"{label} {share:.3f}" for label, share in likeliest))
+        if spans:
+            typer.echo(f"  windows: {spans}")
         typer.echo(f"  read: {prediction.read.summary()}")
         return
     console.print(Text.assemble((str(prediction.path), "bold"), "  ", (answer, "bold green")), soft_wrap=True)
@@ -111,6 +120,8 @@ def _show(prediction: "Prediction") -> None:
         filled = round(share * BAR_CELLS)
         bar = Text.assemble(("█" * filled, "green"), ("░" * (BAR_CELLS - filled), "dim"))
         console.print(Text.assemble(f"  {label:<13}", bar, f" {share:6.1%}"))
+    if spans:
+        console.print(Text(f"  {spans}", style="dim"))
     console.print(Text(f"  {prediction.read.summary()}; answered in {prediction.seconds:.2f} s\n", style="dim"))
 
 
@@ -121,3 +132,14 @@ def _fit(prediction: "Prediction") -> str:
     if fit.implied.label is None:
         return "imply no clear emotion"
     return f"imply {fit.implied.label}, {'as' if fit.agrees else 'other than'} the answer"
+
+
+def _spans(prediction: "Prediction") -> str:
+    """Return the answer to each window, where there are several, and from which the reasons are."""
+    if len(prediction.windows) < 2:
+        return ""
+    return ", ".join(
+        f"{window.start_s:.1f} to {window.stop_s:.1f} s {window.answer or 'no answer'}"
+        + (" (these reasons)" if number == prediction.answer_window else "")
+        for number, window in enumerate(prediction.windows)
+    )

@@ -31,6 +31,9 @@ class EvaluationConfig(Schema):
     """What is done to an answer before it is compared."""
     answers: Literal["reasoning", "label"] = "reasoning"
     """What the model is asked for: reasons and an answer, or a label."""
+    windows: bool = False
+    """Answer clips that are longer than the model hears in windows of that length, the last one aligned to the end, and
+    join the answers; without, only their beginning is heard."""
     group_by: tuple[str, ...] = ()
     """Also score by these fields."""
     max_new_tokens: PositiveInt = 512

@@ -19,7 +19,7 @@ class PicturesRead:
     """What was read of a clip's pictures."""
 
     num_frames: int
-    """Different frames that the model saw, sampled evenly over `total_s`; 1 for a still image."""
+    """Frames that the model saw, repeats apart, sampled evenly over `total_s`; 1 for a still image."""
     total_s: float
     """Length of the pictures in the part of the file that was asked for; 0 for a still image."""
     num_damaged_packets: int = 0
@@ -128,12 +128,17 @@ class MediaRead:
             parts.append(f"{of_s}{self.sound.total_s:.1f} s of sound")
         return ", ".join(parts) or "no clip"
 
-    def remarks(self) -> list[str]:
-        """Return what a user should know about how the clip was read, a clause each; empty for a plain clip."""
+    def remarks(self, in_windows: bool = False) -> list[str]:
+        """Return what a user should know about how the clip was read, a clause each; empty for a plain clip.
+
+        Args:
+            in_windows: the clip was read in windows, and what was not heard may lie anywhere.
+        """
         found = []
         pictures, sound = self.pictures, self.sound
         if sound is not None and self.is_partly_heard:
-            found.append(f"the model heard the first {sound.used_s:.1f} of {sound.total_s:.1f} s of sound")
+            used = f"{'' if in_windows else 'the first '}{sound.used_s:.1f}"
+            found.append(f"the model heard {used} of {sound.total_s:.1f} s of sound")
         if sound is not None and sound.is_silent:
             found.append("the sound is digital silence")
         elif sound is not None and any(stop - start >= NOTICED_S for start, stop in sound.gaps_s):

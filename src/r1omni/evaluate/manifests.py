@@ -3,12 +3,12 @@
 A run's identity is fixed here (`run_identity`). Not part of it, because it changes no answer: the output folder,
 resuming, shards, the batch size, workers and caches, the path or hub id by which the weights are reached, the path of
 the manifest, and the machine with the number format it computes best in (rounding). Not part of it either: what only
-grades (normaliser, label set, groups) and what a report shows. The files of the clips are not hashed: the manifest's
-bytes stand for them.
+grades (normaliser, label set, groups) and what a report shows; with windows the label set is, because it decides
+between their answers. The files of the clips are not hashed: the manifest's bytes stand for them.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -26,11 +26,12 @@ from r1omni.evaluate.run import Grading, evaluate
 from r1omni.evaluate.side_by_side import write_report
 from r1omni.infer.engine import Engine
 from r1omni.infer.features import Features
-from r1omni.infer.greedy_answers import greedy_outcomes
+from r1omni.infer.greedy_answers import greedy_outcomes, greedy_outcomes_in_windows
 from r1omni.infer.prompt import Prompt
 from r1omni.model.checkpoint_hash import checkpoint_identity
 from r1omni.model.stored_answer_format import answer_format_of
 from r1omni.runs.record import run_facts
+from r1omni.scoring.prediction import Said
 
 OnProgress = Callable[[str, float], None]
 """Called with a manifest and the share of its clips that is answered."""
@@ -72,11 +73,11 @@ def evaluate_manifests(
     for part in parts:
         name, digest = str(part.manifest), manifest_hash(part.manifest)
         results[name] = evaluate(
-            lambda clips: greedy_outcomes(engine(), clips, instruction, run.max_new_tokens),
+            lambda clips, part=part: _answer(run, part, engine(), clips, instruction),
             part.clips,
             Grading(part.labels, run.normaliser, run.group_by, answer_format),
             out_dir=part.folder,
-            identity=identity | {"manifest": digest},
+            identity=identity | {"manifest": digest} | _window_identity(run, part),
             facts=_facts(run, part, digest),
             resume=run.resume,
             shard=run.shard,
@@ -106,6 +107,19 @@ def run_identity(run: EvaluationConfig, answer_format: AnswerFormat = PAPER_FORM
         "split": run.split,
         **({} if answer_format == PAPER_FORMAT else {"answer_format": str(answer_format)}),
     }
+
+
+def _window_identity(run: EvaluationConfig, part: _Part) -> dict[str, Any]:
+    """With windows, the label set chooses between their answers: it is part of what was asked."""
+    return {"windows": list(part.labels or ["open"])} if run.windows else {}
+
+
+def _answer(
+    run: EvaluationConfig, part: _Part, engine: Engine, clips: Sequence[Clip], instruction: str
+) -> Iterator[Said | MediaError]:
+    if run.windows:
+        return greedy_outcomes_in_windows(engine, clips, instruction, run.max_new_tokens, part.labels)
+    return greedy_outcomes(engine, clips, instruction, run.max_new_tokens)
 
 
 def _part_of(run: EvaluationConfig, manifest: Path) -> _Part:
@@ -143,11 +157,24 @@ def _facts(run: EvaluationConfig, part: _Part, digest: str) -> dict[str, Any]:
 def _pick(
     run: EvaluationConfig, labels: tuple[str, ...], part: _Part, engine: Callable[[], Engine], instruction: str
 ) -> None:
+    said = read_predictions(part.folder / "predictions.jsonl")
+    answered = {
+        prediction.id: prediction.windows[prediction.answer_window]
+        for prediction in said
+        if prediction.answer_window is not None and len(prediction.windows) > 1
+    }
+
     def likelihood(clips: Sequence[Clip], texts: Sequence[str]) -> list[dict[str, float] | MediaError]:
         encoder, scorer = engine().encoder, engine().scorer
+        parts = [
+            replace(clip, start_s=answered[clip.id].start_s, stop_s=answered[clip.id].stop_s)
+            if clip.id in answered
+            else clip
+            for clip in clips
+        ]
         rows: list[dict[str, float] | MediaError] = []
         for start in range(0, len(clips), scorer.batch_size):
-            found = encoder.features(clips[start : start + scorer.batch_size])
+            found = encoder.features(parts[start : start + scorer.batch_size])
             readable = [(place, entry) for place, entry in enumerate(found) if isinstance(entry, Features)]
             prompts = [Prompt.ask(instruction, entry) for _, entry in readable]
             scored = scorer.label_probabilities(prompts, [texts[start + place] for place, _ in readable], labels)
@@ -155,5 +182,4 @@ def _pick(
             rows += [entry if isinstance(entry, MediaError) else next(rest) for entry in found]
         return rows
 
-    said = read_predictions(part.folder / "predictions.jsonl")
     keep_picks(part.folder, part.clips, said, likelihood, run.shown, labels)

@@ -16,6 +16,7 @@ from r1omni.core.clip import Clip
 from r1omni.core.errors import ManifestError
 from r1omni.core.json_text import json_text
 from r1omni.core.media_read import MediaRead
+from r1omni.core.window_answer import WindowAnswer
 from r1omni.scoring.normalise import NormaliserName
 from r1omni.scoring.prediction import Prediction, Said, predict_from
 
@@ -34,6 +35,9 @@ def to_line(prediction: Prediction) -> str:
             "reasons_agree": prediction.reasons_agree,
             "read": None if prediction.read is None else prediction.read.to_json(),
         }
+        if prediction.windows:
+            record["windows"] = [window.to_json() for window in prediction.windows]
+            record["answer_window"] = prediction.answer_window
     else:
         record |= {"gold": prediction.gold, "error": {"kind": prediction.error_kind, "sentence": prediction.error}}
     return json_text(record)
@@ -52,6 +56,8 @@ def _from_line(line: bytes) -> Prediction:
         error.get("kind"),
         error.get("sentence"),
         None if record.get("read") is None else MediaRead.from_json(record["read"]),
+        tuple(map(WindowAnswer.from_json, record.get("windows", ()))),
+        record.get("answer_window"),
         record.get("implied"),
         record.get("reasons_agree"),
     )
@@ -110,6 +116,12 @@ def in_order(
     for clip in clips:
         # A clip that failed has no text, and is as it was but for its gold label.
         known = found[clip.id]
-        again = predict_from(clip, Said(known.text or "", known.read), normaliser, labels, answer_format)
+        again = predict_from(
+            clip,
+            Said(known.text or "", known.read, known.windows, known.answer_window),
+            normaliser,
+            labels,
+            answer_format,
+        )
         ordered.append(again if known.text is not None else replace(known, gold=again.gold))
     return ordered

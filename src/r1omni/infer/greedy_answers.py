@@ -1,9 +1,11 @@
 """The likeliest answer to every clip, one after the other: what evaluation and validation measure."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from r1omni.core.clip import Clip
 from r1omni.core.errors import MediaError
+from r1omni.infer.clip_answers import answer_clips
 from r1omni.infer.engine import Engine
 from r1omni.infer.prompt import Sampling
 from r1omni.scoring.normalise import NormaliserName
@@ -25,6 +27,25 @@ def greedy_outcomes(
     """
     for answers in engine.answer(clips, instruction, Sampling(max_tokens=max_tokens)):
         yield answers if isinstance(answers, MediaError) else Said(answers[0].text, answers[0].read)
+
+
+def greedy_outcomes_in_windows(
+    engine: Engine, clips: Sequence[Clip], instruction: str, max_tokens: int, labels: Sequence[str] | None
+) -> Iterator[Said | MediaError]:
+    """Yield the same, where what is longer than the model hears is answered in windows, which `clip_windows` joins.
+
+    Probabilities decide between windows and are not kept: they depend on the batch by rounding.
+
+    Args:
+        engine: see `greedy_outcomes`.
+        clips: see `greedy_outcomes`.
+        instruction: see `greedy_outcomes`.
+        max_tokens: see `greedy_outcomes`.
+        labels: the label set; None for free words.
+    """
+    for said in answer_clips(engine, clips, instruction, labels=labels, max_tokens=max_tokens, in_windows=True):
+        windows = tuple(replace(window, probabilities={}) for window in said.windows)
+        yield said.error or Said(said.text, said.read, windows, said.answer_window)
 
 
 def greedy_predictions(

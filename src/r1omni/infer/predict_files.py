@@ -4,7 +4,6 @@ The bundled model, made by this package's own recipe, knows only drawn people; i
 is named.
 """
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -17,9 +16,9 @@ from r1omni.core.errors import MediaError
 from r1omni.core.instruction import LABEL_INSTRUCTION
 from r1omni.core.labels import MAFW_LABELS
 from r1omni.core.media_read import NOTHING_READ, MediaRead
+from r1omni.core.window_answer import WindowAnswer
+from r1omni.infer.clip_answers import answer_clips
 from r1omni.infer.engine import Engine, build_engine
-from r1omni.infer.features import Features
-from r1omni.infer.prompt import Prompt, Sampling
 from r1omni.media.decode import Modality
 from r1omni.model.configuration import VideoPooling
 from r1omni.model.load_model import load_model
@@ -53,13 +52,20 @@ class Prediction:
     """This clip's share of the wall time of its batch, decoding included."""
     read: MediaRead = NOTHING_READ
     """What was read of the clip."""
+    windows: tuple[WindowAnswer, ...] = ()
+    """The answers that were joined; empty where clips are not answered in windows."""
+    answer_window: int | None = None
+    """Index of the window that text, reasoning and answer are from."""
     error: MediaError | None = None
     """Why there is no answer."""
 
     @property
     def note(self) -> str | None:
         """What a user should know about how the clip was read, as one sentence; None for a plain clip."""
-        remarks = self.read.remarks()
+        remarks = self.read.remarks(in_windows=len(self.windows) > 1)
+        num_unread = sum(window.error is not None for window in self.windows)
+        if num_unread:
+            remarks.append(f"{num_unread} of {len(self.windows)} windows could not be read")
         return f"{self.path}: {'; '.join(remarks)}." if remarks else None
 
     @property
@@ -81,6 +87,9 @@ class Prediction:
             "read": None if self.error is not None else self.read.to_json(),
             "seconds": self.seconds,
         }
+        if self.windows:
+            record["windows"] = [window.to_json() for window in self.windows]
+            record["answer_window"] = self.answer_window
         if self.error is not None:
             record["error"] = {"kind": self.error.kind, "sentence": str(self.error)}
         return record
@@ -141,6 +150,7 @@ def predict_files(
     instruction: str | None = None,
     labels: Sequence[str] = MAFW_LABELS,
     max_new_tokens: int = MAX_NEW_TOKENS,
+    in_windows: bool = False,
 ) -> Iterator[Prediction]:
     """Answer clips one batch after the other, in their order; a clip that cannot be read gives its error.
 
@@ -150,21 +160,24 @@ def predict_files(
         instruction: what is asked; None asks for reasons and an answer in the model's own answer format.
         labels: the label set of the probabilities.
         max_new_tokens: limit of an answer.
+        in_windows: answer what is longer than the model hears in windows, and join their answers; see `clip_windows`.
     """
-    batch_size = engine.generator.max_prompts
     asked = engine.answer_format.request(LABEL_INSTRUCTION) if instruction is None else instruction
-    for start in range(0, len(paths), batch_size):
-        started = time.perf_counter()
-        clips = [Clip(id=str(path), path=path.absolute()) for path in paths[start : start + batch_size]]
-        read = engine.encoder.features(clips)
-        prompts = [Prompt.ask(asked, entry) for entry in read if isinstance(entry, Features)]
-        texts = [answer.text for (answer,) in engine.generator.run(prompts, Sampling(max_tokens=max_new_tokens))]
-        answered = iter(zip(texts, engine.scorer.label_probabilities(prompts, texts, labels), strict=True))
-        seconds = (time.perf_counter() - started) / len(clips)
-        for path, features in zip(paths[start : start + batch_size], read, strict=True):
-            if isinstance(features, MediaError):
-                yield Prediction(path, error=features)
-                continue
-            text, probabilities = next(answered)
-            answer = engine.answer_format.parse(text)
-            yield Prediction(path, answer.reasoning, answer.answer, probabilities, text, seconds, features.read)
+    clips = [Clip(id=str(path), path=path.absolute()) for path in paths]
+    answers = answer_clips(engine, clips, asked, labels=labels, max_tokens=max_new_tokens, in_windows=in_windows)
+    for path, said in zip(paths, answers, strict=True):
+        if said.error is not None:
+            yield Prediction(path, error=said.error)
+            continue
+        answer = engine.answer_format.parse(said.text)
+        yield Prediction(
+            path,
+            answer.reasoning,
+            answer.answer,
+            dict(said.probabilities),
+            said.text,
+            said.seconds,
+            said.read,
+            said.windows,
+            said.answer_window,
+        )

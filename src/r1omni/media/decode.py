@@ -5,8 +5,7 @@ pictures without sound are results, not errors, unless the missing side was aske
 frames, no silence. A truncated file is an error (`truncated`) even though its beginning could be read, because half a
 clip is a different clip; `stop_s` within the intact part reads that part.
 
-Of several tracks the one that players choose is read: the default one, else the best. What cannot be decoded is left
-out and counted, and the clock goes on.
+What cannot be decoded is left out and counted, and the clock goes on.
 
 Left out on purpose: resizing and log-mel features (the model's processor computes them) and decoder threads (clips
 are decoded in parallel instead).
@@ -14,7 +13,6 @@ are decoded in parallel instead).
 
 import math
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
@@ -24,27 +22,26 @@ import numpy as np
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.error import FFmpegError, InvalidDataError
-from av.stream import Discard, Disposition
 from av.video.stream import VideoStream
 
 from r1omni.core.clip import Clip, Modality
 from r1omni.core.errors import ConfigError, MediaError
 from r1omni.core.media_read import MediaRead, PicturesRead, SoundRead
+from r1omni.media.demux import demux, discard_all_but
 from r1omni.media.folder import FRAME_RATE_FPS, picture_files, sound_file
 from r1omni.media.limits import NO_LIMITS, MediaLimits
-from r1omni.media.pictures import MAX_SIDE_PX, PacketList, fit_picture, read_pictures
+from r1omni.media.pictures import MAX_SIDE_PX, fit_picture, read_pictures
 from r1omni.media.sample import sample_frame_indices
 from r1omni.media.sound import SoundReader
 from r1omni.media.still import is_heif, read_still
+from r1omni.media.tracks import best_pictures, best_sound, track_name
 from r1omni.media.whole import is_cut_short
-from r1omni.media.window import Window, open_file
+from r1omni.media.window import Window, is_still, open_file
 
 DECODING_VERSION = 1
 """Raise it with every change that gives other frames or another waveform of some clip: what was made of the former ones
 is cached under this number."""
 
-_MARGIN_S = 0.5
-"""Sound decoders need a few packets before the first wanted sample to get it right."""
 _UNTRUSTED_FORMATS = frozenset({"tty", "hls", "dash", "concat", "sdp", "imf", "webvtt", "lrc"})
 """Formats that FFmpeg reports for text files, and files that only point to others."""
 
@@ -73,7 +70,8 @@ class Media:
     pictures_s: float = 0.0
     """Length of the pictures in the part, sampled or not; 0 for a still image and without pictures."""
     sound_s: float = 0.0
-    """Length of the sound in the part, as stated by the file if only its beginning was decoded; 0 without sound."""
+    """Length of the sound in the part; if only its beginning was decoded, by the packets or as the file states; 0
+    without sound."""
     sound_gaps_s: tuple[tuple[float, float], ...] = ()
     """Spans for which the sound track has no samples, filled with silence; half-open, from the file's beginning."""
     num_damaged_packets: int = 0
@@ -166,7 +164,7 @@ def load_media(
             return still
         with open_file(str(file)) as container:
             limits.check_header(container, str(file))
-            if _is_still(container) and (still := _read_still(file, request)) is not None:
+            if is_still(container) and (still := _read_still(file, request)) is not None:
                 return still
             origin_s = (container.start_time or 0) / av.time_base
             return _read(container, replace(request, window=replace(request.window, origin_s=origin_s)))
@@ -226,16 +224,11 @@ class _Request:
         return replace(self.window, stop_s=min(self.window.stop_s, self.window.start_s + self.max_sound_s))
 
 
-def _is_still(container: InputContainer) -> bool:
-    return container.format.name == "image2" or container.format.name.endswith("_pipe")
-
-
 def _read(container: InputContainer, request: _Request) -> Media:
     if container.format.name in _UNTRUSTED_FORMATS:
         raise MediaError("not-media", f"{request.name}: is a text or a playlist; give the video or sound file itself")
     pictures_stream, sound_stream = _choose_streams(container, request)
-    is_still = _is_still(container)
-    packets = PacketList()
+    shows_one = is_still(container)
     reader = None if sound_stream is None else SoundReader(sound_stream, request.sample_rate_hz)
     for stream in (pictures_stream, sound_stream):
         if stream is not None and stream.codec_context is None:
@@ -245,19 +238,22 @@ def _read(container: InputContainer, request: _Request) -> Media:
             )
         if stream is not None:
             stream.codec_context.thread_count = 1
-    _discard_all_but(container, pictures_stream, sound_stream)
-    intact_s = _demux(container, pictures_stream, packets, sound_stream, reader, request)
-    if request.is_cut_short and intact_s < request.window.stop_s:
-        raise _truncated(request.name, 0.0 if is_still else intact_s)
+    discard_all_but(container, pictures_stream, sound_stream)
+    # Of a truncated file everything left is read: how far it goes is part of the error.
+    until = request.window if request.is_cut_short else request.sound_window
+    found = demux(container, pictures_stream, sound_stream, reader, request.window, until, request.limits)
+    if request.is_cut_short and found.intact_s < request.window.stop_s:
+        raise _truncated(request.name, 0.0 if shows_one else found.intact_s)
     sound = None if reader is None else reader.finish(request.sound_window, request.name)
     pictures = None
     if pictures_stream is not None:
-        _discard_all_but(container, pictures_stream)
-        num_frames = 1 if is_still else request.num_frames
-        pictures = read_pictures(container, pictures_stream, packets, request.window, num_frames, request.limits)
-    _require(request, pictures is not None, sound is not None, bool(packets.pts))
+        discard_all_but(container, pictures_stream)
+        num_frames = 1 if shows_one else request.num_frames
+        pictures = read_pictures(container, pictures_stream, found.packets, request.window, num_frames, request.limits)
+    _require(request, pictures is not None, sound is not None, bool(found.packets.pts))
     heard_s = 0.0 if sound is None else len(sound.waveform) / request.sample_rate_hz
-    pictures_s = 0.0 if pictures is None or is_still else pictures.span_s
+    end_s = min(request.window.stop_s, found.sound_end_s) if request.max_sound_s < math.inf else 0.0
+    pictures_s = 0.0 if pictures is None or shows_one else pictures.span_s
     return Media(
         frames=None if pictures is None else pictures.frames,
         frame_times_s=None if pictures is None else pictures.times_s,
@@ -265,28 +261,12 @@ def _read(container: InputContainer, request: _Request) -> Media:
         sample_rate_hz=request.sample_rate_hz,
         duration_s=max(heard_s, pictures_s),
         pictures_s=pictures_s,
-        sound_s=0.0
-        if sound_stream is None or sound is None
-        else _sound_length_s(container, sound_stream, request, heard_s),
+        sound_s=0.0 if sound is None else max(heard_s, end_s - request.window.start_s),
         sound_gaps_s=() if sound is None else sound.gaps_s,
         num_damaged_packets=0 if reader is None else reader.num_damaged,
-        pictures_track=_name_track(container, pictures_stream),
-        sound_track=_name_track(container, sound_stream),
+        pictures_track=track_name(container, pictures_stream),
+        sound_track=track_name(container, sound_stream),
     )
-
-
-def _sound_length_s(container: InputContainer, stream: AudioStream, request: _Request, heard_s: float) -> float:
-    """Return the length of the sound in the part: as decoded, or as stated by the file if decoding stopped early."""
-    window = request.window
-    if heard_s < request.max_sound_s - _MARGIN_S:
-        return heard_s
-    if stream.duration is not None and stream.time_base is not None:
-        end_s = float(((stream.start_time or 0) + stream.duration) * stream.time_base) - window.origin_s
-    elif container.duration is not None:
-        end_s = container.duration / av.time_base
-    else:
-        return heard_s
-    return max(heard_s, min(window.stop_s, end_s) - window.start_s)
 
 
 def _read_still(file: Path, request: _Request) -> Media | None:
@@ -360,53 +340,13 @@ def _read_folder_sound(file: Path, request: _Request) -> Media | None:
 
 
 def _choose_streams(container: InputContainer, request: _Request) -> tuple[VideoStream | None, AudioStream | None]:
-    pictures = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
-    sounds = list(container.streams.audio)
-    if not pictures and not sounds:
+    pictures, sound = best_pictures(container), best_sound(container)
+    if pictures is None and sound is None:
         raise MediaError(
             "no-streams", f"{request.name}: has neither pictures nor sound; give a video, a sound file or an image"
         )
-    _require(request, bool(pictures), bool(sounds), False)
-    wants_pictures, wants_sound = request.modality != "audio", request.modality != "video"
-    return (
-        max(pictures, key=_rank_pictures) if pictures and wants_pictures else None,
-        max(sounds, key=_rank_sound) if sounds and wants_sound else None,
-    )
-
-
-def _rank_pictures(stream: VideoStream) -> tuple[bool, bool, int]:
-    """Return the default track, else one for a general audience, else the largest; the first of equals."""
-    size = 0 if stream.codec_context is None else stream.codec_context.width * stream.codec_context.height
-    return bool(stream.disposition & Disposition.default), _is_for_everybody(stream), size
-
-
-def _rank_sound(stream: AudioStream) -> tuple[bool, bool, int, int]:
-    """Return the default track, else one for a general audience, else that with most channels and bits."""
-    codec = stream.codec_context
-    channels, bits_per_s = (0, 0) if codec is None else (codec.channels, codec.bit_rate or 0)
-    return bool(stream.disposition & Disposition.default), _is_for_everybody(stream), channels, bits_per_s
-
-
-def _is_for_everybody(stream: VideoStream | AudioStream) -> bool:
-    """Return whether a track is neither a commentary nor made for the hearing or visually impaired."""
-    special = Disposition.comment | Disposition.hearing_impaired | Disposition.visual_impaired
-    return not stream.disposition & special
-
-
-def _tracks_like(container: InputContainer, stream: VideoStream | AudioStream) -> list[VideoStream | AudioStream]:
-    if isinstance(stream, AudioStream):
-        return list(container.streams.audio)
-    return [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
-
-
-def _name_track(container: InputContainer, stream: VideoStream | AudioStream | None) -> str | None:
-    """Name the track that was read, such as `sound track 2 of 2 (eng)`; None if it is the only one of its kind."""
-    tracks = [] if stream is None else _tracks_like(container, stream)
-    if stream is None or len(tracks) == 1:
-        return None
-    number = next(i for i, track in enumerate(tracks, start=1) if track.index == stream.index)
-    language = f" ({stream.language})" if stream.language and stream.language != "und" else ""
-    return f"{'sound' if isinstance(stream, AudioStream) else 'picture'} track {number} of {len(tracks)}{language}"
+    _require(request, pictures is not None, sound is not None, False)
+    return None if request.modality == "audio" else pictures, None if request.modality == "video" else sound
 
 
 def _require(request: _Request, has_pictures: bool, has_sound: bool, has_packets: bool) -> None:
@@ -428,69 +368,6 @@ def _require(request: _Request, has_pictures: bool, has_sound: bool, has_packets
         )
     if not has_pictures and not has_sound:
         raise MediaError("no-frames", f"{request.name}: no picture and no sound{part}; get a new copy, or leave it out")
-
-
-def _discard_all_but(container: InputContainer, *needed: VideoStream | AudioStream | None) -> None:
-    """Let FFmpeg skip the file's other tracks."""
-    for stream in container.streams:
-        stream.discard = Discard.default if stream in needed else Discard.all
-
-
-def _demux(
-    container: InputContainer,
-    pictures_stream: VideoStream | None,
-    packets: PacketList,
-    sound_stream: AudioStream | None,
-    sound: SoundReader | None,
-    request: _Request,
-) -> float:
-    """Collect the picture packets and decode the sound packets of the window; return up to when all tracks last, s."""
-    window = request.window
-    if window.start_s > 0:
-        container.seek(round((window.origin_s + window.start_s - _MARGIN_S) * av.time_base), backward=True)
-    streams = [stream for stream in (pictures_stream, sound_stream) if stream is not None]
-    ends_s = {stream.index: 0.0 for stream in streams}
-    ticks_s = {stream.index: float(stream.time_base or 0) for stream in streams}
-    # Of a truncated file everything left is read: how far it goes is part of the error.
-    sound_stop_s = window.stop_s if request.is_cut_short else request.sound_window.stop_s
-    stops_s = {stream.index: sound_stop_s if stream is sound_stream else window.stop_s for stream in streams}
-    sound_index = None if sound_stream is None else sound_stream.index
-    watched = {index for index in ends_s if request.is_cut_short or stops_s[index] < math.inf}
-    going_on = set(ends_s)
-    for packet in _packets(container, streams):
-        index = packet.stream_index
-        if index not in going_on:
-            continue
-        if packet.pts is not None:
-            request.limits.check_time(packet.pts * ticks_s[index] - window.origin_s, request.name)
-        request.limits.check_frames(len(packets.pts), request.name)
-        if index in watched and (time := packet.pts if packet.dts is None else packet.dts) is not None:
-            tick_s = ticks_s[index]
-            end = (time if packet.pts is None else packet.pts) + (packet.duration or 0)
-            ends_s[index] = max(ends_s[index], end * tick_s - window.origin_s)
-            if time * tick_s - window.origin_s > stops_s[index] + _MARGIN_S:
-                going_on.remove(index)
-                if not going_on:
-                    break
-                container.streams[index].discard = Discard.all
-                continue
-        if sound is not None and index == sound_index:
-            sound.feed(packet)
-        else:
-            packets.add(packet)
-    return min(ends_s.values())
-
-
-def _packets(container: InputContainer, streams: list[VideoStream | AudioStream]) -> Iterator[av.Packet]:
-    """Yield the packets of some tracks; if the file breaks off in the middle, those before the break."""
-    came = False
-    try:
-        for packet in container.demux(streams):
-            yield packet
-            came = came or packet.size > 0
-    except FFmpegError:
-        if not came:
-            raise
 
 
 def _check_file(file: Path) -> bool:

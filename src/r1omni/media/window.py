@@ -37,3 +37,12 @@ def open_file(name: str) -> InputContainer:
         name: path.
     """
     return av.open(f"file:{name}", metadata_errors="replace", options={"protocol_whitelist": "file"})
+
+
+def is_still(container: InputContainer) -> bool:
+    """Return whether FFmpeg takes a file for a still image.
+
+    Args:
+        container: open file.
+    """
+    return container.format.name == "image2" or container.format.name.endswith("_pipe")

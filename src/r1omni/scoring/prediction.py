@@ -11,6 +11,7 @@ from r1omni.core.clip import Clip
 from r1omni.core.errors import MediaError
 from r1omni.core.labels import EMOTIONS
 from r1omni.core.media_read import MediaRead
+from r1omni.core.window_answer import WindowAnswer
 from r1omni.scoring.coherence import reasons_fit
 from r1omni.scoring.metrics import uar, war
 from r1omni.scoring.normalise import NormaliserName, exact, normalise
@@ -24,6 +25,10 @@ class Said:
     """The whole output."""
     read: MediaRead | None = None
     """What was read of the clip; None where nobody kept it."""
+    windows: tuple[WindowAnswer, ...] = ()
+    """The answers that the text was chosen from; empty where clips are not answered in windows."""
+    answer_window: int | None = None
+    """Index of the window that the text is from."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,10 @@ class Prediction:
     """The same as a sentence."""
     read: MediaRead | None = None
     """What was read of the clip; None where it failed, or nobody kept it."""
+    windows: tuple[WindowAnswer, ...] = ()
+    """See `Said.windows`."""
+    answer_window: int | None = None
+    """See `Said.answer_window`."""
     implied: str | None = None
     """The emotion that the reasons alone imply; None where there are no reasons or they imply none."""
     reasons_agree: bool | None = None
@@ -85,6 +94,8 @@ def predict_from(
         answer.answer,
         normalised,
         read=said.read,
+        windows=said.windows,
+        answer_window=said.answer_window,
         implied=fit.implied.label,
         reasons_agree=fit.agrees,
         well_formed=answer.well_formed,
