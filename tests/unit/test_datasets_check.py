@@ -119,6 +119,7 @@ def test_a_corpus_with_labels_of_its_own_keeps_its_clips(folder: Path) -> None:
     report = check_manifest([clip(folder, "good", "bored"), clip(folder, "other", "amused")])
     assert report["clean"] == 2
     assert report["counts"]["unknown-label"] == 2
+    assert "label 'bored' is not one of ours; give your own as --labels" in check_text(report)
 
 
 def test_gaps_and_damage_of_the_sound_are_listed(folder: Path) -> None:
@@ -147,6 +148,11 @@ class Killer(type(Path())):
 
     def open(self, *args: object, **kwargs: object) -> object:
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_stats_count_a_label_once_however_it_is_spelled(folder: Path) -> None:
+    clips = [clip(folder, "good", "Bored"), clip(folder, "other", "bored "), clip(folder, "good")]
+    assert manifest_stats(clips)["label"] == {"bored": 2, "happy": 1}
 
 
 def test_stats_count_labels_parts_folds_and_lengths(tmp_path: Path) -> None:

@@ -33,6 +33,12 @@ def test_every_field_comes_back_as_written(tmp_path: Path) -> None:
     assert read_manifest(tmp_path / "manifest.jsonl") == clips
 
 
+def test_blank_texts_are_empty_fields(tmp_path: Path) -> None:
+    (tmp_path / "m.jsonl").write_text('{"id": "1", "path": "a.mp4", "label": " ", "reasoning": "", "split": "\\t"}')
+    (clip,) = read_manifest(tmp_path / "m.jsonl")
+    assert clip == Clip(id="1", path=tmp_path / "a.mp4")
+
+
 def test_manifest_moves_with_its_corpus(tmp_path: Path) -> None:
     write_manifest(tmp_path / "a" / "lists" / "m.jsonl", [Clip(id="1", path=tmp_path / "a" / "clips" / "1.mp4")])
     os.rename(tmp_path / "a", tmp_path / "moved")

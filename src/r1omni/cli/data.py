@@ -73,7 +73,7 @@ def check(
 
     with show_progress() as progress:
         report = check_file(manifest, out, workers, labels=split_labels(labels), progress=progress)
-    typer.echo(json_text(report, indent=2) if json else check_text(report))
+    typer.echo(json_text(report, indent=2) if json else check_text(report).rstrip())
     raise typer.Exit(int(report["clean"] == 0))
 
 
@@ -94,7 +94,7 @@ def stats(
     counted = manifest_stats(read_manifest(manifest), read_durations(checked) if checked else None)
     if svg is not None:
         write_text(svg, stats_svg(counted))
-    typer.echo(json_text(counted, indent=2) if json else stats_text(counted))
+    typer.echo(json_text(counted, indent=2) if json else stats_text(counted).rstrip())
 
 
 for _verb, _example in reasoned.EXAMPLES.items():

@@ -91,8 +91,12 @@ def check_manifest(
     for clip, finding in zip(clips, findings, strict=True):
         label = None if clip.label is None else bare_label(clip.label)
         if label is not None and label not in allowed and not allowed.issuperset(label.split("_")):
-            message = f"label {clip.label!r}; expected one of {', '.join(sorted(allowed))}"
-            finding.problems.append(("unknown-label" if labels is None else "oov-label", message))
+            if labels is None:
+                message = f"label {clip.label!r} is not one of ours; give your own as --labels to find misspelt ones"
+                finding.problems.append(("unknown-label", message))
+            else:
+                message = f"label {clip.label!r}; expected one of {', '.join(sorted(set(map(bare_label, labels))))}"
+                finding.problems.append(("oov-label", message))
     _compare(clips, findings)
     problems = [
         {"id": clip.id, "kind": kind, "message": message, "dropped": kind in DROPPED}
@@ -282,7 +286,10 @@ def _compare(clips: Sequence[Clip], findings: Sequence[_Finding]) -> None:
                 go, stay = first, second
             leaks = between_parts or (one.fold != two.fold and one.fold is not None and two.fold is not None)
             labels = "" if one.label == two.label else f"; their labels differ: {clips[go].label}, {clips[stay].label}"
-            message = f"the same content as {clips[stay].id} in {_name(clips[stay])}; this is in {_name(clips[go])}"
+            where, here = _name(clips[stay]), _name(clips[go])
+            message = f"the same content as {clips[stay].id}" + (
+                "" if where == here else f" in {where}; this is in {here}"
+            )
             findings[go].problems.append(("leak" if leaks else "duplicate", message + labels))
             noted.add(go)
 

@@ -1,8 +1,8 @@
 """The manifest: a JSONL file, one clip per line, that every later stage reads.
 
 Paths are relative to the manifest's own folder, so that a corpus and its manifest move together; absolute paths are
-kept. Empty fields are left out. Labels are names, ids are text, and an unknown field is an error: free fields belong
-under `meta`.
+kept. Empty fields are left out; a blank text, such as a label of spaces, is read as an empty field. Labels are names,
+ids are text, and an unknown field is an error: free fields belong under `meta`.
 """
 
 import hashlib
@@ -130,7 +130,7 @@ def clip_from_record(record: object, folder: Path) -> Clip:
         raise ManifestError(
             f"unknown field {', '.join(unknown)}; expected {', '.join(FIELDS)}; put others under `meta`"
         )
-    record = {key: value for key, value in record.items() if value is not None}
+    record = {key: value for key, value in record.items() if not (value is None or (key in _TEXT and _is_blank(value)))}
     for key in ("id", "path"):
         if not isinstance(record.get(key), str) or not record[key]:
             raise ManifestError(f"`{key}` is {record.get(key)!r}; expected a non-empty string")
@@ -154,6 +154,10 @@ def clip_from_record(record: object, folder: Path) -> Clip:
     seconds = {key: float(record[key]) for key in _SECONDS if key in record}
     path = Path(os.path.normpath(folder / record["path"]))
     return Clip(**{**record, **seconds, "path": path, "labels": tuple(labels)})
+
+
+def _is_blank(value: object) -> bool:
+    return isinstance(value, str) and not value.strip()
 
 
 def _line(clip: Clip, relative: str, manifest: Path) -> bytes:

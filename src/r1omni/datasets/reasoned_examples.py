@@ -193,9 +193,9 @@ def _faults(
         faults.append(("tags", fault))
     num_words = len(_WORD.findall(answer_format.without_tags(clip.reasoning)))
     if num_words < min_words:
-        faults.append(("too-short", f"{num_words} words; expected {min_words} or more"))
+        faults.append(("too-short", f"{counted(num_words, 'word')}; expected {min_words} or more"))
     if num_words > max_words:
-        faults.append(("too-long", f"{num_words} words; expected {max_words} or fewer"))
+        faults.append(("too-long", f"{counted(num_words, 'word')}; expected {max_words} or fewer"))
     return faults
 
 

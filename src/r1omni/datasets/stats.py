@@ -15,6 +15,7 @@ import numpy as np
 
 from r1omni.core.clip import Clip
 from r1omni.core.errors import DatasetError
+from r1omni.datasets.names import bare_label
 
 _BAR_WIDTH = 40
 _CHARACTER_PX = 8
@@ -38,7 +39,7 @@ def manifest_stats(clips: Sequence[Clip], durations_s: Mapping[str, float] | Non
     return {
         "clips": len(clips),
         "files": len({clip.path for clip in clips}),
-        "label": _count(clip.label for clip in clips),
+        "label": _count(None if clip.label is None else bare_label(clip.label) for clip in clips),
         "labels": dict(words.most_common(50)),
         "split": _count(clip.split for clip in clips),
         "fold": dict(sorted(_count(clip.fold for clip in clips).items())),

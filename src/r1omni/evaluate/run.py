@@ -130,7 +130,7 @@ def _check(clips: Sequence[Clip], grading: Grading, shard: tuple[int, int]) -> N
         if strangers:
             raise ConfigError(
                 f"Gold labels {', '.join(strangers)} are not in the label set ({', '.join(grading.labels)}); "
-                "choose the corpus's own labels or fix the manifest."
+                "evaluate with the corpus's own labels (--labels manifest) or fix the manifest."
             )
     for name in grading.group_by:
         check_field(clips, name)

@@ -27,7 +27,7 @@ def grade(answer: Answer, gold: str, labels: Sequence[str], normaliser: Normalis
     if gold not in labels:
         raise ConfigError(
             f"Gold label {gold!r} is not in the label set ({', '.join(labels)}); "
-            "evaluate with the corpus's own labels or fix the manifest."
+            "evaluate with the corpus's own labels (--labels manifest) or fix the manifest."
         )
     normalised = normalise(answer.answer, normaliser, labels)
     return Score(
