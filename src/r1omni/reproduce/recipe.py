@@ -28,6 +28,7 @@ from r1omni.config.scale import ScaleSettings
 from r1omni.config.sections import EngineSection
 from r1omni.config.sft_run import SftSettings
 from r1omni.core.clip import Clip, Modality
+from r1omni.core.errors import ConfigError
 from r1omni.core.instruction import LABEL_INSTRUCTION, REASONING_INSTRUCTION
 from r1omni.datasets.manifest import read_manifest
 from r1omni.evaluate.predictions import read_predictions
@@ -52,6 +53,7 @@ from r1omni.reproduce.table1 import (
     one_sided_row,
     table_row,
 )
+from r1omni.reproduce.together import run_together
 from r1omni.reproduce.tower_targets import train_audio, train_vision
 from r1omni.runs.files import sweep, write_json, write_text
 from r1omni.runs.record import run_facts
@@ -283,11 +285,33 @@ def encode_once(name: str, recipe: Recipe, report: Report) -> None:
 
 
 def pretrain_base(recipe: Recipe, report: Report) -> None:
+    """Train the base model, in as many processes as its settings say."""
+    if (recipe.stage("base") / "model").exists():
+        return
+    num_processes = 1 if torch.cuda.is_available() else recipe.settings.base.num_processes
+    run_together(partial(train_base, recipe, num_processes), num_processes, report)
+
+
+def train_base(recipe: Recipe, num_processes: int, report: Report) -> None:
     """Train the base model: captions of cues, text about what expressions mean, and a few labels.
 
     Only the language model is trained: its first, large steps would collapse an aligned projector to a constant.
+
+    Args:
+        recipe: the run.
+        num_processes: processes that share each batch.
+        report: called with the progress.
+
+    Raises:
+        ConfigError: a batch cannot be shared evenly.
     """
     settings = recipe.settings.base
+    if settings.batch_size % num_processes:
+        raise ConfigError(
+            f"base.batch_size is {settings.batch_size}, which {num_processes} processes cannot share evenly; choose a "
+            "multiple of base.num_processes."
+        )
+    settings = settings.model_copy(update={"batch_size": settings.batch_size // num_processes})
     examples = caption_examples(corpus_clips(recipe, "humanomni-like"))
     examples += knowledge_examples(
         settings.knowledge_examples,
