@@ -1,12 +1,11 @@
 """RLVR by GRPO on labels alone. Field names follow TRL's GRPOConfig where it has the field."""
 
 from math import ceil
-from pathlib import Path
 from typing import ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from r1omni.config.sections import Share, StageSettings, TrainingConfig
+from r1omni.config.sections import Paths, Share, StageSettings, TrainingConfig
 
 LossType = Literal["grpo", "bnpo", "dr_grpo", "dapo"]
 SamplingLevel = Literal["token", "sequence"]
@@ -104,7 +103,7 @@ class GrpoConfig(TrainingConfig):
     rewards: dict[str, float] = {"accuracy": 1.0, "format": 1.0}
     """Name and weight of each reward in the sum (equation 5): accuracy and format as in the paper; coherence, whether
     the reasons imply the answer; grounding, how much of what is measured in the clip the reasons say rightly."""
-    evidence: tuple[Path, ...] = ()
+    evidence: Paths = ()
     """Files of what was measured in the training clips, for rewards.grounding: JSON lines with each clip's id. Clips of
     a made corpus that are in none of them are taken by the cues in their manifest."""
     training: GrpoSettings = GrpoSettings()

@@ -5,18 +5,25 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     AfterValidator,
+    BeforeValidator,
     Field,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
-    field_validator,
 )
 
 from r1omni.config.schema import Schema
 from r1omni.core.answer_format import AnswerFormat
 from r1omni.core.clip import Modality
 
+
+def _one_is_a_list_of_one(value: object) -> object:
+    return [value] if isinstance(value, (str, Path)) else value
+
+
+Paths = Annotated[tuple[Path, ...], BeforeValidator(_one_is_a_list_of_one)]
+"""One path or several."""
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Part = Literal["language_model", "projector", "audio_projector", "router_gate", "router"]
 Schedule = Literal["cosine", "linear", "constant"]
@@ -32,9 +39,9 @@ TRAINED_PARTS: tuple[Part, ...] = ("language_model", "projector", "audio_project
 class DataSection(Schema):
     """Which clips train and which validate."""
 
-    train: tuple[Path, ...]
+    train: Paths
     """Manifests to train on, one after the other."""
-    validation: tuple[Path, ...] = ()
+    validation: Paths = ()
     """Manifests to validate on; empty validates on nothing and keeps the last weights."""
     fold: NonNegativeInt | None = None
     """Leave out the training clips of this fold, the one whose test part they are; None trains on all."""
@@ -42,11 +49,6 @@ class DataSection(Schema):
     """Keep only the training clips of this split; None keeps all."""
     max_validation_clips: PositiveInt | None = None
     """Validate on this many clips, drawn by the seed; None takes all."""
-
-    @field_validator("train", "validation", mode="before")
-    @classmethod
-    def _one_is_a_list_of_one(cls, value: object) -> object:
-        return [value] if isinstance(value, (str, Path)) else value
 
 
 class EngineSection(Schema):
