@@ -141,7 +141,9 @@ def one_sided_row(
     num_claims = sum(map(len, claims))
 
     def reader(cues: list[dict[Channel, str]]) -> float:
-        left = [{channel: said[channel] for channel in said if channel not in SEEN[absent]} for said in cues]
+        left: list[dict[Channel, str]] = [
+            {channel: value for channel, value in said.items() if channel not in SEEN[absent]} for said in cues
+        ]
         return read_optimally(left, clips, kind.labels, kind.counts, noise)
 
     return {
