@@ -51,7 +51,10 @@ def mean_and_reach(values: Sequence[float]) -> tuple[float, float]:
 
 
 def summarise(tables: Sequence[dict[str, Any]]) -> str:
-    """Format in Markdown each model's means and the lead of r1-omni over the others, world by world.
+    """Format in Markdown each model's means, and what the last model has over the others, world by world.
+
+    A second table has the figures of the reasons, a third those with one side of the clips taken away; each mean stands
+    with its 95 % interval over worlds, and the leads too.
 
     Args:
         tables: table.json of runs of one scale and different seeds.
@@ -65,24 +68,57 @@ def summarise(tables: Sequence[dict[str, Any]]) -> str:
             f"Found seeds {seeds} and scales {sorted({t['scale'] for t in tables})}, expected two to eight runs of one "
             f"scale and different seeds; name the folders of such runs."
         )
-    figures = {
-        (row["model"], row["corpus"], metric): [
-            next(r[metric] for r in t["rows"] if (r["model"], r["corpus"]) == (row["model"], row["corpus"]))
-            for t in tables
-        ]
-        for row in tables[0]["rows"]
-        for metric in ("war", "uar")
-    }
-    models = list(dict.fromkeys(model for model, _, _ in figures))
-    columns = list(dict.fromkeys((corpus, metric) for _, corpus, metric in figures))
-    head = ["", *(f"{corpus} {metric.upper()}" for corpus, metric in columns)]
+    parts = [
+        _table([table["rows"] for table in tables], ("war", "uar"), ("corpus",)),
+        _table([table["rows"] for table in tables], ("epc", "hallucination_rate"), ("corpus",)),
+        _table([table.get("one_sided", []) for table in tables], ("war",), ("corpus", "absent")),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+_WORDS = {"war": "WAR", "uar": "UAR", "epc": "EPC", "hallucination_rate": "false claims"}
+
+
+def _table(worlds: Sequence[Sequence[dict[str, Any]]], metrics: Sequence[str], place: Sequence[str]) -> str:
+    """Format one table: a line per model that has the figures in every world, a column per place and metric.
+
+    Args:
+        worlds: rows of each world.
+        metrics: names of figures.
+        place: keys of a row that say where it was measured.
+    """
+    figures: dict[tuple[str, tuple[str, ...], str], list[float]] = {}
+    for row in worlds[0]:
+        where = tuple(row[key] for key in place)
+        for metric in metrics:
+            values = [
+                other.get(metric)
+                for rows in worlds
+                for other in rows
+                if other["model"] == row["model"] and tuple(other[key] for key in place) == where
+            ]
+            if None not in values and len(values) == len(worlds):
+                figures[row["model"], where, metric] = values
+    if not figures:
+        return ""
+    columns = list(dict.fromkeys((where, metric) for _, where, metric in figures))
+    models = [
+        model
+        for model in dict.fromkeys(model for model, _, _ in figures)
+        if all((model, *column) in figures for column in columns)
+    ]
+    head = ["", *(f"{' without '.join(where)} {_WORDS[metric]}" for where, metric in columns)]
     lines = [_line(head), _line(["---"] * len(head))]
     for model in models:
         cells = [mean_and_reach(figures[model, *column]) for column in columns]
         lines.append(_line([model, *(f"{mean:.1f} ± {reach:.1f}" for mean, reach in cells)]))
     for model in models[:-1]:
-        leads = [np.subtract(figures[models[-1], *column], figures[model, *column]) for column in columns]
-        cells = [f"{np.mean(lead):+.1f} ({', '.join(f'{x:+.1f}' for x in lead)})" for lead in leads]
+        leads = [np.subtract(figures[models[-1], *column], figures[model, *column]).tolist() for column in columns]
+        means = [mean_and_reach(lead) for lead in leads]
+        cells = [
+            f"{mean:+.1f} ± {reach:.1f} ({', '.join(f'{x:+.1f}' for x in lead)})"
+            for (mean, reach), lead in zip(means, leads, strict=True)
+        ]
         lines.append(_line([f"{models[-1]} - {model}", *cells]))
     return "\n".join(lines)
 

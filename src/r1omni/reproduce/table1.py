@@ -160,16 +160,21 @@ def one_sided_row(
 
 
 def table_row(model: str, corpus: str, scores: dict[str, Any], hallucination: float | None) -> dict[str, Any]:
-    """Return a row of table.json; percentages with two decimals, None where a figure is undefined."""
+    """Return a row of table.json; percentages with two decimals, None where a figure is undefined.
+
+    EEA, EPC and FCR say how the reasons fit label and answer; see `r1omni.scoring.coherence`.
+    """
 
     def rounded(value: float | None) -> float | None:
         return None if value is None else round(value, 2)
 
     figures = {name: rounded(scores[name]) for name in ("war", "uar", "oov_rate", "format_rate")}
+    reasons = scores.get("explanations", {}).get("figures", {})
     return {
         "model": model,
         "corpus": corpus,
         **figures,
+        **{name: rounded(reasons.get(name, {}).get("value")) for name in ("eea", "epc", "fcr")},
         "hallucination_rate": rounded(hallucination),
         "num_clips": scores["num_clips"],
         "war_interval": scores["war_interval"],
