@@ -157,11 +157,19 @@ def test_digital_silence_is_silence_and_has_no_pitch(detector: SpeechDetector):
 def test_noise_has_no_speech_and_no_pitch(detector: SpeechDetector):
     noise = np.random.default_rng(1).normal(0, 0.05, 2 * RATE_HZ).astype(np.float32)
     voice = measure_voice(noise, 0.0, detector)
-    assert [(item.name, item.band) for item in voice.items] == [("speech_share", "none")]
+    assert [(item.name, item.value) for item in voice.items] == [("digital_silence", False), ("speech_share", 0.0)]
+    assert voice.items[1].band == "none"
     assert {missing.reason for missing in voice.unmeasured} == {"No speech was found in the sound."}
 
 
 def test_without_the_net_the_reason_is_recorded():
     voice = measure_voice(np.full(RATE_HZ, 0.1, np.float32), 0.0, "Install it.")
-    assert voice.items == []
+    assert [item.name for item in voice.items] == ["digital_silence"]
     assert {missing.reason for missing in voice.unmeasured} == {"Install it."}
+
+
+def test_a_gap_of_digital_silence_is_a_span_of_its_own(detector: SpeechDetector):
+    waveform = np.full(RATE_HZ, 1e-4, np.float32)
+    waveform[4000:8000] = 0.0
+    silent = [item for item in measure_voice(waveform, 2.0, detector).items if item.name == "digital_silence"]
+    assert [(item.value, item.start_s, item.stop_s) for item in silent] == [(False, 2.0, 3.0), (True, 2.25, 2.5)]

@@ -5,7 +5,7 @@ Each verb is one file; what it needs beyond parsing is imported when it runs, so
 
 import typer
 
-from r1omni.cli import checkpoint, data, evaluate, predict, report, reproduce, serve, synth, train
+from r1omni.cli import checkpoint, clip_evidence, data, evaluate, predict, report, reproduce, serve, synth, train
 from r1omni.cli.boundary import run
 from r1omni.cli.listing import PASS_ON
 
@@ -40,6 +40,7 @@ def root(
 app.command("reproduce", epilog=f"Example: {reproduce.EXAMPLE}")(reproduce.reproduce)
 app.command("synth", epilog=f"Example: {synth.EXAMPLE}")(synth.synth)
 app.command("predict", epilog=f"Example: {predict.EXAMPLE}")(predict.predict)
+app.command("evidence", epilog=f"Example: {clip_evidence.EXAMPLE}")(clip_evidence.evidence)
 app.command("evaluate", epilog=f"Example: {evaluate.EXAMPLE}")(evaluate.evaluate)
 app.command(
     "serve",

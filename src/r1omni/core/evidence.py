@@ -62,7 +62,9 @@ EVIDENCE_NAMES: dict[str, EvidenceName] = {
     "tremor": EvidenceName(
         "sound", "share", ("steady", "trembling"), "share of the pitch's movement that is between 5 and 12 Hz"
     ),
-    "digital_silence": EvidenceName("sound", "", (), "every sample of the span is exactly 0"),
+    "digital_silence": EvidenceName(
+        "sound", "", (), "every sample of the span is exactly 0; the whole sound first, then spans of it"
+    ),
     "laughter": EvidenceName("sound", "", (), "laughter; only where something measures it"),
     "crying": EvidenceName("sound", "", (), "sobbing; only where something measures it"),
     "sigh": EvidenceName("sound", "", (), "a sigh; only where something measures it"),

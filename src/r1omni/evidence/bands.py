@@ -29,6 +29,10 @@ _RANGE = "H. Traunmüller, A. Eriksson (1995): standard deviations of 2 to 3.5 s
 _TREND = "J. 't Hart (1981): differences below 3 semitones hardly matter in speech"
 _LEVEL = "dialogue of film and television is mixed to -27 to -23 LKFS (ATSC A/85, EBU R 128); 7 dB to either side"
 _RATE = "S. Arnfield et al. (1995): 3.3 to 5.9 syllables/s in British English"
+_FACES = "half-way between neutral and expressive public photographs and the talking man (docs/evidence.md)"
+_NEUTRAL = "chosen: outside what neutral public photographs and the talking man show (docs/evidence.md)"
+_EYES = "T. Soukupová, J. Čech (2016): open eyes have an aspect ratio of about .3, shut ones below .2"
+_POSE = "chosen: a turn that shows at a glance; the pose is known to about 5 degrees"
 _PAUSE = "E. Campione, J. Véronis (2002): pauses above 1 s are long"
 
 THRESHOLDS: dict[str, tuple[Threshold, ...]] = {
@@ -45,6 +49,22 @@ THRESHOLDS: dict[str, tuple[Threshold, ...]] = {
     "tremor": (
         Threshold(0.55, 0.5, 0.65, "between the steady and the trembling made voices, 5 to 12 Hz (docs/evidence.md)"),
     ),
+    "face_count": (Threshold(0.5, 0.5, 0.5, "counted"), Threshold(1.5, 1.5, 1.5, "counted")),
+    "face_share": (Threshold(0.02, 0.0, 0.05, _CHOSEN), Threshold(0.5, 0.4, 0.6, _CHOSEN)),
+    "mouth_open": (Threshold(0.05, 0.03, 0.07, _FACES), Threshold(0.2, 0.17, 0.23, _FACES)),
+    "mouth_width": (Threshold(0.47, 0.45, 0.49, _NEUTRAL), Threshold(0.63, 0.61, 0.65, _FACES)),
+    "mouth_corners": (Threshold(-0.02, -0.035, -0.01, _NEUTRAL), Threshold(0.04, 0.025, 0.055, _FACES)),
+    "mouth_asymmetry": (Threshold(0.05, 0.035, 0.06, _NEUTRAL),),
+    "brow_height": (Threshold(0.165, 0.155, 0.18, _NEUTRAL), Threshold(0.245, 0.23, 0.26, _NEUTRAL)),
+    "brow_gap": (Threshold(0.27, 0.26, 0.285, _NEUTRAL), Threshold(0.37, 0.355, 0.38, _NEUTRAL)),
+    "brow_slant": (Threshold(0.12, 0.1, 0.13, _NEUTRAL),),
+    "eye_opening": (Threshold(0.22, 0.2, 0.24, _EYES), Threshold(0.38, 0.36, 0.4, _NEUTRAL)),
+    "gaze_horizontal": (Threshold(-0.12, -0.15, -0.08, _NEUTRAL), Threshold(0.12, 0.08, 0.15, _NEUTRAL)),
+    "gaze_vertical": (Threshold(-0.03, -0.06, 0.0, _NEUTRAL), Threshold(0.15, 0.12, 0.18, _NEUTRAL)),
+    "head_yaw": (Threshold(-15.0, -20.0, -10.0, _POSE), Threshold(15.0, 10.0, 20.0, _POSE)),
+    "head_pitch": (Threshold(-8.0, -12.0, -4.0, _POSE), Threshold(18.0, 13.0, 22.0, _POSE)),
+    "head_roll": (Threshold(-10.0, -13.0, -7.0, _POSE), Threshold(10.0, 7.0, 13.0, _POSE)),
+    "head_movement": (Threshold(0.1, 0.08, 0.15, _CHOSEN), Threshold(0.5, 0.4, 0.6, _CHOSEN)),
 }
 
 

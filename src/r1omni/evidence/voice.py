@@ -19,6 +19,8 @@ SEMITONE_REFERENCE_HZ = 100.0
 LEAST_VOICED_S = 0.1
 LEAST_STRETCH_S = 1.0
 """Of speech, for a trend from its first half to its second."""
+LEAST_RATE_STRETCH_S = 3.0
+"""Of speech, for a rate of each half: shorter halves have too few syllables to count."""
 
 _PITCH_NAMES = ["pitch_hz", "pitch_semitones", "pitch_range_semitones", "pitch_trend", "tremor"]
 _SPEECH_NAMES = [
@@ -58,7 +60,8 @@ def measure_voice(waveform: np.ndarray, start_s: float, detector: SpeechDetector
     whole_s = (start_s, start_s + len(waveform) / rate_hz)
     times_s, level_dbfs = loudness.track_level(waveform, rate_hz)
     voice.level_times_s, voice.level_dbfs = times_s + start_s, level_dbfs
-    for silent_s, silent_stop_s in loudness.silent_spans(waveform, rate_hz):
+    voice.items.append(make_item("digital_silence", not waveform.any(), whole_s, "samples", confidence=1.0))
+    for silent_s, silent_stop_s in loudness.silent_spans(waveform, rate_hz) if waveform.any() else []:
         span_s = (start_s + silent_s, start_s + silent_stop_s)
         voice.items.append(make_item("digital_silence", True, span_s, "samples", confidence=1.0))
     if isinstance(detector, str):
@@ -160,9 +163,14 @@ def _add_level(voice: Voice) -> None:
 
 
 def _add_rate(voice: Voice, nuclei_s: list[float]) -> None:
-    span_s = _stretch(voice)
+    span_s, by = _stretch(voice), speech.SYLLABLES_MEASURED_BY
     length_s = span_s[1] - span_s[0]
-    voice.items.append(make_item("speech_rate", len(nuclei_s) / length_s, span_s, speech.SYLLABLES_MEASURED_BY))
+    voice.items.append(make_item("speech_rate", len(nuclei_s) / length_s, span_s, by))
+    if length_s >= LEAST_RATE_STRETCH_S:
+        for phase, start_s, stop_s in _halves(voice):
+            num_nuclei = sum(start_s <= time_s < stop_s for time_s in nuclei_s)
+            rate = num_nuclei / (stop_s - start_s)
+            voice.items.append(make_item("speech_rate", rate, (start_s, stop_s), by, phase=phase))
     lengths_s = [stop_s - start_s for start_s, stop_s in voice.pauses]
     voice.items.append(make_item("pause_share", sum(lengths_s) / length_s, span_s, speech.MEASURED_BY))
     voice.items.append(make_item("longest_pause_s", max(lengths_s, default=0.0), span_s, speech.MEASURED_BY))
