@@ -128,7 +128,7 @@ def load_engine(
         CheckpointError: there is no such checkpoint, or it cannot be loaded.
     """
     weights, processor = load_model(
-        str(model or BUNDLED_MODEL),
+        str(BUNDLED_MODEL if model is None else model),
         vision=vision,
         audio=audio,
         router=router,
