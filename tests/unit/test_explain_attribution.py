@@ -6,11 +6,12 @@ from itertools import product
 import pytest
 import torch
 
+from r1omni.core.answer_format import AnswerFormat
 from r1omni.core.instruction import REASONING_INSTRUCTION, format_answer
 from r1omni.explain.attribution import AnsweredClip, LeftOut, attribute
 from r1omni.infer.prompt import Prompt
 from r1omni.infer.scorer import Scorer
-from small_model import MadeUpFeatures, small_clips, small_model
+from small_model import LABELS, MadeUpFeatures, small_clips, small_model
 
 REASONS = "the voice is loud, brows are raised\nso angry"
 TEXT = format_answer(REASONS, "Angry")
@@ -32,6 +33,14 @@ def entry(features, **others) -> AnsweredClip:
     return AnsweredClip(features, REASONING_INSTRUCTION, TEXT, **others)
 
 
+def directly(parts, features, instruction: str) -> float:
+    """log p(angry | instruction, empty reasons), among LABELS and in the case that the answer has."""
+    empty = "<think></think>\n<answer>"
+    candidates = ["Angry", *(label for label in LABELS if label != "angry")]
+    rows = [logprobs(parts, features, instruction, empty, f"{label}</answer>") for label in candidates]
+    return torch.tensor(rows).log_softmax(0)[0].item()
+
+
 def logprobs(parts, features, instruction: str, given: str, text: str) -> float:
     """log p(text | instruction, given), each row scored by itself; the border falls between tokens."""
     model, processor = parts
@@ -45,7 +54,7 @@ def test_values_are_the_answers_log_probability_given_what_is_in_the_coalition(p
     """All 16 coalitions of a clip with four players; the tag that opens the answer is no part of it."""
     both = features[0]
     asked = entry(both, instruction_without_subtitle="Which emotion?")
-    (found,) = attribute(Scorer(*parts, batch_size=3), [asked])
+    (found,) = attribute(Scorer(*parts, batch_size=3), [asked], LABELS)
     assert found is not None and found.answer == "Angry" and len(found.values) == 16
     for has_pictures, has_sound, has_subtitle, has_reasons in product([False, True], repeat=4):
         names = zip(
@@ -55,9 +64,12 @@ def test_values_are_the_answers_log_probability_given_what_is_in_the_coalition(p
         )
         members = frozenset(name for name, has in names if has)
         given = replace(both, video=both.video if has_pictures else None, audio=both.audio if has_sound else None)
-        before = TEXT[: TEXT.index("Angry")] if has_reasons else "<answer>"
         instruction = REASONING_INSTRUCTION if has_subtitle else "Which emotion?"
-        expected = logprobs(parts, given, instruction, before, "Angry</answer>")
+        expected = (
+            logprobs(parts, given, instruction, TEXT[: TEXT.index("Angry")], "Angry</answer>")
+            if has_reasons
+            else directly(parts, given, instruction)
+        )
         assert found.values[members] == pytest.approx(expected, abs=1e-4), members
     assert sum(found.shapley.values()) == pytest.approx(found.values[ALL] - found.values[frozenset()])
 
@@ -127,18 +139,17 @@ def test_the_curve_is_the_loss_without_a_span_with_and_without_reasons(parts, fe
     both = features[0]
     assert both.audio is not None
     muted = replace(both, audio=torch.zeros_like(both.audio))
-    (found,) = attribute(Scorer(*parts), [entry(both, left_out=(LeftOut("sound", 0.5, 1.0, muted),))])
+    (found,) = attribute(Scorer(*parts), [entry(both, left_out=(LeftOut("sound", 0.5, 1.0, muted),))], LABELS)
     assert found is not None
     (span,) = found.curve
-    directly, after = (
-        logprobs(parts, both, REASONING_INSTRUCTION, before, "Angry</answer>")
-        - logprobs(parts, muted, REASONING_INSTRUCTION, before, "Angry</answer>")
-        for before in ("<answer>", TEXT[: TEXT.index("Angry")])
-    )
+    before = TEXT[: TEXT.index("Angry")]
+    after = logprobs(parts, both, REASONING_INSTRUCTION, before, "Angry</answer>")
+    after -= logprobs(parts, muted, REASONING_INSTRUCTION, before, "Angry</answer>")
+    without = directly(parts, both, REASONING_INSTRUCTION) - directly(parts, muted, REASONING_INSTRUCTION)
     assert (span.side, span.start_s, span.stop_s) == ("sound", 0.5, 1.0)
-    assert span.directly == pytest.approx(directly, abs=1e-4)
+    assert span.directly == pytest.approx(without, abs=1e-4)
     assert span.after_reasons == pytest.approx(after, abs=1e-4)
-    assert span.effect == pytest.approx((directly + after) / 2, abs=1e-4)
+    assert span.effect == pytest.approx((without + after) / 2, abs=1e-4)
 
 
 def test_json_names_coalitions_by_their_players(parts, features):
@@ -148,3 +159,11 @@ def test_json_names_coalitions_by_their_players(parts, features):
     assert list(record["values"]) == ["", "reasons", "sound", "sound+reasons"]
     assert record["clip_shares"] == {"sound": 1.0}
     assert set(record["words"][0]["leans"]) == {"sound"}
+
+
+def test_reasons_behind_the_answer_are_no_player(parts, features):
+    """In a format that answers first, what follows cannot have moved the answer."""
+    processor = parts[1].with_answer_format(AnswerFormat.spelled("emotion:answer,why"))
+    text = "<emotion>sad</emotion>\n<why>the voice is loud</why>"
+    (found,) = attribute(Scorer(parts[0], processor), [replace(entry(features[0]), text=text)])
+    assert found is not None and found.players == ("pictures", "sound") and found.words == ()

@@ -5,17 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from r1omni.cli.options import (
-    AnswerFormatOption,
-    Answers,
-    ModalityOption,
-    TextFieldOption,
-    VideoPoolingOption,
-    WhisperOption,
-    WindowsOption,
-    check_text_field,
-    meaning,
-)
+from r1omni.cli.options import AnswerFormatOption, Answers, ModalityOption, VideoPoolingOption, WindowsOption, meaning
 from r1omni.cli.progress import hide_loading_bars, show_progress
 from r1omni.cli.report import summary
 from r1omni.config.evaluation_run import EvaluationConfig, LabelSetChoice
@@ -41,8 +31,6 @@ def evaluate(
     modality: ModalityOption = "auto",
     windows: WindowsOption = False,
     video_pooling: VideoPoolingOption = None,
-    text_field: TextFieldOption = "none",
-    whisper: WhisperOption = None,
     by: Annotated[list[str] | None, typer.Option(help="Also score by this field; repeatable.")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Clips per batch.")] = 32,
     max_new_tokens: Annotated[int, typer.Option(min=1, help=meaning(EvaluationConfig, "max_new_tokens"))] = 512,
@@ -62,7 +50,6 @@ def evaluate(
     model is loaded only if answers are missing: a finished run is scored and shown again at once. A folder that holds
     another run (other weights, modality, limit, instruction or clips) is refused.
     """
-    check_text_field(text_field, whisper)
     run = EvaluationConfig(
         model=model,
         data=tuple(data),
@@ -79,12 +66,7 @@ def evaluate(
         shard=_shard(shard),
         resume=resume,
         engine=EngineSection(
-            batch_size=batch_size,
-            modality=modality,
-            video_pooling=video_pooling,
-            answer_format=answer_format,
-            text_field=text_field,
-            whisper=whisper,
+            batch_size=batch_size, modality=modality, video_pooling=video_pooling, answer_format=answer_format
         ),
     )
     from r1omni.evaluate.manifests import evaluate_manifests

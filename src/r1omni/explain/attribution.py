@@ -3,8 +3,10 @@
     v(S) = log p(answer | what is in S)
 
 What is not in S is absent, not blank: no placeholder of it stands in the prompt (`Features.without`). With the reasons
-in S the answer is scored after them, without them right behind the tag that opens it. Values are in nats; the shares
-are exact Shapley values (`scoring.shapley`), so that they add up to v(all) - v(nothing).
+in S the answer is scored after them. Without them it is scored in the same format with empty reasons, and divided by
+the sum over the label set: a model that learned to reason hardly ever answers without, and what it loses by that form
+is no evidence. After reasons little but a label follows, and nothing is divided there. Values are in nats;
+the shares are exact Shapley values (`scoring.shapley`), so that they add up to v(all) - v(nothing).
 
 The reasons are the model's own work: what they bring is what the answer takes from them beyond what it would take from
 the clip directly. A prompt is computed once for the answer with and the answer without reasons, so that four players
@@ -18,16 +20,18 @@ is missing, as the mean over the answer with and without reasons (the Shapley va
 Left out on purpose: sampling of coalitions, gradients and attention as explanations.
 """
 
+import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from r1omni.core.answer_format import AnswerFormat
+from r1omni.core.labels import MAFW_LABELS
 from r1omni.infer.embedding import stop_ids
 from r1omni.infer.features import Features, Side
 from r1omni.infer.prompt import Prompt
-from r1omni.infer.scorer import Scorer
+from r1omni.infer.scorer import Scorer, common_length
 from r1omni.scoring.shapley import coalitions, shapley_values, shares
 
 Player = Literal["pictures", "sound", "subtitle", "reasons"]
@@ -69,7 +73,7 @@ class AnsweredClip:
         has = {
             "pictures": self.features.video is not None,
             "sound": self.features.audio is not None,
-            "subtitle": self.instruction_without_subtitle is not None or self.features.text is not None,
+            "subtitle": self.instruction_without_subtitle is not None,
         }
         return tuple(player for player in CLIP_PLAYERS if has[player])
 
@@ -150,27 +154,42 @@ class Attribution:
 class _Rows:
     """The token rows that are scored for one answer."""
 
-    after_reasons: list[int]
-    """Reasons and answer; empty without reasons."""
-    directly: list[int]
-    answer_after: int
-    """Place of the answer's first token after the reasons."""
-    answer_directly: int
+    answer: str
+    directly: list[list[int]]
+    """Empty reasons and a label each; the answer's own row is the first."""
+    direct_start: int
+    """Place of the first token in which they differ; a token may straddle the border of tag and label."""
+    after_reasons: list[int] | None
+    """Reasons and answer; None without reasons."""
+    after_start: int
+    """Place of the first token in it that would differ for another label."""
     words: list[tuple[int, int, list[int]]]
     """Start and stop in the reasoning, and the places of the word's tokens in `after_reasons`."""
-    answer: str
 
     @property
     def group(self) -> list[list[int]]:
-        return [self.directly, self.after_reasons] if self.after_reasons else [self.directly]
+        return self.directly if self.after_reasons is None else [*self.directly, self.after_reasons]
+
+    def value_directly(self, scored: list[list[float]]) -> float:
+        """Return the answer's log-probability among the labels."""
+        sums = [sum(row[self.direct_start :]) for row in scored[: len(self.directly)]]
+        highest = max(sums)
+        return sums[0] - highest - math.log(sum(math.exp(value - highest) for value in sums))
+
+    def value_after(self, scored: list[list[float]]) -> float | None:
+        """Return the answer's log-probability after the reasons; None without reasons."""
+        return None if self.after_reasons is None else sum(scored[-1][self.after_start :])
 
 
-def attribute(scorer: Scorer, answered: Sequence[AnsweredClip]) -> list[Attribution | None]:
+def attribute(
+    scorer: Scorer, answered: Sequence[AnsweredClip], labels: Sequence[str] = MAFW_LABELS
+) -> list[Attribution | None]:
     """Attribute answers to what they rest on.
 
     Args:
         scorer: over the model that answered.
         answered: any number of clips; each takes at most `MAX_PREFILLS` prefills.
+        labels: the label set.
 
     Returns:
         One per clip; None where the output holds no answer.
@@ -180,7 +199,7 @@ def attribute(scorer: Scorer, answered: Sequence[AnsweredClip]) -> list[Attribut
     """
     prompts: list[Prompt] = []
     groups: list[list[list[int]]] = []
-    rows = [_rows(scorer, entry.text) for entry in answered]
+    rows = [_rows(scorer, entry.text, labels) for entry in answered]
     for entry, row in zip(answered, rows, strict=True):
         asked = _prompts(entry) if row is not None else []
         prompts += asked
@@ -211,43 +230,36 @@ def _prompts(entry: AnsweredClip) -> list[Prompt]:
         for side in ("pictures", "sound"):
             if side not in members:
                 features = features.without(side)
-        # The words are a player of their own, whichever side they were read from.
-        features = replace(features, text=entry.features.text if "subtitle" in members else None)
         plain = entry.instruction_without_subtitle
         instruction = entry.instruction if plain is None or "subtitle" in members else plain
         prompts.append(Prompt.ask(instruction, features))
     return prompts + [Prompt.ask(entry.instruction, span.features) for span in entry.left_out]
 
 
-def _rows(scorer: Scorer, text: str) -> _Rows | None:
-    """Tokenise an answer; None where the output holds none."""
+def _rows(scorer: Scorer, text: str, labels: Sequence[str]) -> _Rows | None:
+    """Tokenise an answer and the labels it could have been; None where the output holds no answer."""
     processor = scorer.processor
     answer_format = AnswerFormat.spelled(processor.answer_format)
     parsed = answer_format.parse(text)
     if parsed.answer is None:
         return None
     head, tag, rest = text.partition(answer_format.opening)
+    answer = (rest.partition(answer_format.closing)[0] if tag else text).strip()
+    candidates = [answer, *(label for label in labels if label != answer.lower())]
     if not tag:
-        answer = text.strip()
-        ids = [*processor.text_ids(answer), stop_ids(scorer.model, processor)[0]]
-        return _Rows([], ids, 0, 0, [], answer)
-    answer = rest.partition(answer_format.closing)[0]
-    closed = f"{tag}{answer}{answer_format.closing}"
-    directly = processor.text_tokens(closed)
-    after = processor.text_tokens(head + closed) if parsed.reasoning is not None else []
-    return _Rows(
-        [token_id for token_id, _, _ in after],
-        [token_id for token_id, _, _ in directly],
-        _first_behind(after, len(head + tag)),
-        _first_behind(directly, len(tag)),
-        _words(after, head, parsed.reasoning or ""),
-        answer.strip(),
-    )
-
-
-def _first_behind(tokens: Sequence[tuple[int, int, int]], border: int) -> int:
-    """Return the place of the first token with a character behind a border; a token may straddle it."""
-    return next((place for place, (_, _, stop) in enumerate(tokens) if stop > border), len(tokens))
+        end = stop_ids(scorer.model, processor)[0]
+        rows = [[*processor.text_ids(label), end] for label in candidates]
+        return _Rows(answer, rows, common_length(rows), None, 0, [])
+    before = answer_format.parts[: answer_format.parts.index(answer_format.answer)]
+    empty = "".join(f"<{name}></{name}>\n" for name in before) + tag
+    directly = [processor.text_ids(f"{empty}{label}{answer_format.closing}") for label in candidates]
+    start = common_length(directly)
+    if not answer_format.without_tags(head):
+        return _Rows(answer, directly, start, None, 0, [])
+    after = [processor.text_tokens(f"{head}{tag}{label}{answer_format.closing}") for label in candidates]
+    ids = [[token_id for token_id, _, _ in row] for row in after]
+    words = _words(after[0], head, parsed.reasoning or "")
+    return _Rows(answer, directly, start, ids[0], common_length(ids), words)
 
 
 def _words(tokens: Sequence[tuple[int, int, int]], head: str, reasoning: str) -> list[tuple[int, int, list[int]]]:
@@ -256,7 +268,9 @@ def _words(tokens: Sequence[tuple[int, int, int]], head: str, reasoning: str) ->
     cursor = place = offset = 0
     # Paragraphs of the reasoning follow each other in the text, with tags between them.
     for line in reasoning.split("\n"):
-        begins = head.index(line, cursor)
+        begins = head.find(line, cursor)
+        if begins < 0:  # a part that stands behind the answer
+            break
         cursor = begins + len(line)
         for match in re.finditer(r"\S+", line):
             first, last = begins + match.start(), begins + match.end()
@@ -281,27 +295,27 @@ def _begins(text: str, token: tuple[int, int, int]) -> int:
 def _attribution(entry: AnsweredClip, rows: _Rows, scored: list[list[list[float]]]) -> Attribution:
     sides = entry.clip_players
     members_of = coalitions(sides)
-    direct = [sum(group[0][rows.answer_directly :]) for group in scored]
-    after = [sum(group[1][rows.answer_after :]) for group in scored] if rows.after_reasons else None
+    direct = [rows.value_directly(group) for group in scored]
+    after = [value for group in scored if (value := rows.value_after(group)) is not None]
     values: dict[frozenset[Player], float] = {}
     for place, members in enumerate(members_of):
         values[members] = direct[place]
-        if after is not None:
+        if after:
             values[members | _REASONS] = after[place]
     everything = len(members_of) - 1
     curve = []
     for place, span in enumerate(entry.left_out, start=len(members_of)):
         directly = direct[everything] - direct[place]
-        after_reasons = None if after is None else after[everything] - after[place]
+        after_reasons = after[everything] - after[place] if after else None
         effect = directly if after_reasons is None else (directly + after_reasons) / 2
         curve.append(SpanEffect(span.side, span.start_s, span.stop_s, effect, after_reasons, directly))
-    players: tuple[Player, ...] = sides if after is None else (*sides, "reasons")
+    players: tuple[Player, ...] = (*sides, "reasons") if after else sides
     words = []
     without: dict[Player, int] = {side: members_of.index(frozenset(sides) - {side}) for side in sides}
     for start, stop, places in rows.words:
-        given = sum(scored[everything][1][place] for place in places)
+        given = sum(scored[everything][-1][place] for place in places)
         leans: dict[Player, float] = {
-            side: given - sum(scored[other][1][place] for place in places) for side, other in without.items()
+            side: given - sum(scored[other][-1][place] for place in places) for side, other in without.items()
         }
         words.append(WordLean(start, stop, leans))
     return Attribution(

@@ -65,5 +65,5 @@ def load_model(
     model.generation_config = generation_config
     model.weights_files = stamps
     model = model.to(place).eval()
-    check_weights(model, state, checkpoint.place_of)
+    check_weights(model, state, checkpoint.sources)
     return model, processor

@@ -1,0 +1,206 @@
+"""One clip's explanation: the answer, claims of its reasons against what was measured, and what it rests on.
+
+    clip -> answer -> claims, graded by evidence -> what the reasons alone imply -> attribution -> Explanation
+
+`explain_clip` is the one way there, for the command line and for the server; `Explanation.to_json` is what both give
+out, and what the page is laid out from.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from r1omni.core.clip import Answer, Clip, Modality
+from r1omni.core.evidence import Evidence
+from r1omni.core.instruction import LABEL_INSTRUCTION
+from r1omni.core.labels import MAFW_LABELS
+from r1omni.core.media_read import MediaRead
+from r1omni.evidence.measure import Measurement
+from r1omni.explain.attribution import AnsweredClip, Attribution, attribute
+from r1omni.explain.time_spans import leave_out_spans, num_spans
+from r1omni.explain.tracks import Tracks, draw_frames, draw_tracks
+from r1omni.infer.engine import Engine
+from r1omni.infer.features import NO_FEATURES, Features
+from r1omni.infer.prompt import Prompt, Sampling
+from r1omni.media.decode import Media, load_clip
+from r1omni.scoring.claim_grading import GradedClaim, grade_claims
+from r1omni.scoring.claims import Abstention, read_reasons
+from r1omni.scoring.coherence import ReasonsFit, reasons_fit
+
+Measure = Callable[[Clip, Modality], Measurement]
+"""Measures a clip: `ClipMeasurer.measure`."""
+MAX_NEW_TOKENS = 512
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked about a clip."""
+
+    instruction: str | None = None
+    """None asks for reasons and an answer in the model's own answer format."""
+    labels: Sequence[str] = MAFW_LABELS
+    """The label set of the probabilities."""
+    max_new_tokens: int = MAX_NEW_TOKENS
+    """Limit of an answer."""
+    instruction_without_subtitle: str | None = None
+    """The same instruction without its subtitle field; None where it has none."""
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """All that is known about one answer."""
+
+    clip: Clip
+    read: MediaRead
+    """What the model was given of the clip."""
+    answer: Answer
+    probabilities: dict[str, float]
+    """Label -> how likely it was after the reasons; they sum to 1."""
+    from_reasons: dict[str, float]
+    """The same when the model gets its own reasons and neither pictures nor sound; empty without reasons."""
+    fit: ReasonsFit
+    """What the reasons imply by their words, and whether that is the answer."""
+    evidence: Evidence
+    claims: tuple[GradedClaim, ...]
+    """In the order of the reasoning."""
+    abstentions: tuple[Abstention, ...]
+    attribution: Attribution | None
+    """None where the output holds no answer."""
+    tracks: Tracks
+    pictures: np.ndarray | None = None
+    """uint8 [frames, height, width, 3], the frames of `tracks`; None without pictures."""
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """State -> number of claims, and the number of abstentions."""
+        states = [claim.state for claim in self.claims]
+        named = {state: states.count(state) for state in ("supported", "contradicted", "unverifiable")}
+        return named | {"abstentions": len(self.abstentions)}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything but the pictures as JSON values; `docs/explanations.md` describes the fields."""
+        return {
+            "id": self.clip.id,
+            "path": self.clip.path.name,
+            "gold": self.clip.label,
+            "read": self.read.to_json(),
+            "remarks": self.read.remarks(),
+            "text": self.answer.text,
+            "reasoning": self.answer.reasoning,
+            "answer": self.answer.answer,
+            "well_formed": self.answer.well_formed,
+            "probabilities": self.probabilities,
+            "reasons": {
+                "implied": self.fit.implied.label,
+                "implied_by": self.fit.implied.source,
+                "agrees": self.fit.agrees,
+                "read_by_model": self.from_reasons or None,
+            },
+            "counts": self.counts,
+            "claims": [_claim_record(place, graded) for place, graded in enumerate(self.claims, start=1)],
+            "abstentions": [asdict(abstention) for abstention in self.abstentions],
+            "evidence": self.evidence.to_json(),
+            "attribution": None if self.attribution is None else self.attribution.to_json(),
+            "tracks": self.tracks.to_json(),
+        }
+
+
+def _claim_record(number: int, graded: GradedClaim) -> dict[str, Any]:
+    return {
+        "number": number,
+        **asdict(graded.claim),
+        "state": graded.state,
+        "reason": graded.reason,
+        "item": None if graded.item is None else asdict(graded.item),
+        "error_rate": graded.error_rate,
+    }
+
+
+def explain_clip(engine: Engine, measure: Measure, clip: Clip, question: Question | None = None) -> Explanation:
+    """Answer a clip and explain the answer.
+
+    The model is computed in the calling thread, which must be the one that owns it.
+
+    Args:
+        engine: the loaded model.
+        measure: measures the clip, such as `ClipMeasurer().measure`.
+        clip: file with pictures, sound or both, and its part; cues of a made corpus in its `meta` count as evidence.
+        question: what is asked; None asks for reasons and an answer.
+
+    Raises:
+        MediaError: the clip cannot be read.
+    """
+    encoder = engine.encoder
+    media = load_clip(clip, num_frames=encoder.num_frames, modality=encoder.modality, max_sound_s=encoder.heard_s)
+    measured = measure(clip, encoder.modality)
+    waveform = media.waveform
+    if media.read.is_partly_heard:
+        waveform = load_clip(clip, num_frames=1, modality="audio").waveform
+    inputs = engine.processor.process_media(media)
+    features = replace(encoder.encode([inputs])[0], read=media.read)
+    question = question or Question()
+    answer, probabilities, from_reasons = _answer(engine, features, question)
+    reasons = read_reasons(answer.reasoning or "")
+    places, frames = (), ()
+    if media.frames is not None and media.frame_times_s is not None:
+        places, frames = draw_frames(media.frame_times_s, media.frames.shape[1:3], measured.faces)
+    start_s = clip.start_s or 0.0
+    return Explanation(
+        clip,
+        media.read,
+        answer,
+        probabilities,
+        from_reasons,
+        reasons_fit(answer.reasoning, answer.answer, question.labels),
+        measured.evidence,
+        tuple(grade_claims(reasons.claims, measured.evidence)),
+        reasons.abstentions,
+        _attribution(engine, features, inputs, media, start_s, answer, question),
+        draw_tracks(
+            measured,
+            start_s,
+            frames,
+            None if media.frames is None else media.pictures_s,
+            waveform,
+            media.sample_rate_hz,
+            0.0 if media.read.sound is None else media.read.sound.used_s,
+        ),
+        None if media.frames is None else media.frames[list(places)],
+    )
+
+
+def _instruction(engine: Engine, question: Question) -> str:
+    return question.instruction or engine.answer_format.request(LABEL_INSTRUCTION)
+
+
+def _answer(
+    engine: Engine, features: Features, question: Question
+) -> tuple[Answer, dict[str, float], dict[str, float]]:
+    """Answer, and read the labels' probabilities with the clip and from the reasons alone."""
+    prompt = Prompt.ask(_instruction(engine, question), features)
+    ((completion,),) = engine.generator.run([prompt], Sampling(max_tokens=question.max_new_tokens))
+    answer = engine.answer_format.parse(completion.text)
+    asked = [prompt]
+    if answer.reasoning is not None and answer.answer is not None:
+        bare = question.instruction_without_subtitle or prompt.messages[0].content
+        asked.append(Prompt.ask(bare, NO_FEATURES))
+    found = engine.scorer.label_probabilities(asked, [completion.text] * len(asked), question.labels)
+    return answer, found[0], found[1] if len(found) > 1 else {}
+
+
+def _attribution(
+    engine: Engine,
+    features: Features,
+    inputs: Mapping[str, Tensor],
+    media: Media,
+    start_s: float,
+    answer: Answer,
+    question: Question,
+) -> Attribution | None:
+    given = AnsweredClip(features, _instruction(engine, question), answer.text, question.instruction_without_subtitle)
+    count = num_spans(given.clip_players)
+    left_out = leave_out_spans(engine.encoder, features, inputs, count, media.frame_times_s, start_s)
+    return attribute(engine.scorer, [replace(given, left_out=left_out)], question.labels)[0]
