@@ -7,9 +7,9 @@ without a place in time is supported if it holds in the clip or in one half of i
 Left out on purpose: thresholds (`evidence/` makes the bands), and whether a supported cue means what the text says.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
 
 from r1omni.core.evidence import Evidence, EvidenceItem, EvidenceSide, Phase
 from r1omni.scoring.claims import Claim, Place
@@ -35,6 +35,31 @@ class GradedClaim:
     """Why, as one sentence."""
     error_rate: float | None = None
     """Of a quotation: character errors against the nearest subtitle or transcript; None of other claims."""
+    is_side_absent: bool = False
+    """Whether the clip lacks the side that the claim is about."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the claim, its state and what decided as JSON values."""
+        item = self.item
+        return {
+            **asdict(self.claim),
+            "state": self.state,
+            "reason": self.reason,
+            "error_rate": self.error_rate,
+            "is_side_absent": self.is_side_absent,
+            "item": None if item is None else asdict(item),
+        }
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> "GradedClaim":
+        """Read what `to_json` wrote.
+
+        Args:
+            record: the JSON object.
+        """
+        claim = Claim(**{field.name: record[field.name] for field in fields(Claim)})
+        item = None if record["item"] is None else EvidenceItem(**record["item"])
+        return cls(claim, record["state"], item, record["reason"], record["error_rate"], record["is_side_absent"])
 
 
 @dataclass(frozen=True)
@@ -67,14 +92,14 @@ _RULES: dict[tuple[str, str], tuple[_Check, ...]] = {
             "raised": "brow_height=raised",
             "lowered": "brow_height=lowered",
             "slanted": "brow_slant=slanted",
-            "level": "brow_height=level",
+            "level": "brow_slant=!slanted; brow_height=level",
         },
         "eyes": {
             "wide": "eye_opening=wide",
             "narrowed": "eye_opening=narrowed",
             "closed": "eye_opening=!wide",
             "crinkled": "cheek_raise=raised",
-            "relaxed": "eye_opening=usual",
+            "relaxed": "gaze_vertical=!down; cheek_raise=!raised; eye_opening=usual",
         },
         "gaze": {
             "down": "gaze_vertical=down",
@@ -171,7 +196,7 @@ def grade_claim(claim: Claim, evidence: Evidence) -> GradedClaim:
     if is_missing and (claim.what, claim.polarity) == ("speech", "negative"):
         return GradedClaim(claim, "supported", None, "The clip has no sound, so nobody can be heard.")
     if is_missing:
-        return GradedClaim(claim, "contradicted", None, f"The clip has no {claim.side}.")
+        return GradedClaim(claim, "contradicted", None, f"The clip has no {claim.side}.", is_side_absent=True)
     if claim.what == "quotation":
         return _graded_quotation(claim, evidence)
     if claim.side == "sound":

@@ -7,7 +7,7 @@ from r1omni.core.evidence import EvidenceSide
 from r1omni.scoring.claim_lexicon import words
 from r1omni.scoring.claim_phrases import SPEAKING
 
-SENTENCE_END = re.compile(r"[.!?。！？]+[\x00\"”’')]*\s+|\n+")
+SENTENCE_END = re.compile(r"[.!?。！？]+(?:\s+|[\"”’')」]+\s+(?=[A-Z“\"]))|\n+")
 
 NEGATION = words(
     r"no|not|never|without|neither|nor|none|nobody|cannot|hardly|barely|scarcely|lacks?|lacking|absence of|free of|"

@@ -108,9 +108,20 @@ def _read_sentence(
     return tuple(_without_repeats([_claim(sentence, candidate) for candidate in candidates])), tuple(abstained)
 
 
+def sentence_spans(text: str) -> list[tuple[int, int]]:
+    """Return the sentences of a text, (start, stop); a full stop inside a quotation ends none.
+
+    Args:
+        text: a reasoning, without tags.
+    """
+    masked = _masked(text, [(quotation.start, quotation.stop) for quotation in find_quotations(text)])
+    return list(_sentences(masked))
+
+
 def _masked(text: str, spans: list[tuple[int, int]]) -> str:
     for start, stop in spans:
-        text = text[:start] + "\x00" * (stop - start) + text[stop:]
+        ends = text[stop - 1] if text[stop - 1] in ".!?" else "\x00"
+        text = text[:start] + "\x00" * (stop - start - 1) + ends + text[stop:]
     return text
 
 
