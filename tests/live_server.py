@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 READY_S = 120.0
 """Seconds a server may take until it answers, on a machine that others use too."""
@@ -45,9 +46,9 @@ class LiveServer:
 
 
 def children(pid: int) -> list[int]:
-    """Return the ids of a process's children."""
-    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as listing:
-        return [int(word) for word in listing.read().split()]
+    """Return the ids of a process's children, whichever of its threads started them."""
+    listings = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(word) for listing in listings for word in listing.read_text("ascii").split()]
 
 
 @contextmanager

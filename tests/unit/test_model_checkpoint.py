@@ -449,3 +449,22 @@ def test_a_loaded_model_knows_the_files_its_weights_came_from(copy: Path) -> Non
     out = convert_checkpoint(copy / "checkpoint", copy / "own", **_towers(copy))  # pyright: ignore
     assert _files_of(load_model(out)[0]) == (out / SINGLE,)
     assert build_model(model.config).weights_files == ()
+
+
+def test_adapters_of_the_published_names_fold_into_a_published_base_and_into_its_converted_folder(copy: Path) -> None:
+    base = copy / "checkpoint"
+    key, name = "model.layers.1.self_attn.v_proj", "language_model.layers.1.self_attn.v_proj.weight"
+    before = load_model(base, **_towers(copy), dtype="float32")[0].get_parameter(name)  # pyright: ignore
+    down, up = torch.randn(2, before.shape[1]), torch.randn(before.shape[0], 2)
+    (copy / "lora").mkdir()
+    save_file(
+        {f"base_model.model.{key}.lora_A.weight": down, f"base_model.model.{key}.lora_B.weight": up},
+        copy / "lora" / "adapter_model.safetensors",
+    )
+    (copy / "lora" / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 2, "lora_alpha": 3}))
+    own = convert_checkpoint(base, copy / "own", **_towers(copy))  # pyright: ignore
+    for given in (base, own):
+        model, _ = load_model(copy / "lora", base=str(given), **_towers(copy), dtype="float32")  # pyright: ignore
+        torch.testing.assert_close(model.get_parameter(name), before + 3 / 2 * up @ down)
+    one = convert_checkpoint(copy / "lora", copy / "one", base=str(base), **_towers(copy))  # pyright: ignore
+    torch.testing.assert_close(load_model(one, dtype="float32")[0].get_parameter(name), before + 3 / 2 * up @ down)

@@ -11,11 +11,13 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from r1omni.core.errors import CheckpointError, ConfigError
+from r1omni.infer.predict_files import load_engine
 from r1omni.model.checkpoint_hash import checkpoint_identity
 from r1omni.model.convert_checkpoint import convert_checkpoint
 from r1omni.model.inspect_checkpoint import inspect_checkpoint
 from r1omni.model.load_model import load_model
 from r1omni.model.save_model import save_model
+from r1omni.model.stored_answer_format import answer_format_of
 from small_model import small_model
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -150,6 +152,22 @@ def test_a_tokenizer_with_more_tokens_than_the_model_has_rows_is_refused(model: 
 def test_a_configuration_that_describes_no_model_is_a_sentence(model: Path) -> None:
     edit_json(model / "config.json", projector_type="stc")
     assert "describes no model: projector_type is 'stc'" in said_of(model)
+
+
+def test_a_configuration_of_another_size_is_one_sentence(model: Path) -> None:
+    sizes = json.loads((model / "config.json").read_text())
+    edit_json(model / "config.json", text_config=sizes["text_config"] | {"hidden_size": 64})
+    said = said_of(model)
+    assert "has shape [32]; config.json asks for [64]" in said and "more tensors do not fit either" in said
+    edit_json(model / "config.json", text_config=sizes["text_config"] | {"hidden_size": "wide"})
+    assert "describes no model" in said_of(model)
+
+
+def test_options_that_a_complete_folder_does_not_need_are_reported(
+    model: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    load_model(model, router="./nowhere")
+    assert "--router are not used" in caplog.text
 
 
 # Weights.
@@ -328,9 +346,21 @@ def test_a_folder_that_is_something_else_is_named_with_the_path_to_give(tmp_path
         convert_checkpoint(tmp_path / named, tmp_path / "out")
 
 
+def test_a_name_near_that_of_a_folder_is_a_question(model: Path, tmp_path: Path) -> None:
+    assert f"is neither a folder nor a hub id (owner/name); expected the model. Is it {model}?" in said_of(
+        tmp_path / "modle"
+    )
+
+
+def test_an_empty_name_is_not_the_bundled_model(tmp_path: Path) -> None:
+    assert said_of("") == "The name of the model is empty; expected a folder or a hub id."
+    with pytest.raises(CheckpointError, match="is empty"):
+        load_engine("")
+
+
 def test_a_tower_by_itself_names_its_option(model: Path) -> None:
     edit_json(model / "config.json", model_type="whisper")
-    assert "an audio tower by itself" in said_of(model).replace("a audio", "an audio") and "--audio" in said_of(model)
+    assert "This is an audio tower by itself: name the whole model, and this with --audio." in said_of(model)
 
 
 # LoRA adapters.
@@ -392,6 +422,27 @@ def test_an_adapter_is_another_checkpoint_than_its_base(adapter: Path, whole: Pa
     assert len({with_adapter, alone, checkpoint_identity(adapter)["weights"]}) == 3
     edit_json(adapter / "adapter_config.json", lora_alpha=7)
     assert checkpoint_identity(adapter)["weights"] not in (with_adapter, alone)
+
+
+def test_an_adapter_keeps_what_it_answers_in(adapter: Path) -> None:
+    spelled = "context,think,answer"
+    assert load_model(adapter)[1].answer_format == "think,answer" == str(answer_format_of(adapter))
+    (adapter / "processor_config.json").write_text(json.dumps({"answer_format": spelled, "video_pooling": "slow_fast"}))
+    model, processor = load_model(adapter)
+    assert processor.answer_format == spelled == str(answer_format_of(adapter))
+    assert (processor.video_pooling, model.config.video_pooling) == ("slow_fast", "slow_fast")
+    assert load_model(adapter, video_pooling="none")[0].config.video_pooling == "none"
+
+
+def test_an_adapter_with_nan_is_named_with_its_base(adapter: Path, whole: Path) -> None:
+    file = adapter / "adapter_model.safetensors"
+    state = load_file(file)
+    name = "language_model.layers.0.self_attn.q_proj"
+    state[f"base_model.model.{name}.lora_A.weight"].fill_(float("nan"))
+    save_file(state, file, {"format": "pt"})
+    with pytest.raises(CheckpointError) as caught:
+        load_model(adapter, dtype="float32")
+    assert f"{name}.weight in {whole / SINGLE} with {file} holds NaN in 1,024 of 1,024 values" in str(caught.value)
 
 
 def test_the_recorded_base_may_be_relative_to_the_adapter(adapter: Path, whole: Path) -> None:

@@ -49,6 +49,7 @@ def inspect(
     frames = report.config.num_frames
     tokens = report.config.num_video_tokens(frames)
     typer.echo(f"  video pooling   {report.config.video_pooling}: {frames} frames become {tokens:,} tokens")
+    typer.echo(f"  values          {'read' if values else 'not read: --values checks them for NaN and infinity'}")
     for problem in report.problems:
         typer.echo(f"problem: {problem}", err=True)
     raise typer.Exit(int(bool(report.problems)))

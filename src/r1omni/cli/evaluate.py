@@ -5,7 +5,17 @@ from typing import Annotated, Literal
 
 import typer
 
-from r1omni.cli.options import AnswerFormatOption, Answers, ModalityOption, VideoPoolingOption, WindowsOption, meaning
+from r1omni.cli.options import (
+    AnswerFormatOption,
+    Answers,
+    ModalityOption,
+    TextFieldOption,
+    VideoPoolingOption,
+    WhisperOption,
+    WindowsOption,
+    check_text_field,
+    meaning,
+)
 from r1omni.cli.progress import hide_loading_bars, show_progress
 from r1omni.cli.report import summary
 from r1omni.config.evaluation_run import EvaluationConfig, LabelSetChoice
@@ -31,6 +41,8 @@ def evaluate(
     modality: ModalityOption = "auto",
     windows: WindowsOption = False,
     video_pooling: VideoPoolingOption = None,
+    text_field: TextFieldOption = "none",
+    whisper: WhisperOption = None,
     by: Annotated[list[str] | None, typer.Option(help="Also score by this field; repeatable.")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Clips per batch.")] = 32,
     max_new_tokens: Annotated[int, typer.Option(min=1, help=meaning(EvaluationConfig, "max_new_tokens"))] = 512,
@@ -50,6 +62,7 @@ def evaluate(
     model is loaded only if answers are missing: a finished run is scored and shown again at once. A folder that holds
     another run (other weights, modality, limit, instruction or clips) is refused.
     """
+    check_text_field(text_field, whisper)
     run = EvaluationConfig(
         model=model,
         data=tuple(data),
@@ -66,7 +79,12 @@ def evaluate(
         shard=_shard(shard),
         resume=resume,
         engine=EngineSection(
-            batch_size=batch_size, modality=modality, video_pooling=video_pooling, answer_format=answer_format
+            batch_size=batch_size,
+            modality=modality,
+            video_pooling=video_pooling,
+            answer_format=answer_format,
+            text_field=text_field,
+            whisper=whisper,
         ),
     )
     from r1omni.evaluate.manifests import evaluate_manifests

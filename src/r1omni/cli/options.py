@@ -6,7 +6,7 @@ import typer
 
 from r1omni.config.evaluation_run import EvaluationConfig
 from r1omni.config.schema import Schema
-from r1omni.config.sections import EngineSection
+from r1omni.config.sections import EngineSection, TextField, text_field_fault
 from r1omni.core.answer_format import AnswerFormat
 from r1omni.core.clip import Modality
 from r1omni.core.errors import ConfigError
@@ -61,6 +61,10 @@ AnswerFormatOption = Annotated[
         callback=lambda spelling: None if spelling is None else str(AnswerFormat.spelled(spelling)),
     ),
 ]
+TextFieldOption = Annotated[TextField, typer.Option(help=meaning(EngineSection, "text_field"))]
+WhisperOption = Annotated[
+    str | None, typer.Option("--whisper", help=meaning(EngineSection, "whisper"), show_default=False)
+]
 LabelsOption = Annotated[
     str | None,
     typer.Option(help="Expected labels, separated by commas. [default: all known ones]", show_default=False),
@@ -69,6 +73,20 @@ LikeOfficialOption = Annotated[
     bool, typer.Option("--like-official", help="Prepare media as the official script does, for comparisons.")
 ]
 WindowsOption = Annotated[bool, typer.Option("--windows", help=meaning(EvaluationConfig, "windows"))]
+
+
+def check_text_field(text_field: TextField, whisper: str | None) -> None:
+    """Refuse a transcript without a Whisper checkpoint, and the other way round.
+
+    Args:
+        text_field: the option.
+        whisper: the option.
+
+    Raises:
+        ConfigError: they do not go together.
+    """
+    if (fault := text_field_fault(text_field, whisper)) is not None:
+        raise ConfigError(f"--text-field and --whisper: {fault}")
 
 
 def split_labels(text: str | None) -> tuple[str, ...] | None:

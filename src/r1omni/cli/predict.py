@@ -15,11 +15,15 @@ from r1omni.cli.options import (
     LikeOfficialOption,
     ModalityOption,
     RouterOption,
+    TextFieldOption,
     VideoPoolingOption,
     VisionOption,
+    WhisperOption,
     WindowsOption,
+    check_text_field,
 )
 from r1omni.cli.progress import hide_loading_bars
+from r1omni.core.errors import ConfigError
 from r1omni.core.instruction import instruction_for
 from r1omni.core.json_text import json_text
 
@@ -51,6 +55,8 @@ def predict(
     dtype: DtypeOption = "auto",
     video_pooling: VideoPoolingOption = None,
     like_official: LikeOfficialOption = False,
+    text_field: TextFieldOption = "none",
+    whisper: WhisperOption = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document, and nothing else.")] = False,
 ) -> None:
     """Name the emotion that a clip shows, and why.
@@ -59,6 +65,9 @@ def predict(
     """
     from r1omni.infer.predict_files import BUNDLED_NOTE, load_engine, predict_files
 
+    check_text_field(text_field, whisper)
+    if text_field == "manifest":
+        raise ConfigError("--text-field manifest: files have no manifest; choose subtitles or transcript")
     hide_loading_bars()
     engine = load_engine(
         model,
@@ -71,6 +80,8 @@ def predict(
         video_pooling=video_pooling,
         like_official=like_official,
         answer_format=answer_format,
+        text_field=text_field,
+        whisper=whisper,
     )
     if not json:
         typer.echo(f"Number format: {str(engine.model.dtype).removeprefix('torch.')}.", err=True)

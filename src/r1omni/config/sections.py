@@ -11,6 +11,7 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    model_validator,
 )
 
 from r1omni.config.schema import Schema
@@ -28,12 +29,28 @@ Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Part = Literal["language_model", "projector", "audio_projector", "router_gate", "router"]
 Schedule = Literal["cosine", "linear", "constant"]
 VideoPooling = Literal["none", "slow_fast"]
+TextField = Literal["none", "manifest", "subtitles", "transcript"]
 Tracker = Literal["tensorboard", "trackio", "wandb"]
 Precision = Literal["no", "bf16"]
 AnswerFormatSpelling = Annotated[str, AfterValidator(lambda text: str(AnswerFormat.spelled(text)))]
 
 TRAINED_PARTS: tuple[Part, ...] = ("language_model", "projector", "audio_projector", "router_gate")
 """What the official scripts train."""
+
+
+def text_field_fault(text_field: TextField, whisper: str | None) -> str | None:
+    """Return why a text field and a Whisper checkpoint do not go together; None where they do.
+
+    Args:
+        text_field: what the field holds.
+        whisper: folder or hub id.
+    """
+    if (text_field == "transcript") == (whisper is not None):
+        return None
+    return (
+        f"text_field is {text_field!r} and whisper is {whisper!r}: a transcript needs a Whisper checkpoint, and "
+        "nothing else uses one"
+    )
 
 
 class DataSection(Schema):
@@ -64,6 +81,11 @@ class EngineSection(Schema):
     video_pooling: VideoPooling | None = None
     """none: the language model reads every video token; slow_fast: all frames pooled 2x2, then every fourth in full, as
     in HumanOmni's own 7B model; None takes the checkpoint's own."""
+    text_field: TextField = "none"
+    """Words of the clip that its prompt has as a field of their own: the manifest's subtitle, subtitles read in the
+    pictures by OCR, or a transcript heard by `whisper`; none has no such field."""
+    whisper: str | None = None
+    """Whisper checkpoint of the transcript: a folder or a hub id."""
     batch_size: PositiveInt = 32
     """Clips encoded, and prompts answered, at a time."""
     kv_bytes: PositiveInt | None = None
@@ -75,6 +97,12 @@ class EngineSection(Schema):
     """Folder of the feature cache, which all runs share; None takes `$R1OMNI_CACHE`, else `~/.cache/r1omni`."""
     cache_bytes: PositiveInt = 20 * 2**30
     """Bytes the feature cache may take on disk."""
+
+    @model_validator(mode="after")
+    def _check_whisper(self) -> "EngineSection":
+        if (fault := text_field_fault(self.text_field, self.whisper)) is not None:
+            raise ValueError(fault)
+        return self
 
 
 class LoraSection(Schema):

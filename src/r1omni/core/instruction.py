@@ -31,6 +31,24 @@ def instruction_for(answers: AnswerKind, answer_format: AnswerFormat = PAPER_FOR
     return LABEL_INSTRUCTION if answers == "label" else answer_format.request(LABEL_INSTRUCTION)
 
 
+MAX_FIELD_CHARACTERS = 500
+"""Of a clip's words in a prompt; what is longer is cut."""
+
+
+def with_text_field(instruction: str, label: str, text: str) -> str:
+    """Return an instruction followed by the words of the clip, in a field of their own.
+
+    Args:
+        instruction: what is asked.
+        label: what the words are, such as `Subtitle`.
+        text: the words; line breaks become spaces.
+    """
+    words = " ".join(text.split())
+    if len(words) > MAX_FIELD_CHARACTERS:
+        words = words[:MAX_FIELD_CHARACTERS].rsplit(" ", 1)[0] + " ..."
+    return f'{instruction}\n{label}: "{words}"'
+
+
 def format_answer(reasoning: str, answer: str) -> str:
     """Format a reasoned answer as the cold start teaches it.
 

@@ -241,6 +241,9 @@ def look(clip: Clip, media: Media) -> list[tuple[str, str]]:
         found.append(("sound-gap", f"{clip.path}: its sound has gaps: {spans}{more}"))
     if media.num_damaged_packets:
         found.append(("damaged", f"{clip.path}: {media.num_damaged_packets} packets of its sound cannot be decoded"))
+    if media.num_damaged_picture_packets:
+        count = media.num_damaged_picture_packets
+        found.append(("damaged", f"{clip.path}: {count} packets of its pictures cannot be decoded"))
     is_still = media.frames is not None and len(media.frames) == 1 and media.waveform is None
     if media.duration_s <= 0 and not is_still:
         found.append(("zero-length", f"{clip.path}: lasts {media.duration_s} s"))

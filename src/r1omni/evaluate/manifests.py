@@ -28,6 +28,7 @@ from r1omni.infer.engine import Engine
 from r1omni.infer.features import Features
 from r1omni.infer.greedy_answers import greedy_outcomes, greedy_outcomes_in_windows
 from r1omni.infer.prompt import Prompt
+from r1omni.infer.text_field import text_field_identity
 from r1omni.model.checkpoint_hash import checkpoint_identity
 from r1omni.model.stored_answer_format import answer_format_of
 from r1omni.runs.record import run_facts
@@ -101,6 +102,7 @@ def run_identity(run: EvaluationConfig, answer_format: AnswerFormat = PAPER_FORM
         **checkpoint_identity(run.model, video_pooling=run.engine.video_pooling),
         "modality": run.engine.modality,
         "num_frames": run.engine.num_frames,
+        **text_field_identity(run.engine),
         "instruction": instruction_for(run.answers, answer_format),
         "max_new_tokens": run.max_new_tokens,
         "fold": run.fold,

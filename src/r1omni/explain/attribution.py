@@ -23,7 +23,7 @@ Left out on purpose: sampling of coalitions, gradients and attention as explanat
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from r1omni.core.answer_format import AnswerFormat
@@ -73,7 +73,7 @@ class AnsweredClip:
         has = {
             "pictures": self.features.video is not None,
             "sound": self.features.audio is not None,
-            "subtitle": self.instruction_without_subtitle is not None,
+            "subtitle": self.instruction_without_subtitle is not None or self.features.text is not None,
         }
         return tuple(player for player in CLIP_PLAYERS if has[player])
 
@@ -230,6 +230,8 @@ def _prompts(entry: AnsweredClip) -> list[Prompt]:
         for side in ("pictures", "sound"):
             if side not in members:
                 features = features.without(side)
+        # The words are a player of their own, whichever side they were read from.
+        features = replace(features, text=entry.features.text if "subtitle" in members else None)
         plain = entry.instruction_without_subtitle
         instruction = entry.instruction if plain is None or "subtitle" in members else plain
         prompts.append(Prompt.ask(instruction, features))

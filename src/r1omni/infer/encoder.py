@@ -13,7 +13,7 @@ language model and the batch are no part of it.
 import threading
 import warnings
 from collections import OrderedDict, deque
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -27,7 +27,7 @@ from r1omni.core.media_read import NOTHING_READ, MediaRead
 from r1omni.infer.delivery import Delivery
 from r1omni.infer.feature_cache import NOTHING, CacheRoom, FeatureCache
 from r1omni.infer.feature_names import FeatureNames
-from r1omni.infer.features import Features, Side
+from r1omni.infer.features import ClipText, Features, Side
 from r1omni.infer.fingerprint import fingerprint_towers, weights_state
 from r1omni.media.decode import Modality, load_clip
 from r1omni.model.adapters import TrainedModel, beneath_adapters
@@ -61,6 +61,8 @@ class _ReadClip:
     """What was read of these sides, now or when they were cached."""
     lacking: tuple[Side, ...] = ()
     """Sides that the clip was found not to have."""
+    text: ClipText | None = None
+    """Its words, where prompts have a field for them."""
 
 
 class Encoder:
@@ -77,6 +79,7 @@ class Encoder:
         memory_bytes: features that `features` holds in memory.
         dtype: number format of the features; None leaves them in that of the tower's weights.
         hashes: remembers what files hold; None takes those that the whole package shares.
+        read_text: reads the words of a clip, see `text_field`; None where prompts have no field for them.
     """
 
     def __init__(
@@ -92,12 +95,13 @@ class Encoder:
         memory_bytes: int = 2**30,
         dtype: torch.dtype | None = None,
         hashes: FileHashes | None = None,
+        read_text: Callable[[Clip], ClipText | None] | None = None,
     ) -> None:
         self.model, self.processor, self.cache = beneath_adapters(model), processor, cache
         self.batch_size, self.num_workers, self.num_frames = batch_size, num_workers, num_frames
         self.modality: Modality = modality
         self.memory_bytes, self.dtype = memory_bytes, dtype
-        self.hashes = hashes
+        self.hashes, self.read_text = hashes, read_text
         self._memory: OrderedDict[tuple[object, ...], Features] = OrderedDict()
         self._memory_used = 0
         self._lock = threading.Lock()
@@ -262,6 +266,8 @@ class Encoder:
                     found.features[side] = entry.features
                     found.read = found.read.with_sides_of(entry.read)
         try:
+            if self.read_text is not None:
+                found.text = self.read_text(clip)
             return found if self._is_complete(found) else self._decode(clip, found)
         except MediaError as error:
             return error
@@ -319,7 +325,7 @@ class Encoder:
                 clip.features.setdefault(side, NOTHING)
                 self._keep(clip, side, NOTHING)
             parts = {side: features for side, features in clip.features.items() if features.numel()}
-            results.append(Features(parts.get("pictures"), parts.get("sound"), clip.read))
+            results.append(Features(parts.get("pictures"), parts.get("sound"), clip.read, clip.text))
         return results
 
     def _keep(self, clip: _ReadClip, side: Side, features: Tensor) -> None:
@@ -388,4 +394,4 @@ def _identity(clip: Clip) -> tuple[object, ...]:
             looks.append(None)
         else:
             looks += [status.st_size, status.st_mtime_ns, status.st_ino]
-    return (clip.path, clip.start_s, clip.stop_s, clip.meta.get("frame_rate_fps"), *looks)
+    return (clip.path, clip.start_s, clip.stop_s, clip.meta.get("frame_rate_fps"), clip.subtitle, *looks)

@@ -25,6 +25,7 @@ from r1omni.infer.feature_cache import FeatureCache
 from r1omni.infer.generator import Generator
 from r1omni.infer.prompt import Prompt, Sampling, clip_seeds
 from r1omni.infer.scorer import Scorer
+from r1omni.infer.text_field import text_field
 from r1omni.model.adapters import TrainedModel
 from r1omni.model.processing import HumanOmniProcessor
 
@@ -144,6 +145,9 @@ def build_engine(
         processor: its processor.
         settings: the engine's section of a configuration; None takes the defaults.
         keeps: keep features on disk, in the cache that the settings name; without, in memory alone.
+
+    Raises:
+        ConfigError: the words of clips are asked for, and what reads them is missing.
     """
     settings = settings or EngineSection()
     if settings.answer_format is not None:
@@ -157,6 +161,7 @@ def build_engine(
         num_workers=settings.num_workers,
         num_frames=settings.num_frames or processor.num_frames,
         modality=settings.modality,
+        read_text=text_field(settings),
     )
     generator = Generator(model, processor, max_prompts=settings.batch_size, kv_bytes=settings.kv_bytes)
     return Engine(model, processor, encoder, generator, Scorer(model, processor, batch_size=settings.batch_size))

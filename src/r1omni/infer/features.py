@@ -12,6 +12,17 @@ Side = Literal["pictures", "sound"]
 
 
 @dataclass(frozen=True)
+class ClipText:
+    """The words of a clip, a field of the prompt of its own."""
+
+    label: str
+    """What the field is called in the prompt."""
+    text: str
+    side: Side | None = None
+    """The side that it was read from; None of words that the manifest gives."""
+
+
+@dataclass(frozen=True)
 class Features:
     """The output of the towers for one clip, on the CPU."""
 
@@ -21,6 +32,8 @@ class Features:
     """None without sound."""
     read: MediaRead = NOTHING_READ
     """What was read of the clip."""
+    text: ClipText | None = None
+    """Its words; None where the prompt has no field for them."""
 
     @property
     def num_bytes(self) -> int:
@@ -38,8 +51,11 @@ class Features:
         """Return the features of the same clip as if it never had one side; no tower runs.
 
         Args:
-            side: the side to take away; taking away what the clip does not have changes nothing.
+            side: the side to take away, with the words that were read from it; taking away what the clip does not have
+                changes nothing.
         """
+        if self.text is not None and self.text.side == side:
+            return replace(self, text=None).without(side)
         if side == "pictures":
             return replace(self, video=None, read=replace(self.read, pictures=None))
         return replace(self, audio=None, read=replace(self.read, sound=None))

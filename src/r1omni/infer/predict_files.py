@@ -10,7 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from r1omni.config.sections import EngineSection
+from r1omni.config.sections import EngineSection, TextField
 from r1omni.core.clip import Clip
 from r1omni.core.errors import MediaError
 from r1omni.core.instruction import LABEL_INSTRUCTION
@@ -108,6 +108,8 @@ def load_engine(
     video_pooling: VideoPooling | None = None,
     like_official: bool = False,
     answer_format: str | None = None,
+    text_field: TextField = "none",
+    whisper: str | None = None,
 ) -> Engine:
     """Load a checkpoint, ready to answer.
 
@@ -123,12 +125,14 @@ def load_engine(
         video_pooling: see `load_model`; None takes the checkpoint's own.
         like_official: prepare media as the official script does, for comparisons.
         answer_format: spells the tagged parts of an answer, see `AnswerFormat`; None takes the checkpoint's own.
+        text_field: words of the clip that the prompt has as a field; `manifest` gives a file none.
+        whisper: Whisper folder or hub id, for the text field `transcript`.
 
     Raises:
         CheckpointError: there is no such checkpoint, or it cannot be loaded.
     """
     weights, processor = load_model(
-        str(model or BUNDLED_MODEL),
+        str(BUNDLED_MODEL if model is None else model),
         vision=vision,
         audio=audio,
         router=router,
@@ -139,7 +143,13 @@ def load_engine(
     )
     if like_official:
         processor = processor.like_official()
-    settings = EngineSection(batch_size=batch_size, modality=modality, answer_format=answer_format)
+    settings = EngineSection(
+        batch_size=batch_size,
+        modality=modality,
+        answer_format=answer_format,
+        text_field=text_field,
+        whisper=whisper,
+    )
     return build_engine(weights, processor, settings, keeps=False)
 
 

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from r1omni.core.instruction import with_text_field
 from r1omni.core.message import Message
 from r1omni.infer.features import NO_FEATURES, Features
 
@@ -31,9 +32,11 @@ class Prompt:
 
         Args:
             instruction: the question.
-            features: the clip it is about.
+            features: the clip it is about; its words, if it comes with them, become a field after the question.
             prefix: opening of the answer.
         """
+        if features.text is not None:
+            instruction = with_text_field(instruction, features.text.label, features.text.text)
         return cls((Message("user", instruction),), features, prefix)
 
 

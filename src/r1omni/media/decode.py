@@ -38,7 +38,7 @@ from r1omni.media.tracks import best_pictures, best_sound, track_name
 from r1omni.media.whole import is_cut_short
 from r1omni.media.window import Window, is_still, open_file
 
-DECODING_VERSION = 1
+DECODING_VERSION = 2
 """Raise it with every change that gives other frames or another waveform of some clip: what was made of the former ones
 is cached under this number."""
 
@@ -76,6 +76,8 @@ class Media:
     """Spans for which the sound track has no samples, filled with silence; half-open, from the file's beginning."""
     num_damaged_packets: int = 0
     """Sound packets that could not be decoded."""
+    num_damaged_picture_packets: int = 0
+    """Picture packets that were needed for the sampled frames and could not be decoded."""
     pictures_track: str | None = None
     """Which track was read if the file has several with pictures, such as `picture track 1 of 2`."""
     sound_track: str | None = None
@@ -97,7 +99,9 @@ class Media:
         pictures = sound = None
         if self.frame_times_s is not None:
             num_frames = len(np.unique(self.frame_times_s))
-            pictures = PicturesRead(num_frames, round(self.pictures_s, 3), track=self.pictures_track)
+            pictures = PicturesRead(
+                num_frames, round(self.pictures_s, 3), self.num_damaged_picture_packets, self.pictures_track
+            )
         if self.waveform is not None:
             sound = SoundRead(
                 used_s=round(len(self.waveform) / self.sample_rate_hz, 3),
@@ -264,6 +268,7 @@ def _read(container: InputContainer, request: _Request) -> Media:
         sound_s=0.0 if sound is None else max(heard_s, end_s - request.window.start_s),
         sound_gaps_s=() if sound is None else sound.gaps_s,
         num_damaged_packets=0 if reader is None else reader.num_damaged,
+        num_damaged_picture_packets=0 if pictures is None else pictures.num_damaged,
         pictures_track=track_name(container, pictures_stream),
         sound_track=track_name(container, sound_stream),
     )

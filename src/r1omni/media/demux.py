@@ -4,6 +4,7 @@ Packets cost next to nothing, decoding does. So sound is decoded no further than
 from what the file states, or from the packets behind where the file states nothing.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -18,8 +19,10 @@ from r1omni.media.limits import NO_LIMITS, MediaLimits
 from r1omni.media.pictures import PacketList
 from r1omni.media.sound import SoundReader
 from r1omni.media.tracks import stated_end_s
-from r1omni.media.window import Window
+from r1omni.media.window import RESTART_S, Window
 
+_JOINABLE_FORMATS = frozenset({"mpegts", "mpeg"})
+"""Formats whose clock may begin anew within a file: a time may lie at several places, and seeking finds one of them."""
 MARGIN_S = 0.5
 """Sound decoders need a few packets before the first wanted sample to get it right."""
 
@@ -34,6 +37,8 @@ class Demuxed:
     """Up to when all tracks last, in seconds from the file's beginning."""
     sound_end_s: float = 0.0
     """When the sound ends, wanted or not."""
+    end_s: float = 0.0
+    """When the last packet ends that was met."""
 
 
 def demux(
@@ -59,7 +64,9 @@ def demux(
     Raises:
         MediaError: it is beyond a limit.
     """
-    if window.start_s > 0:
+    begin_s = heard.start_s - MARGIN_S
+    if window.start_s > 0 and container.format.name not in _JOINABLE_FORMATS:
+        begin_s = -math.inf  # from wherever the seek ends
         container.seek(round((window.origin_s + window.start_s - MARGIN_S) * av.time_base), backward=True)
     found, name = Demuxed(), container.name.removeprefix("file:")
     streams = [stream for stream in (pictures, sound) if stream is not None]
@@ -70,18 +77,23 @@ def demux(
     if sound is not None and stated_s is not None:
         stops_s[sound.index] = heard.stop_s
     ticks_s = {stream.index: float(stream.time_base or 0) for stream in streams}
-    going_on, is_left_out = set(ends_s), False
+    shifts_s, lasts_s = dict.fromkeys(ends_s, 0.0), dict.fromkeys(ends_s, -math.inf)
+    going_on, is_left_out, until_s = set(ends_s), False, heard.stop_s + MARGIN_S
     for packet in _packets(container, streams):
         index, at_s = packet.stream_index, None
         if index not in going_on:
             continue
-        if packet.pts is not None:
-            limits.check_time(packet.pts * ticks_s[index] - window.origin_s, name)
         limits.check_frames(len(found.packets.pts), name)
         if (time := packet.pts if packet.dts is None else packet.dts) is not None:
-            at_s = time * ticks_s[index] - window.origin_s
-            end = (time if packet.pts is None else packet.pts) + (packet.duration or 0)
-            ends_s[index] = max(ends_s[index], end * ticks_s[index] - window.origin_s)
+            at_s = time * ticks_s[index] - window.origin_s + shifts_s[index]
+            if at_s < lasts_s[index] - RESTART_S:
+                shifts_s[index] += ends_s[index] - at_s
+                at_s = ends_s[index]
+                found.packets.clock_restarts = found.packets.clock_restarts or index != sound_index
+            lasts_s[index] = at_s
+            shown = (time if packet.pts is None else packet.pts) + (packet.duration or 0)
+            ends_s[index] = max(ends_s[index], shown * ticks_s[index] - window.origin_s + shifts_s[index])
+            limits.check_time(at_s, name)
             if at_s > stops_s[index] + MARGIN_S:
                 is_left_out = is_left_out or index == sound_index
                 going_on.remove(index)
@@ -91,9 +103,11 @@ def demux(
                 continue
         if index != sound_index:
             found.packets.add(packet)
-        elif reader is not None and (at_s is None or at_s <= heard.stop_s + MARGIN_S):
+        elif reader is not None and (at_s is None or begin_s <= at_s <= until_s):
+            if packet.pts is not None and shifts_s[index]:
+                packet.pts += round(shifts_s[index] / ticks_s[index])
             reader.feed(packet)
-    found.intact_s = min(ends_s.values())
+    found.intact_s, found.end_s = min(ends_s.values()), max(ends_s.values())
     if sound_index is not None:
         found.sound_end_s = max(ends_s[sound_index], stated_s or 0.0) if is_left_out else ends_s[sound_index]
     return found

@@ -6,10 +6,11 @@ import av
 from av.error import FFmpegError
 
 from r1omni.core.clip import Clip, Modality
+from r1omni.media.demux import demux
 from r1omni.media.folder import FRAME_RATE_FPS, picture_files, sound_file
 from r1omni.media.tracks import best_pictures, best_sound, stated_end_s
 from r1omni.media.whole import is_cut_short
-from r1omni.media.window import is_still, open_file
+from r1omni.media.window import Window, is_still, open_file
 
 
 def clip_length_s(clip: Clip, modality: Modality = "auto") -> float | None:
@@ -49,12 +50,11 @@ def _file_end_s(name: str, modality: Modality) -> float:
             return 0.0
         sound = None if modality == "video" else best_sound(container)
         pictures = None if modality == "audio" else best_pictures(container)
-        tracks = [track for track in (pictures, sound) if track is not None]
-        stated_s = [stated_end_s(container, track) for track in tracks]
-        unstated = [track for track, end_s in zip(tracks, stated_s, strict=True) if end_s is None]
-        origin_s = (container.start_time or 0) / av.time_base
-        last_s = max((end_s for end_s in stated_s if end_s is not None), default=0.0)
-        for packet in container.demux(unstated) if unstated else ():
-            if packet.pts is not None:
-                last_s = max(last_s, float((packet.pts + (packet.duration or 0)) * packet.time_base) - origin_s)
-        return last_s
+        pictures_s = None if pictures is None else stated_end_s(container, pictures)
+        sound_s = None if sound is None else stated_end_s(container, sound)
+        end_s = max(pictures_s or 0.0, sound_s or 0.0)
+        unstated = (pictures if pictures_s is None else None, sound if sound_s is None else None)
+        if any(track is not None for track in unstated):
+            whole = Window(0.0, math.inf, (container.start_time or 0) / av.time_base)
+            end_s = max(end_s, demux(container, *unstated, None, whole, whole).end_s)
+        return end_s

@@ -22,7 +22,7 @@ from av.video.reformatter import Interpolation
 
 from r1omni.media.limits import NO_LIMITS, MediaLimits
 from r1omni.media.sample import sample_frame_indices
-from r1omni.media.window import Window, open_file
+from r1omni.media.window import RESTART_S, Window, open_file
 
 MAX_SIDE_PX = 2048
 """Larger pictures are scaled down during conversion, by area, so that 8k frames do not fill the memory."""
@@ -42,6 +42,8 @@ class PacketList:
     """Positions in `pts`."""
     last_duration: int = 0
     """Of the last packet that has one, in ticks of the track."""
+    clock_restarts: bool = False
+    """Whether times begin anew within the track, as where files were joined end to end."""
 
     def add(self, packet: av.Packet) -> None:
         """Record one packet.
@@ -67,6 +69,23 @@ class Pictures:
     """float64 [frames], from the file's beginning."""
     span_s: float
     """From the first shown frame of the window to the end of the last, sampled or not."""
+    num_damaged: int = 0
+    """Packets that were needed and could not be decoded."""
+
+
+class _Decoder:
+    """Decodes packets and counts the damaged ones, which yield nothing, as in a player."""
+
+    def __init__(self) -> None:
+        self.num_damaged = 0
+
+    def decode(self, packet: av.Packet) -> list[av.VideoFrame]:
+        """Return the frames that a packet completes."""
+        try:
+            return packet.decode()  # pyright: ignore[reportReturnType]
+        except FFmpegError:  # a decoder may return any error code for damaged data
+            self.num_damaged += packet.size > 0
+            return []
 
 
 def read_pictures(
@@ -108,16 +127,19 @@ def _take_by_packets(
     known = [pts for pts in packets.pts if pts is not None]
     if not tick_s or stream.codec_context.name not in _COUNTABLE_CODECS or len(known) != len(packets.pts):
         return None
+    if packets.clock_restarts:
+        return None
     shown = sorted(pts for pts in known if window.holds(pts * tick_s))
     if not shown or len(set(shown)) != len(shown):
         return None
     targets = [shown[i] for i in sample_frame_indices(len(shown), num_frames)]
     pictures: dict[int, np.ndarray] = {}
     shape: tuple[int, int] | None = None
+    decoder = _Decoder()
     for keyframe_position, wanted in _group_by_keyframe(packets, set(targets)).items():
         # Containers look the key frame up by its presentation time; its decoding time would find the one before.
         container.seek(known[keyframe_position], stream=stream, backward=True)
-        for pts, frame in _decode_until(container, stream, wanted):
+        for pts, frame in _decode_until(container, stream, wanted, decoder):
             limits.check_size(frame.width, frame.height, container.name.removeprefix("file:"))
             picture = _convert(frame, shape)
             shape = shape or picture.shape[:2]
@@ -126,7 +148,7 @@ def _take_by_packets(
         return None
     times_s = np.array([pts * tick_s - window.origin_s for pts in targets])
     span_s = (shown[-1] - shown[0] + packets.last_duration) * tick_s
-    return Pictures(np.stack([pictures[pts] for pts in targets]), times_s, span_s)
+    return Pictures(np.stack([pictures[pts] for pts in targets]), times_s, span_s, decoder.num_damaged)
 
 
 def _group_by_keyframe(packets: PacketList, targets: set[int]) -> dict[int, set[int]]:
@@ -141,7 +163,7 @@ def _group_by_keyframe(packets: PacketList, targets: set[int]) -> dict[int, set[
 
 
 def _decode_until(
-    container: InputContainer, stream: av.VideoStream, wanted: set[int]
+    container: InputContainer, stream: av.VideoStream, wanted: set[int], decoder: _Decoder
 ) -> Iterator[tuple[int, av.VideoFrame]]:
     """Decode from the current position and yield the wanted frames."""
     unfed = set(wanted)
@@ -152,7 +174,8 @@ def _decode_until(
             codec.skip_frame = "DEFAULT" if packet.size == 0 or packet.pts in unfed else "NONREF"
         unfed.discard(packet.pts)
         # Once the last wanted packet is in, the decoder is emptied instead of being fed the packets behind it.
-        for frame in _decode(packet) if unfed or packet.size == 0 else [*_decode(packet), *_empty(codec)]:
+        frames = decoder.decode(packet)
+        for frame in frames if unfed or packet.size == 0 else [*frames, *_empty(codec)]:
             if frame.pts in wanted:
                 yield frame.pts, frame
         if not unfed:
@@ -176,7 +199,8 @@ def _take_by_decoding(
     limits: MediaLimits,
 ) -> Pictures | None:
     times_s: list[float] = []
-    for frame, time_s in _decode_window(name, stream_index, window):
+    decoder = _Decoder()
+    for frame, time_s in _decode_window(name, stream_index, window, decoder):
         times_s.append(time_s)
         limits.check_size(frame.width, frame.height, name)
         limits.check_frames(len(times_s), name)
@@ -187,7 +211,7 @@ def _take_by_decoding(
     wanted = set(indices)
     pictures: dict[int, np.ndarray] = {}
     shape: tuple[int, int] | None = None
-    for index, (frame, _) in enumerate(_decode_window(name, stream_index, window)):
+    for index, (frame, _) in enumerate(_decode_window(name, stream_index, window, _Decoder())):
         if index in wanted:
             picture = _convert(frame, shape)
             shape = shape or picture.shape[:2]
@@ -196,39 +220,36 @@ def _take_by_decoding(
             break
     step_s = (times_s[-1] - times_s[0]) / max(1, len(times_s) - 1)
     span_s = times_s[-1] - times_s[0] + step_s
-    return Pictures(np.stack([pictures[i] for i in indices]), np.array([times_s[i] for i in indices]), span_s)
+    shown_s = np.array([times_s[i] for i in indices])
+    return Pictures(np.stack([pictures[i] for i in indices]), shown_s, span_s, decoder.num_damaged)
 
 
-def _decode_window(name: str, stream_index: int, window: Window) -> Iterator[tuple[av.VideoFrame, float]]:
+def _decode_window(
+    name: str, stream_index: int, window: Window, decoder: _Decoder
+) -> Iterator[tuple[av.VideoFrame, float]]:
     """Decode a newly opened file and yield the window's frames with their times; missing times are extrapolated."""
     with open_file(name) as container:
         stream = container.streams[stream_index]
         assert isinstance(stream, av.VideoStream)
         stream.codec_context.thread_count = 1
         step_s = float(1 / (stream.average_rate or stream.guessed_rate or Fraction(25)))
-        next_s = window.origin_s
+        next_s, shift_s = window.origin_s, 0.0
         shown: av.VideoFrame | None = None
         for packet in container.demux(stream):
             if packet.size == 0 and packet.pts is not None and shown is not None:
                 # In Theora an empty packet repeats the picture; a decoder would take it for the end.
                 frames = [(shown, float(packet.pts * packet.time_base))]
             else:
-                frames = [(frame, frame.time) for frame in _decode(packet)]
+                frames = [(frame, frame.time) for frame in decoder.decode(packet)]
             for frame, stated_s in frames:
-                shown, time_s = frame, next_s if stated_s is None else stated_s
+                if stated_s is not None and stated_s + shift_s < next_s - RESTART_S:
+                    shift_s = next_s - stated_s
+                shown, time_s = frame, next_s if stated_s is None else stated_s + shift_s
                 next_s = time_s + step_s
                 if window.holds(time_s):
                     yield frame, time_s - window.origin_s
                 elif time_s - window.origin_s >= window.stop_s:
                     return
-
-
-def _decode(packet: av.Packet) -> list[av.VideoFrame]:
-    """Decode one packet; a damaged one yields nothing, as in a player."""
-    try:
-        return packet.decode()  # pyright: ignore[reportReturnType]
-    except FFmpegError:  # a decoder may return any error code for damaged data
-        return []
 
 
 def _convert(frame: av.VideoFrame, shape: tuple[int, int] | None) -> np.ndarray:

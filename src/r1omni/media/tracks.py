@@ -73,9 +73,10 @@ def stated_end_s(container: InputContainer, stream: VideoStream | AudioStream) -
     return end_s - (container.start_time or 0) / av.time_base
 
 
-def _rank_pictures(stream: VideoStream) -> tuple[bool, bool, int]:
+def _rank_pictures(stream: VideoStream) -> tuple[bool, bool, bool, int]:
     size = 0 if stream.codec_context is None else stream.codec_context.width * stream.codec_context.height
-    return bool(stream.disposition & Disposition.default), _is_for_everybody(stream), size
+    # An animated AVIF has its first picture as a track of its own.
+    return bool(stream.disposition & Disposition.default), _is_for_everybody(stream), stream.frames != 1, size
 
 
 def _rank_sound(stream: AudioStream) -> tuple[bool, bool, int, int]:

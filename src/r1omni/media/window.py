@@ -5,6 +5,9 @@ from dataclasses import dataclass
 import av
 from av.container import InputContainer
 
+RESTART_S = 1.0
+"""A clock that goes back by more than this begins anew, as where recordings were joined end to end (`cat a.ts b.ts`) or
+a DVD's cells meet: what follows is placed behind what came before, as players do."""
 _ROUNDING_S = 5e-7
 
 

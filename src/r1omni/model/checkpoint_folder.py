@@ -61,6 +61,8 @@ def find_checkpoint(path_or_id: str | os.PathLike[str], what: str = "the model")
     Raises:
         CheckpointError: it is something else; the message says what, and which path to give.
     """
+    if not os.fspath(path_or_id):
+        raise CheckpointError(f"The name of {what} is empty; expected a folder or a hub id.")
     given = Path(path_or_id).expanduser()
     if given.is_file():
         raise CheckpointError(_of_file(given))
@@ -124,7 +126,10 @@ def _of_file(path: Path) -> str:
 def _of_another_kind(folder: Path, kind: object) -> str:
     message = f"{folder / 'config.json'} has model_type {kind!r}; expected humanomni or HumanOmni_qwen2."
     if tower := _TOWERS.get(str(kind)):
-        return f"{message} This is a {tower} by itself: name the whole model, and this with {TOWER_FLAGS[tower]}."
+        article = "an" if tower[0] in "aeiou" else "a"
+        return (
+            f"{message} This is {article} {tower} by itself: name the whole model, and this with {TOWER_FLAGS[tower]}."
+        )
     return message
 
 

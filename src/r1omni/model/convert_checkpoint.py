@@ -85,7 +85,7 @@ def _write_shards(checkpoint: Checkpoint, folder: Path, shard_bytes: int) -> Non
         for _ in shard:
             name, tensor = next(tensors)
             if not_finite({name: tensor}):
-                raise CheckpointError(sentence(name, tensor, checkpoint.sources[name], 1))
+                raise CheckpointError(sentence(name, tensor, checkpoint.place_of(name), 1))
             held[name] = tensor.contiguous()
         save_file(held, folder / file, metadata={"format": "pt"})
         weight_map.update(dict.fromkeys(held, file))

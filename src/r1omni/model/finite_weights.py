@@ -3,22 +3,21 @@
 A sum is finite unless a value is not, or the sum itself overflows; only then is each value looked at.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
 
 from r1omni.core.errors import CheckpointError
-from r1omni.model.weights import Stored
 
 
-def check_weights(model: nn.Module, stored: Mapping[str, Tensor], sources: Mapping[str, Stored]) -> None:
+def check_weights(model: nn.Module, stored: Mapping[str, Tensor], place_of: Callable[[str], str]) -> None:
     """Raise if a weight is NaN or infinite, in the file or in the number format it was loaded in.
 
     Args:
         model: the loaded model.
         stored: the tensors by parameter name, in the number format of the file.
-        sources: where they come from.
+        place_of: called with a parameter's name; says where it is stored.
 
     Raises:
         CheckpointError: a value is not finite.
@@ -35,7 +34,7 @@ def check_weights(model: nn.Module, stored: Mapping[str, Tensor], sources: Mappi
             f"{name} has values up to {float(origin.abs().max()):.3g}, which {kind} cannot hold. Load it in another "
             "number format: --dtype bfloat16 or --dtype float32."
         )
-    raise CheckpointError(sentence(name, origin, sources.get(name), len(bad)))
+    raise CheckpointError(sentence(name, origin, place_of(name), len(bad)))
 
 
 def not_finite(tensors: Mapping[str, Tensor]) -> list[str]:
@@ -51,20 +50,19 @@ def not_finite(tensors: Mapping[str, Tensor]) -> list[str]:
     return [name for name in suspects if not bool(torch.isfinite(tensors[name]).all())]
 
 
-def sentence(name: str, tensor: Tensor, source: Stored | None, num_bad: int) -> str:
+def sentence(name: str, tensor: Tensor, place: str, num_bad: int) -> str:
     """Say which weights are not numbers.
 
     Args:
         name: of the first of the tensors.
         tensor: its values.
-        source: where they are stored.
+        place: where it is stored.
         num_bad: tensors with such values.
     """
     num_values = int((~torch.isfinite(tensor)).sum())
     what = "NaN" if bool(torch.isnan(tensor).any()) else "infinity"
-    where = "" if source is None else f" in {source.file}"
     others = f" So do {num_bad - 1} more tensors." if num_bad > 1 else ""
     return (
-        f"{name}{where} holds {what} in {num_values:,} of {tensor.numel():,} values.{others} Such a model answers "
+        f"{name} in {place} holds {what} in {num_values:,} of {tensor.numel():,} values.{others} Such a model answers "
         "nothing: use an earlier checkpoint of the run that saved it, or download it again."
     )

@@ -99,7 +99,7 @@ def inspect_checkpoint(
 
 def _bad_values(checkpoint: Checkpoint) -> list[str]:
     bad = [(name, tensor) for name, tensor in checkpoint.tensors(keeps_dtype=True) if not_finite({name: tensor})]
-    return [sentence(*bad[0], checkpoint.sources.get(bad[0][0]), len(bad))] if bad else []
+    return [sentence(*bad[0], checkpoint.place_of(bad[0][0]), len(bad))] if bad else []
 
 
 def _part_report(part: str, sources: dict[str, Stored]) -> PartReport:

@@ -65,5 +65,5 @@ def load_model(
     model.generation_config = generation_config
     model.weights_files = stamps
     model = model.to(place).eval()
-    check_weights(model, state, checkpoint.sources)
+    check_weights(model, state, checkpoint.place_of)
     return model, processor

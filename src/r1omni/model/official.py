@@ -8,12 +8,14 @@ dropped.
 
 import os
 import re
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from transformers import Qwen2Config
 
 from r1omni.core.errors import CheckpointError
@@ -165,16 +167,18 @@ def read_official(folder: Path, towers: Towers) -> OfficialCheckpoint:
     config, folders = _translate(raw, folder, inventory, towers)
     sources: dict[str, Stored] = {}
     unread: list[Stored] = []
+    unknown: list[Stored] = []
     for key, stored in inventory.items():
         try:
             name = rename(key, config.num_vision_layers)
         except KeyError:
-            problems.append(f"{key} in {stored.file} belongs to no part of the model; is this a HumanOmni checkpoint?")
+            unknown.append(stored)
             continue
         if name is None or (name == "lm_head.weight" and config.tie_word_embeddings):
             unread.append(stored)
         else:
             sources[name] = stored
+    problems += belonging_to_no_part(unknown, "Is this a HumanOmni checkpoint?")
     expected = expected_shapes(config)
     _add_towers(sources, expected, folders, towers, config, problems)
     problems += _misfits(sources, expected)
@@ -186,19 +190,38 @@ def read_official(folder: Path, towers: Towers) -> OfficialCheckpoint:
     return OfficialCheckpoint(folder, config, sources, unread, folders["router"], folders["vision"], problems)
 
 
+def belonging_to_no_part(unknown: Sequence[Stored], fix: str) -> list[str]:
+    """Return a sentence about tensors whose names no part of the model has, or nothing if there are none.
+
+    Args:
+        unknown: the tensors.
+        fix: what to do, unless their names tell.
+    """
+    if not unknown:
+        return []
+    if any("lora_" in stored.key or ".base_layer." in stored.key for stored in unknown):
+        fix = "These are weights with LoRA adapters inside: save them after peft's merge_and_unload()."
+    more = f" (and {len(unknown) - 1} more tensors)" if len(unknown) > 1 else ""
+    return [f"{unknown[0].key}{more} in {unknown[0].file} belongs to no part of the model. {fix}"]
+
+
 def _misfits(sources: dict[str, Stored], expected: dict[str, tuple[int, ...]]) -> list[str]:
     """Return messages about misshapen tensors; the towers' come first, because a wrong tower causes the others."""
-    towers, others = [], []
+    by_part: dict[str, list[str]] = {}
     for name, stored in sources.items():
-        flag = TOWER_FLAGS.get(part_of(name))
-        fix = f"Name the tower it was made with: {flag}." if flag else "Take config.json and weights from one release."
         if name not in expected:
             found = "is not expected: config.json's sizes leave no room for it."
         elif expected[name] != stored.shape:
             found = f"has shape {list(stored.shape)}; the configuration asks for {list(expected[name])}."
         else:
             continue
-        (towers if flag else others).append(f"{stored.key} in {stored.file} {found} {fix}")
+        by_part.setdefault(part_of(name), []).append(f"{stored.key} in {stored.file} {found}")
+    towers, others = [], []
+    for part, found in by_part.items():
+        flag = TOWER_FLAGS.get(part)
+        more = f" {len(found) - 1} more tensors of the {part} do not fit either." if len(found) > 1 else ""
+        fix = f"Name the tower it was made with: {flag}." if flag else "Take config.json and weights from one release."
+        (towers if flag else others).append(f"{found[0]}{more} {fix}")
     return towers + others
 
 
@@ -288,7 +311,7 @@ def _translate(
             dtype=raw.get("torch_dtype") or raw.get("dtype"),
             architectures=["HumanOmniForConditionalGeneration"],
         ), folders
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, StrictDataclassError) as error:
         if isinstance(error, CheckpointError):
             raise
         raise CheckpointError(f"{folder / 'config.json'}: {error}") from error

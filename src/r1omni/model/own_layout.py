@@ -13,10 +13,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub.errors import StrictDataclassError
+
 from r1omni.core.errors import CheckpointError
 from r1omni.model.checkpoint_folder import PROCESSOR
 from r1omni.model.configuration import HumanOmniConfig
-from r1omni.model.official import expected_shapes, part_of
+from r1omni.model.official import belonging_to_no_part, expected_shapes, part_of
 from r1omni.model.processing import HumanOmniProcessor
 from r1omni.model.weights import Stored, is_pointer, read_inventory, read_json
 
@@ -51,7 +53,7 @@ def read_own(folder: Path, raw: dict[str, Any]) -> tuple[HumanOmniConfig, dict[s
     try:
         config = HumanOmniConfig.from_dict(raw)
         expected = expected_shapes(config)
-    except (ValueError, TypeError, ArithmeticError, AttributeError, RuntimeError) as error:
+    except (ValueError, TypeError, ArithmeticError, AttributeError, RuntimeError, StrictDataclassError) as error:
         raise CheckpointError(f"{folder / 'config.json'} describes no model: {error}. {_RESTORE}") from error
     inventory = read_inventory(folder)
     sources = {name: stored for name, stored in inventory.items() if name in expected}
@@ -60,8 +62,8 @@ def read_own(folder: Path, raw: dict[str, Any]) -> tuple[HumanOmniConfig, dict[s
         odd = [stored for name, stored in inventory.items() if name not in expected and name != "lm_head.weight"]
     else:
         odd = unread
-    problems = list(_lacking(folder, list(_absent_files(folder)) + list(_absent_parts(sources, expected))))
-    problems += _misfits(sources, expected, odd)
+    absent = [*_absent_files(folder), *_absent_parts(sources, expected)]
+    problems = [*_misfits(sources, expected, odd), *_lacking(folder, absent)]
     return config, sources, unread, problems
 
 
@@ -134,18 +136,15 @@ def _lacking(folder: Path, absent: Sequence[str]) -> Iterator[str]:
 
 
 def _misfits(sources: dict[str, Stored], expected: dict[str, tuple[int, ...]], odd: Sequence[Stored]) -> Iterator[str]:
-    for name, stored in sources.items():
-        if stored.shape != expected[name]:
-            yield (
-                f"{stored.key} in {stored.file} has shape {list(stored.shape)}; config.json asks for "
-                f"{list(expected[name])}. Take config.json and weights from one folder."
-            )
-    if odd:
-        more = f" (and {len(odd) - 1} more tensors)" if len(odd) > 1 else ""
-        hint = "Take config.json and weights from one folder."
-        if any("lora_" in stored.key or ".base_layer." in stored.key for stored in odd):
-            hint = "These are weights with LoRA adapters inside: save them after peft's merge_and_unload()."
-        yield f"{odd[0].key}{more} in {odd[0].file} belongs to no part of the model. {hint}"
+    misshapen = [name for name, stored in sources.items() if stored.shape != expected[name]]
+    if misshapen:
+        name, stored = misshapen[0], sources[misshapen[0]]
+        more = f" {len(misshapen) - 1} more tensors do not fit either." if len(misshapen) > 1 else ""
+        yield (
+            f"{stored.key} in {stored.file} has shape {list(stored.shape)}; config.json asks for "
+            f"{list(expected[name])}.{more} Take config.json and weights from one folder."
+        )
+    yield from belonging_to_no_part(odd, "Take config.json and weights from one folder.")
 
 
 def _disagreements(processor: HumanOmniProcessor, config: HumanOmniConfig) -> Iterator[str]:

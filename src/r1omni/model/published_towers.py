@@ -1,10 +1,12 @@
 """Towers as separate releases: where they are published, their sizes, and their names of tensors."""
 
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import snapshot_download
+from huggingface_hub.constants import HF_HUB_OFFLINE
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from transformers import BertConfig, SiglipVisionConfig, WhisperConfig
 
@@ -48,16 +50,31 @@ def fetch(path_or_id: str, what: str, flag: str | None = None, *, weights: bool 
     """
     if Path(path_or_id).is_dir():
         return Path(path_or_id)
-    fix = f"Name a folder or hub id with {flag}." if flag else "Name a folder or a hub id."
+    fix = "Name a folder or a hub id."
+    if flag:
+        fix = f"Name a folder or hub id with {flag}, an option of `r1omni predict` and of `r1omni checkpoint convert`."
+    fix = _like(Path(path_or_id)) + fix
     if path_or_id.startswith((".", "/", "~")) or path_or_id.count("/") > 1:
         raise CheckpointError(f"{path_or_id} is neither a folder nor a hub id (owner/name); expected {what}. {fix}")
     try:
         return Path(snapshot_download(path_or_id, allow_patterns=[*_SETTINGS, *(_WEIGHTS if weights else ())]))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = str(error).strip().splitlines()[0].rstrip(".")
+        if HF_HUB_OFFLINE:
+            reason = "HF_HUB_OFFLINE is set, and it is not in the cache"
         raise CheckpointError(
-            f"{path_or_id}, {what}, is not a folder and could not be downloaded: {reason}. {fix}"
+            f"{path_or_id}, {what}, is not a folder and could not be downloaded from the hub: {reason}. {fix}"
         ) from error
+
+
+def _like(path: Path) -> str:
+    """Name the folders nearest in spelling to one that does not exist."""
+    try:
+        names = [place.name for place in path.absolute().parent.iterdir() if place.is_dir()]
+    except OSError:
+        return ""
+    near = get_close_matches(path.name, names)
+    return f"Is it {' or '.join(str(path.parent / name) for name in near)}? " if near else ""
 
 
 def named_folder(given: str | None, recorded: str | None, folder: Path, part: str, weights: bool) -> Path | None:

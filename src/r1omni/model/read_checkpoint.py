@@ -61,6 +61,20 @@ class Checkpoint:
         files = {stored.file for stored in self.sources.values()}
         return tuple(sorted(files | ({self.adapter.file} if self.adapter else set())))
 
+    def place_of(self, name: str) -> str:
+        """Return which files a parameter comes from, for messages.
+
+        Args:
+            name: the parameter's.
+        """
+        adapter = self.adapter
+        if adapter is not None and name in adapter.replaced:
+            return str(adapter.file)
+        if name not in self.sources:
+            return str(self.folder)
+        own = str(self.sources[name].file)
+        return f"{own} with {adapter.file}" if adapter is not None and name in adapter.deltas else own
+
     def raise_problems(self, more: Iterable[str] = ()) -> None:
         """Raise what keeps it from loading, the first in full.
 
@@ -166,6 +180,8 @@ def read_checkpoint(
         problems = [*official.problems, *tokenizer_problems(official)]
         config.video_pooling = video_pooling or published_pooling(named)
     else:
+        if towers not in (None, Towers()):
+            _log.warning("%s holds its towers and router; --vision, --audio and --router are not used.", found.path)
         config, sources, unread, problems = read_own(found.path, found.raw)
         config.video_pooling = video_pooling or config.video_pooling
     config.name_or_path = os.fspath(path_or_id)

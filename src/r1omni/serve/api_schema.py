@@ -6,12 +6,20 @@ instead of being dropped.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from r1omni.core.clip import Modality
 from r1omni.core.media_read import MediaRead
 
 FILE_ID = r"^file-[0-9a-f]{32}$"
+
+
+def _as_whole(value: object) -> object:
+    """Return 2 for 2.0: JSON knows one kind of number."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Whole = Annotated[int, BeforeValidator(_as_whole)]
 
 
 class Request(BaseModel):
@@ -148,21 +156,21 @@ class ChatRequest(Request):
     messages: list[ChatMessage] = Field(min_length=1, max_length=256)
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    n: int | None = Field(default=None, ge=1, le=1024)
+    n: Whole | None = Field(default=None, ge=1, le=1024)
     """Answers; None asks for one."""
     temperature: float | None = Field(default=None, ge=0, le=2)
     """0, or None, takes the most likely token each time, as `r1omni predict` does."""
-    seed: int | None = Field(default=None, ge=-(2**63), le=2**63 - 1)
+    seed: Whole | None = Field(default=None, ge=-(2**63), le=2**63 - 1)
     """Fixes what is drawn; None draws anew each time."""
-    max_tokens: int | None = Field(default=None, ge=1)
+    max_tokens: Whole | None = Field(default=None, ge=1)
     """Tokens of an answer, reasons included; None takes the server's limit."""
-    max_completion_tokens: int | None = Field(default=None, ge=1)
+    max_completion_tokens: Whole | None = Field(default=None, ge=1)
     """The newer name of `max_tokens`."""
     stop: str | list[str] | None = None
     """Up to four strings that end an answer."""
     logprobs: bool | None = None
     """Return the log-probability of each token of the whole output, reasons and tags included."""
-    top_logprobs: int | None = Field(default=None, ge=0, le=0)
+    top_logprobs: Whole | None = Field(default=None, ge=0, le=0)
     """The tokens that were not drawn are not kept: 0."""
     modality: Modality = "auto"
     """What is read of the clip, an addition to OpenAI's fields: auto reads the sides it has."""
@@ -196,7 +204,7 @@ class PredictionRequest(Request):
     instruction: str | None = Field(default=None, min_length=1)
     """What is asked; None asks for reasons and an answer as in training."""
     modality: Modality = "auto"
-    max_tokens: int | None = Field(default=None, ge=1)
+    max_tokens: Whole | None = Field(default=None, ge=1)
 
 
 class ErrorDetail(BaseModel):

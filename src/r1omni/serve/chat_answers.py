@@ -1,6 +1,5 @@
 """`/v1/chat/completions`: answers to a conversation about a clip, whole or token by token."""
 
-import json
 import secrets
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
@@ -9,6 +8,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any, Literal
 
+from r1omni.core.json_text import json_text
 from r1omni.infer.completion import Completion, Event
 from r1omni.infer.prompt import Prompt, Sampling
 from r1omni.serve.answer_channels import AnswerChannels, Piece, split_answer
@@ -143,7 +143,7 @@ class StreamedAnswer:
         async with self._stack:
             try:
                 async for chunk in self._chunks():
-                    yield json.dumps(chunk, ensure_ascii=False)
+                    yield json_text(chunk)
             except Exception as error:  # noqa: BLE001 - the boundary of a stream: its status is sent already
                 failure = as_api_error(error, self._service.config.retry_after_s)
                 yield failure.body.model_dump_json()

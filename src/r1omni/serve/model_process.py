@@ -190,6 +190,8 @@ def main() -> None:
     if not debug:
         warnings.simplefilter("ignore")
     hide_progress_bars()
+    # It warns about what clients send.
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)
     with line.makefile("rb") as reader:
         settings = json.loads(reader.readline())
     config = ServeConfig.model_validate(settings["config"])

@@ -5,14 +5,16 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Any, NamedTuple
 
 from fastapi import FastAPI, Path, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.routing import Match, Route
+from starlette.types import Scope
 
 from r1omni.core.errors import R1OmniError
 from r1omni.serve import chat_answers, clip_prediction
@@ -58,7 +60,8 @@ _UPLOAD = {
             "multipart/form-data": {
                 "schema": {
                     "type": "object",
-                    "required": ["file"],
+                    "required": ["file", "purpose"],
+                    "additionalProperties": False,
                     "properties": {
                         "file": {"type": "string", "format": "binary"},
                         "purpose": {"type": "string", "maxLength": 64},
@@ -106,6 +109,7 @@ def build_application(service: Service, keys: list[str]) -> Application:
         lifespan=lifespan,
         responses=_FAILURES,
     )
+    app.openapi = partial(_schema, app.openapi, service)
     _add_failures(app, service)
     _add_answers(app, service)
     _add_files(app, service)
@@ -123,6 +127,17 @@ def build_application(service: Service, keys: list[str]) -> Application:
     )
     service.metrics.watch("requests_inside", "Requests that are being answered or waiting.", lambda: gate.num_inside)
     return Application(gate, service)
+
+
+def _schema(whole: Callable[[], dict[str, Any]], service: Service) -> dict[str, Any]:
+    """Return the API's schema, with the models that answer here once they are loaded."""
+    schema = whole()
+    if not service.models:
+        return schema
+    for name in ("ChatRequest", "PredictionRequest"):
+        model = schema["components"]["schemas"][name]["properties"]["model"]
+        model["enum"] = sorted(service.models)
+    return schema
 
 
 def _add_answers(app: FastAPI, service: Service) -> None:
@@ -221,11 +236,18 @@ def _add_failures(app: FastAPI, service: Service) -> None:
         place = ".".join(str(part) for part in first["loc"][1:])
         return ApiError(400, f"{place or 'The request'}: {first['msg']}.", "invalid_value", place or None).response()
 
-    def refuse(_: Request, error: Exception) -> Response:
+    def refuse(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         words = {404: "There is nothing under this path.", 405: "The path does not take this method."}
-        failure = ApiError(error.status_code, words.get(error.status_code, str(error.detail)), "invalid_request")
-        return JSONResponse(failure.body.model_dump(), error.status_code, error.headers)
+        headers = dict(error.headers or {})
+        if error.status_code == 405:
+            headers["Allow"] = ", ".join(_methods(app, request.scope))
+        return ApiError(
+            error.status_code,
+            words.get(error.status_code, str(error.detail)),
+            "invalid_request",
+            headers=headers,
+        ).response()
 
     def left(_: Request, __: Exception) -> Response:
         return Response(status_code=CLIENT_LEFT)
@@ -241,6 +263,15 @@ def _add_failures(app: FastAPI, service: Service) -> None:
     }
     for kind, handler in handlers.items():
         app.add_exception_handler(kind, handler)
+
+
+def _methods(app: FastAPI, scope: Scope) -> list[str]:
+    """Return the methods that a path takes, whichever route takes them."""
+    found: set[str] = set()
+    for route in app.routes:
+        if isinstance(route, Route) and route.matches(scope)[0] != Match.NONE:
+            found |= route.methods or set()
+    return sorted(found)
 
 
 async def _in_time(work: Awaitable[Any], deadline_s: float) -> Any:
@@ -262,9 +293,10 @@ async def _read_upload(request: Request, max_bytes: int) -> tuple[bytes, str, st
     except (KeyError, ValueError) as error:
         raise ApiError(400, "The upload's content type names no boundary.", "invalid_value", "file") from error
     try:
-        file, purpose = form.get("file"), form.get("purpose", "user_data")
-        if not isinstance(file, UploadFile) or not isinstance(purpose, str) or len(purpose) > 64:
-            raise ApiError(400, "An upload has the field file, and may have a purpose.", "invalid_value", "file")
+        file, purpose = form.get("file"), form.get("purpose")
+        is_known = form.keys() <= {"file", "purpose"}
+        if not isinstance(file, UploadFile) or not isinstance(purpose, str) or len(purpose) > 64 or not is_known:
+            raise ApiError(400, "An upload has the fields file and purpose, and no other.", "invalid_value", "file")
         content = await file.read()
     finally:
         await form.close()

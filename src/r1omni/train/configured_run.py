@@ -16,6 +16,7 @@ from r1omni.core.instruction import instruction_for
 from r1omni.core.labels import label_set
 from r1omni.datasets.manifest import manifest_hash
 from r1omni.infer.engine import Engine, build_engine
+from r1omni.infer.text_field import text_field_identity
 from r1omni.model.load_model import load_model
 from r1omni.model.stored_answer_format import answer_format_of
 from r1omni.runs.file_hashes import shared_file_hashes
@@ -134,6 +135,7 @@ def training_run(config: SftConfig | GrpoConfig) -> TrainingRun:
             "validation": [hashes[str(manifest)] for manifest in config.data.validation],
             "data.max_validation_clips": config.data.max_validation_clips,
             **dotted(config.engine.model_dump(mode="json", include=set(READ_OF_A_CLIP)), "engine."),
+            **dotted(text_field_identity(config.engine), "engine."),
             "lora": None if config.lora is None else config.lora.model_dump(mode="json"),
             **({"max_completion_length": config.max_completion_length} if isinstance(config, SftConfig) else {}),
             **({"evidence": measured} if (measured := _evidence_hashes(config)) else {}),
