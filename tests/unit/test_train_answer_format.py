@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from r1omni.cli.app import app
 from r1omni.config.grpo_run import GrpoSettings
 from r1omni.config.sections import DataSection
 from r1omni.config.sft_run import SftSettings
@@ -91,6 +93,8 @@ def test_a_checkpoint_says_in_which_format_it_answers(tmp_path: Path) -> None:
     _, processor = load_model(tmp_path / "model")
     assert processor.answer_format == spelled
     assert answer_format_of(tmp_path / "model", "think,answer") == PAPER_FORMAT  # the option wins
+    shown = CliRunner().invoke(app, ["checkpoint", "inspect", str(tmp_path / "model")]).output
+    assert f"answer format   {spelled}\n" in shown
     (tmp_path / "model" / "processor_config.json").write_text('{"answer_format": "think"}')
     with pytest.raises(CheckpointError, match="answer_format is 'think'"):
         answer_format_of(tmp_path / "model")

@@ -29,6 +29,7 @@ def inspect(
     Exits with 1 if there are problems.
     """
     from r1omni.model.inspect_checkpoint import inspect_checkpoint
+    from r1omni.model.stored_answer_format import answer_format_of
 
     report = inspect_checkpoint(
         source,
@@ -49,6 +50,7 @@ def inspect(
     frames = report.config.num_frames
     tokens = report.config.num_video_tokens(frames)
     typer.echo(f"  video pooling   {report.config.video_pooling}: {frames} frames become {tokens:,} tokens")
+    typer.echo(f"  answer format   {answer_format_of(source, base=base)}")
     typer.echo(f"  values          {'read' if values else 'not read: --values checks them for NaN and infinity'}")
     for problem in report.problems:
         typer.echo(f"problem: {problem}", err=True)
