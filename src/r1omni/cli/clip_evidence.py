@@ -1,6 +1,5 @@
 """`r1omni evidence`: what can be measured in clips, as a table for people or as JSON."""
 
-import json as jsonlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +10,7 @@ from r1omni.cli.options import ModalityOption
 from r1omni.cli.progress import hide_loading_bars
 from r1omni.core.clip import Clip
 from r1omni.core.errors import ConfigError, MediaError
+from r1omni.core.json_text import json_text
 
 if TYPE_CHECKING:
     from r1omni.core.evidence import Evidence, EvidenceItem
@@ -70,7 +70,7 @@ def evidence(
         if not json:
             typer.echo("\n".join(_table(clip, found)))
     if json:
-        typer.echo(jsonlib.dumps({"clips": records}, indent=2))
+        typer.echo(json_text({"clips": records}, indent=2))
     raise typer.Exit(int(failed))
 
 
