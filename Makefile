@@ -8,8 +8,9 @@ ZERO3_STAMP := $(VENV)/.zero3
 ZERO3_PACKAGES := ^(deepspeed|einops|hjson|msgpack|ninja|py-cpuinfo)==
 OUT ?= runs/reproduce
 PYTEST_ARGS ?=
+SERVE_ARGS ?=
 
-.PHONY: help setup reproduce chromium test check fix docs assets bench clean
+.PHONY: help setup reproduce serve chromium test check fix docs assets bench clean
 .DEFAULT_GOAL := help
 
 help:  ## List the targets
@@ -32,7 +33,10 @@ $(ZERO3_STAMP): $(STAMP)
 reproduce: setup  ## Run the whole recipe: corpora, stages, Table 1, report (OUT=runs/reproduce)
 	$(BIN)/r1omni reproduce --out $(OUT)
 
-# One test looks at the pages in a browser. It is skipped, and says so, where Chromium cannot be installed unasked.
+serve: setup  ## Serve the bundled model, with its page on http://127.0.0.1:8000 (SERVE_ARGS="--model FOLDER")
+	$(BIN)/r1omni serve $(SERVE_ARGS)
+
+# Some tests look at pages in a browser. They are skipped, and say so, where Chromium cannot be installed unasked.
 chromium:  ## Install Chromium for the browser test, where that needs no password
 	@for name in chromium chromium-browser google-chrome; do if command -v $$name >/dev/null; then exit 0; fi; done; \
 	if ! command -v apt-get >/dev/null; then why="there is no apt-get here"; \

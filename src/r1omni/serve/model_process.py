@@ -103,7 +103,7 @@ def load_models(config: ServeConfig, pool: DecodePool) -> dict[str, ServedModel]
             pool,
             max_queued=config.batch_size + config.max_queued,
             features_bytes=config.features_bytes,
-            note=BUNDLED_NOTE if Path(path) == BUNDLED_MODEL else None,
+            note=BUNDLED_NOTE if Path(path).resolve() == BUNDLED_MODEL.resolve() else None,
         )
     return models
 

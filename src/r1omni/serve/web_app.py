@@ -34,6 +34,7 @@ from r1omni.serve.api_schema import (
 from r1omni.serve.event_stream import ClientLeftError, EventStream, unless_client_left
 from r1omni.serve.failures import ApiError, as_api_error
 from r1omni.serve.gate import Gate, known_hosts
+from r1omni.serve.page_route import add_page
 from r1omni.serve.service import Service
 
 _log = logging.getLogger(__name__)
@@ -114,6 +115,8 @@ def build_application(service: Service, keys: list[str]) -> Application:
     _add_answers(app, service)
     _add_files(app, service)
     _add_state(app, service)
+    if config.page:
+        add_page(app, service, asks_for_key=bool(keys))
     gate = Gate(
         app,
         service.metrics,
