@@ -16,8 +16,19 @@ from r1omni.media.length import clip_length_s
 RATE_HZ = 48000
 
 
-def write(path: Path, num_seconds: int, *, codec: str = "aac", pitch_hz: float = 500, pictures: bool = False) -> Path:
-    """A tone whose second half is silent, so that the bit rate varies; pictures are as bright as their number."""
+def write(
+    path: Path,
+    num_seconds: int,
+    *,
+    codec: str = "aac",
+    pitch_hz: float = 500,
+    pictures: bool = False,
+    gap_s: tuple[float, float] = (0, 0),
+) -> Path:
+    """A tone whose second half is silent, so that the bit rate varies; pictures are as bright as their number.
+
+    Sound packets that begin in the gap are lost.
+    """
     times_s = np.arange(num_seconds * RATE_HZ) / RATE_HZ
     tone = (0.3 * np.sin(2 * np.pi * pitch_hz * times_s) * (times_s < num_seconds / 2)).astype(np.float32)
     options = {"live": "1"} if path.suffix == ".webm" else {}
@@ -34,7 +45,9 @@ def write(path: Path, num_seconds: int, *, codec: str = "aac", pitch_hz: float =
         frame.sample_rate, frame.pts, frame.time_base = RATE_HZ, 0, Fraction(1, RATE_HZ)
         resampler = av.AudioResampler(sound.format.name, "mono", RATE_HZ, frame_size=sound.frame_size or 1024)
         for part in [*resampler.resample(frame), *resampler.resample(None)]:
-            container.mux(sound.encode(part))
+            for packet in sound.encode(part):
+                if not gap_s[0] <= float(packet.pts * packet.time_base) < gap_s[1]:
+                    container.mux(packet)
         container.mux(sound.encode(None))
     return path
 
@@ -101,3 +114,14 @@ def test_an_animated_avif_is_read_as_what_moves(tmp_path):
     media = load_media(tmp_path / "a.avif", num_frames=5)
     assert media.frames is not None and media.pictures_s == pytest.approx(1.0)
     assert (np.diff(media.frames[:, 24, 32, 0].astype(int)) > 20).all()
+
+
+def test_a_gap_that_lasts_to_the_end_of_what_is_heard_is_silence_and_is_said(tmp_path):
+    path = write(tmp_path / "gap.mkv", 10, codec="pcm_s16le", gap_s=(2, 4))
+    for part in (load_media(path, start_s=1, stop_s=3), load_media(path, start_s=1, max_sound_s=2)):
+        assert part.waveform is not None and len(part.waveform) == 2 * 16000
+        assert part.waveform[8000:15000].any() and not part.waveform[17000:].any()
+        ((start_s, stop_s),) = part.sound_gaps_s
+        assert (start_s, stop_s) == (pytest.approx(2, abs=0.03), 3)
+    assert load_media(path, start_s=8).sound_gaps_s == ()  # the track ends with the file
+    assert load_media(path, start_s=8, stop_s=30).sound_gaps_s == ()

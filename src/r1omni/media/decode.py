@@ -38,7 +38,7 @@ from r1omni.media.tracks import best_pictures, best_sound, track_name
 from r1omni.media.whole import is_cut_short
 from r1omni.media.window import Window, is_still, open_file
 
-DECODING_VERSION = 2
+DECODING_VERSION = 3
 """Raise it with every change that gives other frames or another waveform of some clip: what was made of the former ones
 is cached under this number."""
 
@@ -248,7 +248,7 @@ def _read(container: InputContainer, request: _Request) -> Media:
     found = demux(container, pictures_stream, sound_stream, reader, request.window, until, request.limits)
     if request.is_cut_short and found.intact_s < request.window.stop_s:
         raise _truncated(request.name, 0.0 if shows_one else found.intact_s)
-    sound = None if reader is None else reader.finish(request.sound_window, request.name)
+    sound = None if reader is None else reader.finish(request.sound_window, request.name, found.sound_end_s)
     pictures = None
     if pictures_stream is not None:
         discard_all_but(container, pictures_stream)

@@ -93,12 +93,14 @@ class SoundReader:
         if self._queue.samples >= _BLOCK_SAMPLES:
             self._resample_queue()
 
-    def finish(self, window: Window, name: str) -> Sound | None:
+    def finish(self, window: Window, name: str, end_s: float = 0.0) -> Sound | None:
         """Return the window's samples.
 
         Args:
             window: the part to keep.
             name: of the file, for messages.
+            end_s: when the track ends, in seconds from the file's beginning; if it goes on behind the window, a gap
+                before the window's end is filled too. 0 if that is not known.
 
         Returns:
             The sound; None if the track has no sample in the window.
@@ -118,6 +120,8 @@ class SoundReader:
         sound = self._place(window)
         if sound is None:
             return None
+        if end_s > window.stop_s + _JITTER_S:
+            sound = self._fill_to_the_end(sound, window)
         num_bad = int(np.count_nonzero(~np.isfinite(sound.waveform)))
         if num_bad:
             raise MediaError(
@@ -177,6 +181,13 @@ class SoundReader:
             filled = start + len(samples)
             waveform[start:filled] = samples
         return Sound(waveform, tuple(gaps))
+
+    def _fill_to_the_end(self, sound: Sound, window: Window) -> Sound:
+        num_missing = round((window.stop_s - window.start_s) * self._sample_rate_hz) - len(sound.waveform)
+        if num_missing <= _JITTER_S * self._sample_rate_hz:
+            return sound
+        gap = (window.start_s + len(sound.waveform) / self._sample_rate_hz, window.stop_s)
+        return Sound(np.pad(sound.waveform, (0, num_missing)), (*sound.gaps_s, gap))
 
     def _start_in(self, window: Window, stretch: _Stretch) -> int:
         """Return the sample of the window at which a stretch begins; negative if it begins before the window."""
