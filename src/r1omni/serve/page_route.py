@@ -1,6 +1,6 @@
 """The page at `/`: one document, one style sheet, one script and the sample clips, all from this package.
 
-A browser is told to load nothing from anywhere else, and to send nothing anywhere else.
+Its headers forbid a browser to load anything from elsewhere, or to send anything there.
 """
 
 from pathlib import Path
