@@ -5,7 +5,19 @@ Each verb is one file; what it needs beyond parsing is imported when it runs, so
 
 import typer
 
-from r1omni.cli import checkpoint, clip_evidence, data, evaluate, predict, report, reproduce, serve, synth, train
+from r1omni.cli import (
+    annotate,
+    checkpoint,
+    clip_evidence,
+    data,
+    evaluate,
+    predict,
+    report,
+    reproduce,
+    serve,
+    synth,
+    train,
+)
 from r1omni.cli.boundary import run
 from r1omni.cli.listing import PASS_ON
 
@@ -50,6 +62,7 @@ app.command(
     options_metavar="[CONFIG.toml]... [--dotted.flag VALUE]...",
 )(serve.serve)
 app.command("report", epilog=f"Example: {report.EXAMPLE}")(report.report)
+app.command("annotate", epilog=f"Example: {annotate.EXAMPLE}")(annotate.annotate)
 app.add_typer(train.app, name="train")
 app.add_typer(data.app, name="data")
 app.add_typer(checkpoint.app, name="checkpoint")

@@ -15,12 +15,12 @@ from r1omni.cli.options import (
     WindowsOption,
     check_text_field,
     meaning,
+    one_of_many,
 )
 from r1omni.cli.progress import hide_loading_bars, show_progress
 from r1omni.cli.report import summary
 from r1omni.config.evaluation_run import EvaluationConfig, LabelSetChoice
 from r1omni.config.sections import EngineSection
-from r1omni.core.errors import ConfigError
 from r1omni.core.json_text import json_text
 
 EXAMPLE = "r1omni evaluate --model runs/r1-omni/model --data dfew.jsonl --fold 1 --out runs/dfew-1"
@@ -76,7 +76,7 @@ def evaluate(
         group_by=tuple(by or ()),
         max_new_tokens=max_new_tokens,
         shown=shown,
-        shard=_shard(shard),
+        shard=one_of_many("--shard", shard),
         resume=resume,
         engine=EngineSection(
             batch_size=batch_size,
@@ -103,10 +103,3 @@ def evaluate(
         return
     for name, scores in results.items():
         typer.echo(f"{name}: {'other shards are still at work' if scores is None else summary(scores)}")
-
-
-def _shard(text: str) -> tuple[int, int]:
-    index, _, count = text.partition("/")
-    if not (index.isdecimal() and count.isdecimal() and int(index) < int(count)):
-        raise ConfigError(f"--shard: found {text!r}; expected I/N with I below N, such as 0/4")
-    return int(index), int(count)

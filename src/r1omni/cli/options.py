@@ -104,3 +104,19 @@ def split_labels(text: str | None) -> tuple[str, ...] | None:
     if not labels:
         raise ConfigError(f"--labels: found {text!r}; expected names separated by commas, such as happy,sad")
     return labels
+
+
+def one_of_many(option: str, text: str) -> tuple[int, int]:
+    """Read which of several processes this one is.
+
+    Args:
+        option: the option's name, for the message.
+        text: index and count, such as `0/4`.
+
+    Raises:
+        ConfigError: it is anything else.
+    """
+    index, _, count = text.partition("/")
+    if not (index.isdecimal() and count.isdecimal() and int(index) < int(count)):
+        raise ConfigError(f"{option}: found {text!r}; expected I/N with I below N, such as 0/4")
+    return int(index), int(count)

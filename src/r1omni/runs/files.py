@@ -3,7 +3,7 @@
     replaced_file, replaced_folder    written under a temporary name and renamed
     write_text, write_bytes, write_json, write_json_once
     append_lines, append_rows         one write per call, flushed; a kill can cut only the last line
-    repair, rewind, read_rows         what a killed writer of lines left
+    repair, rewind, rewind_to, read_rows    what a killed writer of lines left
     sweep                             removes the temporary files and folders of writers that were killed
 
 A temporary name is `.<host>-<process>-<random>.partial`, beside its target. Permissions follow the umask. Left out on
@@ -235,6 +235,16 @@ def rewind(path: Path, keep: Callable[[dict[str, Any]], bool]) -> None:
         if keep(row):
             kept.append(line + b"\n")
     write_bytes(path, b"".join(kept))
+
+
+def rewind_to(path: Path, num_lines: int) -> None:
+    """Keep the first lines of a file and drop the others.
+
+    Args:
+        path: a file of lines.
+        num_lines: how many are kept.
+    """
+    write_bytes(path, b"".join(line + b"\n" for line in _whole_lines(path)[:num_lines]))
 
 
 def sweep(folder: Path) -> None:

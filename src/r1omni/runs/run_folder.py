@@ -19,13 +19,14 @@ from r1omni.core.errors import ConfigError
 from r1omni.core.json_text import json_text
 from r1omni.runs.files import remove_folder, sweep, write_json_once, write_text
 
-RunKind = Literal["evaluation", "sft", "grpo", "reproduction"]
+RunKind = Literal["evaluation", "annotation", "sft", "grpo", "reproduction"]
 
 RECORD = "run.json"
 CONFIGURATION = "run.toml"
 
 _WAY_OUT: dict[RunKind, str] = {
     "evaluation": "Give another --out, or start over with --no-resume.",
+    "annotation": "Give another --out, or remove the folder.",
     "sft": "Give another output_dir, or start over with --resume false.",
     "grpo": "Give another output_dir, or start over with --resume false.",
     "reproduction": "Give another --out, or remove the folder.",
@@ -33,6 +34,8 @@ _WAY_OUT: dict[RunKind, str] = {
 _CONTENT = (
     "predictions*.jsonl",
     "scores.json",
+    "annotations.json",
+    "shards",
     "metrics.jsonl",
     "checkpoints",
     "model",
