@@ -19,7 +19,8 @@ MAX_PARAMETERS = 12
 CONVENTION = {
     ("model/modeling.py", "forward"),  # transformers' model call
     ("model/processing.py", "__init__"),  # transformers saves a processor by the arguments of its __init__
-    ("cli/evaluate.py", "evaluate"),  # typer: a parameter is an option
+    ("cli/annotate.py", "annotate"),  # typer: a parameter is an option
+    ("cli/evaluate.py", "evaluate"),  # likewise
     ("cli/predict.py", "predict"),  # likewise
     ("datasets/adapters/table.py", "read"),  # `r1omni data`: a parameter is an option
 }

@@ -13,7 +13,7 @@ from r1omni.core.errors import ConfigError
 from r1omni.infer.engine import Engine, build_engine
 from r1omni.infer.predict_files import ASSETS, BUNDLED_MODEL
 from r1omni.model.load_model import load_model
-from r1omni.scale.annotate import annotate, begin, shard_batches, whole_batches
+from r1omni.scale.annotation import annotate, begin, shard_batches, whole_batches
 from r1omni.scale.annotation_rows import COLUMNS, read_shard
 from r1omni.scale.archive import read_listing
 

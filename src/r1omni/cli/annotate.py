@@ -74,7 +74,7 @@ def annotate(
     from r1omni.infer.engine import Engine, build_engine
     from r1omni.infer.predict_files import BUNDLED_MODEL, BUNDLED_NOTE
     from r1omni.model.load_model import load_model
-    from r1omni.scale.annotate import annotate as annotate_archive
+    from r1omni.scale.annotation import annotate as annotate_archive
 
     def load() -> Engine:
         hide_loading_bars()

@@ -89,7 +89,7 @@ class Listing:
         Args:
             record: its fields.
         """
-        return cls(**record | {"warnings": tuple(record["warnings"])})
+        return cls(record["num_clips"], record["sha256"], record["passed_over"], tuple(record["warnings"]))
 
 
 def write_listing(source: str, path: Path) -> Listing:
