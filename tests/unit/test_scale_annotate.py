@@ -1,4 +1,4 @@
-"""Annotation: rows in the clips' order, nothing twice and nothing lost whenever it was killed, always the same bytes."""
+"""Annotation: rows in the clips' order, nothing twice and nothing lost whenever it was killed, and the same bytes."""
 
 import json
 import shutil
