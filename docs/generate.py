@@ -1,4 +1,4 @@
-"""Generate the reference pages from the code: help.md, configuration.md, labels.md.
+"""Generate the reference pages from the code: help.md, configuration.md, labels.md, measurements.md.
 
 python docs/generate.py            write them
 python docs/generate.py --check    list those that are out of date, and exit with 1
@@ -16,7 +16,9 @@ from r1omni.config.grpo_run import GrpoConfig
 from r1omni.config.load import list_settings
 from r1omni.config.serving import ServeConfig
 from r1omni.config.sft_run import SftConfig
+from r1omni.core.evidence import EVIDENCE_NAMES
 from r1omni.core.labels import DFEW_LABELS, EMOTIONS, MAFW_LABELS, RAVDESS_LABELS
+from r1omni.evidence.bands import THRESHOLDS
 
 HERE = Path(__file__).parent
 WIDTH = 100
@@ -67,7 +69,35 @@ def labels_page() -> str:
     return f"{NOTE}# Labels\n\nThe emotions are identified by name, never by number.\n\n{head}\n{rows}\n"
 
 
-PAGES = {"help.md": help_page, "configuration.md": configuration_page, "labels.md": labels_page}
+def measurements_page() -> str:
+    """Return every measurement with its unit, bands, thresholds and their sources."""
+    names = "\n".join(
+        f"| `{name}` | {row.side} | {row.unit} | {', '.join(row.bands)} | {row.meaning} |"
+        for name, row in EVIDENCE_NAMES.items()
+    )
+    borders = "\n".join(
+        f"| `{name}` | {lower} / {upper} | {border.value:g} | {border.fair_from:g} to {border.fair_to:g} "
+        f"| {border.source} |"
+        for name, thresholds in THRESHOLDS.items()
+        for border, lower, upper in zip(
+            thresholds, EVIDENCE_NAMES[name].bands, EVIDENCE_NAMES[name].bands[1:], strict=False
+        )
+    )
+    return (
+        f"{NOTE}# Measurements\n\n"
+        "What `r1omni evidence` can report; how it is measured: [evidence.md](evidence.md).\n\n"
+        f"| name | side | unit | bands | meaning |\n|---|---|---|---|---|\n{names}\n\n## Thresholds\n\n"
+        "Within the last range both words are fair, and an item names both.\n\n"
+        f"| name | bands | threshold | both are fair | source |\n|---|---|---|---|---|\n{borders}\n"
+    )
+
+
+PAGES = {
+    "help.md": help_page,
+    "configuration.md": configuration_page,
+    "labels.md": labels_page,
+    "measurements.md": measurements_page,
+}
 
 
 def main() -> int:

@@ -15,6 +15,10 @@ Source:
     detections the best is kept, they are not averaged.
 """
 
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -174,8 +178,9 @@ class _Net:
             from ai_edge_litert.interpreter import Interpreter
         except ImportError as error:
             raise ConfigError(f"Faces need the package ai-edge-litert; install it: {INSTALL}") from error
-        self._interpreter = Interpreter(model_path=str(NETS / name), num_threads=1)
-        self._interpreter.allocate_tensors()
+        with _without_notices():
+            self._interpreter = Interpreter(model_path=str(NETS / name), num_threads=1)
+            self._interpreter.allocate_tensors()
         self._input = self._interpreter.get_input_details()[0]["index"]
         self._outputs = [output["index"] for output in self._interpreter.get_output_details()]
 
@@ -184,6 +189,20 @@ class _Net:
         self._interpreter.set_tensor(self._input, crop[None].astype(np.float32))
         self._interpreter.invoke()
         return [self._interpreter.get_tensor(index) for index in self._outputs]
+
+
+@contextmanager
+def _without_notices() -> Iterator[None]:
+    """Keep the runtime's notice about its delegate off standard error: it knows no setting that does."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _anchors() -> np.ndarray:
