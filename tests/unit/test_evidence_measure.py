@@ -1,5 +1,6 @@
 """A whole clip: which sides it has, what the manifest knows, and what cannot be measured."""
 
+import sys
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -72,7 +73,7 @@ def test_a_black_silent_clip_has_reasons_instead_of_cues(measurer: ClipMeasurer,
     values = {item.name: item.value for item in evidence.items}
     assert values == {"speech_share": 0.0, "digital_silence": True, "face_count": 0.0, "face_share": 0.0}
     assert evidence.why_not("mouth_open") == "The pictures are black (10 frames looked at)."
-    assert evidence.why_not("pitch_hz") == "The sound is digital silence: every sample is 0."
+    assert evidence.why_not("pitch_hz") == "The sound is digital silence."
 
 
 def test_pictures_alone_have_no_sound_and_the_reason(measurer: ClipMeasurer, tmp_path: Path):
@@ -135,3 +136,13 @@ def test_a_smile_is_raised_corners_and_nothing_else_moves():
 def test_a_clip_with_other_fields_of_the_name_has_no_cues():
     assert not has_cues(Clip("own", Path("own.mp4"), meta={"cues": {"brows": "raised"}}))
     assert not has_cues(Clip("own", Path("own.mp4"), meta={"cues": "many"}))
+
+
+def test_without_the_extra_each_part_says_what_to_install(monkeypatch: pytest.MonkeyPatch):
+    for module in ("onnxruntime", "silero_vad", "rapidocr", "ai_edge_litert.interpreter"):
+        monkeypatch.setitem(sys.modules, module, None)  # as if the package were not installed
+    evidence = ClipMeasurer().measure(Clip("angry", CLIPS / "angry.mp4")).evidence
+    assert [item.name for item in evidence.items] == ["digital_silence"]
+    for name, package in (("pitch_hz", "onnxruntime"), ("face_count", "ai-edge-litert"), ("subtitle", "rapidocr")):
+        reason = evidence.why_not(name)
+        assert reason is not None and package in reason and "pip install 'r1omni[evidence]'" in reason

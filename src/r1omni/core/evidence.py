@@ -63,7 +63,7 @@ EVIDENCE_NAMES: dict[str, EvidenceName] = {
         "sound", "share", ("steady", "trembling"), "share of the pitch's movement that is between 5 and 12 Hz"
     ),
     "digital_silence": EvidenceName(
-        "sound", "", (), "every sample of the span is exactly 0; the whole sound first, then spans of it"
+        "sound", "", (), "the whole sound holds nothing; then spans of it in which every sample is 0"
     ),
     "laughter": EvidenceName("sound", "", (), "laughter; only where something measures it"),
     "crying": EvidenceName("sound", "", (), "sobbing; only where something measures it"),

@@ -45,7 +45,7 @@ class Measurement:
 
 
 class ClipMeasurer:
-    """Measures clips, one after the other.
+    """Measures clips, one after the other; of one thread at a time, as its nets keep what they work on.
 
     Args:
         whisper: a Whisper checkpoint for transcripts: folder or hub id; None measures without.

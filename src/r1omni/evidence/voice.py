@@ -14,6 +14,7 @@ from r1omni.evidence import loudness, pitch, speech, tremor
 from r1omni.evidence.item import all_unmeasured, make_item
 from r1omni.evidence.pitch import PitchTrack, to_semitones, track_pitch
 from r1omni.evidence.speech import SpeechDetector, SpeechSpan
+from r1omni.media.decode import SILENT_PEAK
 
 SEMITONE_REFERENCE_HZ = 100.0
 LEAST_VOICED_S = 0.1
@@ -60,16 +61,17 @@ def measure_voice(waveform: np.ndarray, start_s: float, detector: SpeechDetector
     whole_s = (start_s, start_s + len(waveform) / rate_hz)
     times_s, level_dbfs = loudness.track_level(waveform, rate_hz)
     voice.level_times_s, voice.level_dbfs = times_s + start_s, level_dbfs
-    voice.items.append(make_item("digital_silence", not waveform.any(), whole_s, "samples", confidence=1.0))
-    for silent_s, silent_stop_s in loudness.silent_spans(waveform, rate_hz) if waveform.any() else []:
+    is_silent = float(np.abs(waveform).max(initial=0.0)) < SILENT_PEAK
+    voice.items.append(make_item("digital_silence", is_silent, whole_s, "samples", confidence=1.0))
+    for silent_s, silent_stop_s in [] if is_silent else loudness.silent_spans(waveform, rate_hz):
         span_s = (start_s + silent_s, start_s + silent_stop_s)
         voice.items.append(make_item("digital_silence", True, span_s, "samples", confidence=1.0))
     if isinstance(detector, str):
         voice.unmeasured = all_unmeasured(["speech_share", *_SPEECH_NAMES], detector)
         return voice
-    if not waveform.any():
+    if is_silent:
         voice.items.append(make_item("speech_share", 0.0, whole_s, "samples", confidence=1.0))
-        voice.unmeasured = all_unmeasured(_SPEECH_NAMES, "The sound is digital silence: every sample is 0.")
+        voice.unmeasured = all_unmeasured(_SPEECH_NAMES, "The sound is digital silence.")
         return voice
     probabilities = detector.probabilities(waveform)
     spans = speech.find_spans(probabilities, len(waveform) / rate_hz)
