@@ -92,11 +92,11 @@ def _chosen(paths: list[Path], manifest: Path | None) -> Iterator[Clip]:
 
 
 def _table(clip: Clip, found: "Evidence") -> Iterator[str]:
-    """Yield the lines that show a clip's evidence to people."""
+    """Yield the lines that show a clip's evidence to people; JSON has the halves that do not differ as well."""
     has = [name for name, there in (("pictures", found.has_pictures), ("sound", found.has_sound)) if there]
     yield f"{clip.path}  ({found.duration_s:.2f} s, {' and '.join(has)})"
     for side in ("sound", "pictures", "text"):
-        rows = [_row(item) for item in found.items if item.side == side]
+        rows = [_row(item) for item in found.items if item.side == side and _is_shown(item, found)]
         if rows:
             widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
             yield f"  {side}"
@@ -109,6 +109,12 @@ def _table(clip: Clip, found: "Evidence") -> Iterator[str]:
         yield "  not measured"
         yield from (f"    {', '.join(names)}: {reason}" for reason, names in reasons.items())
     yield ""
+
+
+def _is_shown(item: "EvidenceItem", found: "Evidence") -> bool:
+    """Return whether people see an item: one of a half only where its band is not the clip's."""
+    whole = found.find(item.name)
+    return item.phase == "clip" or whole is None or item.band != whole.band
 
 
 def _row(item: "EvidenceItem") -> tuple[str, ...]:

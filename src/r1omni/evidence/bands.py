@@ -36,7 +36,7 @@ _POSE = "chosen: a turn that shows at a glance; the pose is known to about 5 deg
 _PAUSE = "E. Campione, J. Véronis (2002): pauses above 1 s are long"
 
 THRESHOLDS: dict[str, tuple[Threshold, ...]] = {
-    "speech_share": (Threshold(0.02, 0.0, 0.05, _CHOSEN), Threshold(0.5, 0.4, 0.6, _CHOSEN)),
+    "speech_share": (Threshold(0.02, 0.01, 0.05, _CHOSEN), Threshold(0.5, 0.4, 0.6, _CHOSEN)),
     "pitch_semitones": (Threshold(0.0, -1.5, 5.8, _PITCH), Threshold(15.6, 5.8, 17.0, _PITCH)),
     "pitch_range_semitones": (Threshold(4.0, 3.0, 5.0, _RANGE), Threshold(11.5, 10.0, 13.0, _RANGE)),
     "pitch_trend": (Threshold(-3.0, -4.0, -1.5, _TREND), Threshold(3.0, 1.5, 4.0, _TREND)),
@@ -50,7 +50,7 @@ THRESHOLDS: dict[str, tuple[Threshold, ...]] = {
         Threshold(0.55, 0.5, 0.65, "between the steady and the trembling made voices, 5 to 12 Hz (docs/evidence.md)"),
     ),
     "face_count": (Threshold(0.5, 0.5, 0.5, "counted"), Threshold(1.5, 1.5, 1.5, "counted")),
-    "face_share": (Threshold(0.02, 0.0, 0.05, _CHOSEN), Threshold(0.5, 0.4, 0.6, _CHOSEN)),
+    "face_share": (Threshold(0.02, 0.01, 0.05, _CHOSEN), Threshold(0.5, 0.4, 0.6, _CHOSEN)),
     "mouth_open": (Threshold(0.05, 0.03, 0.07, _FACES), Threshold(0.2, 0.17, 0.23, _FACES)),
     "mouth_width": (Threshold(0.47, 0.45, 0.49, _NEUTRAL), Threshold(0.63, 0.61, 0.65, _FACES)),
     "mouth_corners": (Threshold(-0.02, -0.035, -0.01, _NEUTRAL), Threshold(0.04, 0.025, 0.055, _FACES)),

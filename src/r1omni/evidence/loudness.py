@@ -1,8 +1,8 @@
 """Level of the sound over time, in dB relative to full scale (a full-scale square wave has 0 dBFS), and exact silence.
 
 The level is RMS over frames, unweighted. It depends on the recording's gain as much as on the voice: the same shout is
-loud in one film and soft in another. A span of digital silence is one in which every sample is exactly 0; the quiet of a
-room is not.
+loud in one film and soft in another. A span of digital silence is one in which every sample is exactly 0; the quiet of
+a room is not.
 """
 
 import numpy as np
