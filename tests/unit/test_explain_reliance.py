@@ -6,7 +6,7 @@ from r1omni.core.answer_format import PAPER_FORMAT, AnswerFormat
 from r1omni.core.instruction import REASONING_INSTRUCTION, format_answer
 from r1omni.explain.attribution import AnsweredClip
 from r1omni.explain.reading import has_reasons, read_alone
-from r1omni.explain.reliance import _variants, measure_reliance
+from r1omni.explain.reliance import _variants, measure_reliance, other_outputs
 from r1omni.infer.features import NO_FEATURES
 from r1omni.infer.prompt import Prompt
 from r1omni.infer.scorer import Scorer
@@ -28,7 +28,7 @@ def features(parts):
 
 
 def test_reasons_are_cut_replaced_and_turned_round():
-    first, second = _variants(PAPER_FORMAT, [FIRST, SECOND])
+    first, second = _variants(PAPER_FORMAT, [FIRST, SECOND], other_outputs(PAPER_FORMAT, [FIRST, SECOND]))
     assert first is not None and second is not None
     assert first.cut == ["<think></think>\n<answer>", "<think>The voice is loud. </think>\n<answer>"]
     assert first.replaced == "<think>The mouth is closed.</think>\n<answer>"
@@ -43,7 +43,7 @@ def test_reasons_are_cut_replaced_and_turned_round():
 def test_a_quotation_is_one_sentence_and_other_formats_keep_their_tags():
     answer_format = AnswerFormat(("context", "think", "answer"))
     text = '<context>A room.</context>\n<think>He says "Go. Now." He smiles.</think>\n<answer>happy</answer>'
-    (variant,) = _variants(answer_format, [text])
+    (variant,) = _variants(answer_format, [text], other_outputs(answer_format, [text]))
     assert variant is not None
     assert variant.cut == [
         "<context></context>\n<think></think>\n<answer>",

@@ -47,6 +47,8 @@ def evaluate(
     batch_size: Annotated[int, typer.Option(min=1, help="Clips per batch.")] = 32,
     max_new_tokens: Annotated[int, typer.Option(min=1, help=meaning(EvaluationConfig, "max_new_tokens"))] = 512,
     shown: Annotated[int, typer.Option(min=0, help=meaning(EvaluationConfig, "shown"))] = 3,
+    explain: Annotated[bool, typer.Option("--explain", help=meaning(EvaluationConfig, "explain"))] = False,
+    relied_on: Annotated[int, typer.Option(min=0, help=meaning(EvaluationConfig, "relied_on"))] = 128,
     shard: Annotated[
         str,
         typer.Option(
@@ -76,6 +78,8 @@ def evaluate(
         group_by=tuple(by or ()),
         max_new_tokens=max_new_tokens,
         shown=shown,
+        explain=explain,
+        relied_on=relied_on,
         shard=one_of_many("--shard", shard),
         resume=resume,
         engine=EngineSection(
@@ -88,6 +92,7 @@ def evaluate(
         ),
     )
     from r1omni.evaluate.manifests import evaluate_manifests
+    from r1omni.explain.explained_corpus import corpus_explainer
     from r1omni.infer.engine import Engine, build_engine
     from r1omni.model.load_model import load_model
 
@@ -97,7 +102,7 @@ def evaluate(
         return build_engine(*loaded, run.engine)
 
     with show_progress() as report:
-        results = evaluate_manifests(run, load, report)
+        results = evaluate_manifests(run, load, report, corpus_explainer(run.relied_on, whisper))
     if json:
         typer.echo(json_text(results, indent=2))
         return

@@ -40,6 +40,10 @@ class EvaluationConfig(Schema):
     """Tokens an answer may have."""
     shown: NonNegativeInt = 3
     """Best and worst clips each that report.html shows; 0 spares the pass for them."""
+    explain: bool = False
+    """Also check the reasons: measure the clips, grade the claims, and test whether answers hang on their reasons."""
+    relied_on: NonNegativeInt = 128
+    """With explain: answers whose reliance on their reasons is measured, an even sample; 0 measures none."""
     shard: tuple[NonNegativeInt, PositiveInt] = (0, 1)
     """Index and count: answer every count-th clip, from the index-th (0 first); the last process joins the shards."""
     resume: bool = True

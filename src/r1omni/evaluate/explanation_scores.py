@@ -4,8 +4,10 @@ Shares are in percent like every other figure of scores.json, each with its inte
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from r1omni.runs.files import read_rows
 from r1omni.scoring.coherence import (
     AnswerWithReasons,
     Figure,
@@ -15,14 +17,41 @@ from r1omni.scoring.coherence import (
     coherence_figures,
     risk_coverage,
 )
+from r1omni.scoring.explained_answer import (
+    ExplainedAnswer,
+    attribution_figures,
+    claim_figures,
+    count_figures,
+    hash_of,
+    model_reader_figures,
+    reliance_figures,
+)
 from r1omni.scoring.prediction import Prediction
 
 
-def explanation_scores(predictions: Sequence[Prediction]) -> dict[str, Any] | None:
-    """Score how the reasons of a run fit its answers, by the rules alone; None where no answer has reasons.
+def read_explained(folder: Path, predictions: Sequence[Prediction]) -> list[ExplainedAnswer]:
+    """Read the explanations of a run that are of its present outputs, in the order of the predictions.
+
+    Args:
+        folder: the run folder; without `explanations.jsonl` nothing is known.
+        predictions: of the run.
+    """
+    rows = {row["id"]: row for row in read_rows(folder / "explanations.jsonl")}
+    known = [(rows[prediction.id], prediction) for prediction in predictions if prediction.id in rows]
+    return [ExplainedAnswer.from_json(row) for row, said in known if row["text_hash"] == hash_of(said.text or "")]
+
+
+def explanation_scores(
+    predictions: Sequence[Prediction], explained: Sequence[ExplainedAnswer] = ()
+) -> dict[str, Any] | None:
+    """Score the reasons of a run; None where no answer has reasons.
+
+    Whether reasons fit their answer is read by the rules from the text alone; the other figures are over the answers
+    that were explained.
 
     Args:
         predictions: one per clip; those that failed or gave no reasons are left out.
+        explained: what is known of the reasons of any of the answers.
     """
     answered = [prediction for prediction in predictions if prediction.error_kind is None and prediction.reasoning]
     if not answered:
@@ -37,13 +66,32 @@ def explanation_scores(predictions: Sequence[Prediction]) -> dict[str, Any] | No
         for prediction in answered
     ]
     known = [row for row in rows if row.gold is not None]
+    figures = {name: share_record(figure) for name, figure in coherence_figures(rows).items()}
     return {
         "num_answers": len(answered),
-        "figures": {name: share_record(figure) for name, figure in coherence_figures(rows).items()},
+        "num_explained": len(explained),
+        "figures": figures | (_explained_figures(answered, explained) if explained else {}),
         "accuracy_by_agreement": {name: share_record(figure) for name, figure in accuracy_by_agreement(rows).items()},
         "risk_coverage": risk_record(
             "agreement", [agreement_confidence(row.agrees) for row in known], [row.is_correct for row in known]
         ),
+    }
+
+
+def _explained_figures(
+    predictions: Sequence[Prediction], explained: Sequence[ExplainedAnswer]
+) -> dict[str, dict[str, Any]]:
+    by_id = {prediction.id: prediction for prediction in predictions}
+    explained = [answer for answer in explained if answer.id in by_id]
+    said = [by_id[answer.id] for answer in explained]
+    shares = {
+        **claim_figures(explained),
+        **model_reader_figures(explained, said),
+        **reliance_figures(explained),
+        **attribution_figures(explained),
+    }
+    return {name: share_record(figure) for name, figure in shares.items()} | {
+        name: mean_record(figure, "per answer") for name, figure in count_figures(explained).items()
     }
 
 

@@ -22,7 +22,7 @@ from r1omni.core.labels import LABEL_SETS, label_set
 from r1omni.datasets.manifest import manifest_hash, read_manifest
 from r1omni.evaluate.picks import keep_picks
 from r1omni.evaluate.predictions import read_predictions
-from r1omni.evaluate.run import Grading, evaluate
+from r1omni.evaluate.run import Grading, evaluate, score_again
 from r1omni.evaluate.side_by_side import write_report
 from r1omni.infer.engine import Engine
 from r1omni.infer.features import Features
@@ -32,7 +32,7 @@ from r1omni.infer.text_field import text_field_identity
 from r1omni.model.checkpoint_hash import checkpoint_identity
 from r1omni.model.stored_answer_format import answer_format_of
 from r1omni.runs.record import run_facts
-from r1omni.scoring.prediction import Said
+from r1omni.scoring.prediction import Prediction, Said
 
 OnProgress = Callable[[str, float], None]
 """Called with a manifest and the share of its clips that is answered."""
@@ -48,15 +48,24 @@ class _Part:
     folder: Path
 
 
+Explain = Callable[[Callable[[], Engine], Sequence[Clip], Sequence[Prediction], str, Sequence[str], Path], object]
+"""Explains answers and writes `explanations.jsonl`: called with what returns the engine, the clips as they were read,
+their predictions, the instruction, the label set and the run folder."""
+
+
 def evaluate_manifests(
-    run: EvaluationConfig, load: Callable[[], Engine], on_progress: OnProgress = lambda manifest, share: None
+    run: EvaluationConfig,
+    load: Callable[[], Engine],
+    on_progress: OnProgress = lambda manifest, share: None,
+    explain: Explain | None = None,
 ) -> dict[str, dict[str, Any] | None]:
     """Answer and score every manifest, and write the report once all are complete.
 
     Args:
         run: which model answers what.
         load: returns the engine over `run.model`; called only where answers or their probabilities are missing.
-        on_progress: told how far each manifest is.
+        on_progress: called with how far each manifest is.
+        explain: explains the answers, where `run.explain` asks for it.
 
     Returns:
         Manifest -> its scores; None where other shards are still at work.
@@ -73,10 +82,11 @@ def evaluate_manifests(
     results: dict[str, dict[str, Any] | None] = {}
     for part in parts:
         name, digest = str(part.manifest), manifest_hash(part.manifest)
+        grading = Grading(part.labels, run.normaliser, run.group_by, answer_format)
         results[name] = evaluate(
             lambda clips, part=part: _answer(run, part, engine(), clips, instruction),
             part.clips,
-            Grading(part.labels, run.normaliser, run.group_by, answer_format),
+            grading,
             out_dir=part.folder,
             identity=identity | {"manifest": digest} | _window_identity(run, part),
             facts=_facts(run, part, digest),
@@ -84,6 +94,10 @@ def evaluate_manifests(
             shard=run.shard,
             on_progress=lambda done, total, name=name: on_progress(name, done / total),
         )
+        if results[name] is not None and run.explain and explain is not None and part.labels is not None:
+            said = read_predictions(part.folder / "predictions.jsonl")
+            explain(engine, _as_answered(part.clips, said), said, instruction, part.labels, part.folder)
+            results[name] = score_again(part.folder, part.clips, grading)
         if results[name] is not None and run.shown and part.labels is not None:
             _pick(run, part.labels, part, engine, instruction)
     if all(scores is not None for scores in results.values()):
@@ -156,24 +170,30 @@ def _facts(run: EvaluationConfig, part: _Part, digest: str) -> dict[str, Any]:
     }
 
 
-def _pick(
-    run: EvaluationConfig, labels: tuple[str, ...], part: _Part, engine: Callable[[], Engine], instruction: str
-) -> None:
-    said = read_predictions(part.folder / "predictions.jsonl")
+def _as_answered(clips: Sequence[Clip], said: Sequence[Prediction]) -> list[Clip]:
+    """Return each clip as it was answered: of a long one the window that the answer is from."""
     answered = {
         prediction.id: prediction.windows[prediction.answer_window]
         for prediction in said
         if prediction.answer_window is not None and len(prediction.windows) > 1
     }
+    return [
+        replace(clip, start_s=answered[clip.id].start_s, stop_s=answered[clip.id].stop_s)
+        if clip.id in answered
+        else clip
+        for clip in clips
+    ]
+
+
+def _pick(
+    run: EvaluationConfig, labels: tuple[str, ...], part: _Part, engine: Callable[[], Engine], instruction: str
+) -> None:
+    said = read_predictions(part.folder / "predictions.jsonl")
+    as_answered = {clip.id: clip for clip in _as_answered(part.clips, said)}
 
     def likelihood(clips: Sequence[Clip], texts: Sequence[str]) -> list[dict[str, float] | MediaError]:
         encoder, scorer = engine().encoder, engine().scorer
-        parts = [
-            replace(clip, start_s=answered[clip.id].start_s, stop_s=answered[clip.id].stop_s)
-            if clip.id in answered
-            else clip
-            for clip in clips
-        ]
+        parts = [as_answered[clip.id] for clip in clips]
         rows: list[dict[str, float] | MediaError] = []
         for start in range(0, len(clips), scorer.batch_size):
             found = encoder.features(parts[start : start + scorer.batch_size])

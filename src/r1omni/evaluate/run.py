@@ -6,6 +6,7 @@ A run folder holds
     timing.jsonl        seconds since the answer before, apart from the predictions so that these compare byte for byte
     scores.json         written last: its presence says that the run is complete
     clips.json          which clips a report shows, where they were picked
+    evidence.jsonl, explanations.jsonl   what was measured in the clips, and what is known of the reasons, where asked
 A shard (i, n) takes every n-th clip and appends to its own file; whichever shard ends last writes the common ones.
 
 How answers are graded (normaliser, label set, groups, the format they are read in) is not part of the run: texts are
@@ -23,18 +24,19 @@ from typing import Any
 from r1omni.core.answer_format import PAPER_FORMAT, AnswerFormat
 from r1omni.core.clip import Clip
 from r1omni.core.errors import ConfigError, ManifestError, MediaError
-from r1omni.evaluate.explanation_scores import explanation_scores
+from r1omni.evaluate.explanation_scores import explanation_scores, read_explained
 from r1omni.evaluate.predictions import in_order, read_predictions, to_line
 from r1omni.evaluate.scores import check_field, closed_set_scores, open_set_scores, scores_by_group
 from r1omni.runs.files import append_lines, append_rows, repair, write_json, write_text
 from r1omni.runs.run_folder import RunFolder
+from r1omni.scoring.explained_answer import ExplainedAnswer
 from r1omni.scoring.normalise import NormaliserName, exact
 from r1omni.scoring.prediction import Prediction, Said, predict_from
 
 Answer = Callable[[Sequence[Clip]], Iterable[Said | str | MediaError]]
 """What was said, or the error, per clip, in the clips' order; read one by one, so it may be lazy."""
 
-CONTENT = ("predictions*.jsonl", "timing.jsonl", "scores.json", "clips.json")
+CONTENT = ("predictions*.jsonl", "timing.jsonl", "scores.json", "clips.json", "explanations.jsonl", "evidence.jsonl")
 """What a run writes beside its record."""
 
 
@@ -170,24 +172,43 @@ def _recorded(folder: Path) -> list[Prediction]:
     return [line for path in sorted(folder.glob("predictions*.jsonl")) for line in read_predictions(path)]
 
 
+def score_again(folder: Path, clips: Sequence[Clip], grading: Grading) -> dict[str, Any] | None:
+    """Write scores.json of a run whose explanations have changed; None while a clip is missing.
+
+    Args:
+        folder: the run folder.
+        clips: the manifest.
+        grading: how the answers are scored.
+    """
+    if grading.labels is not None:
+        grading = replace(grading, labels=tuple(map(exact, grading.labels)))
+    return _finish(folder, clips, grading)
+
+
 def _finish(folder: Path, clips: Sequence[Clip], grading: Grading) -> dict[str, Any] | None:
     """Join the shards, put the lines in order and score them; None while a clip is missing."""
     ordered = in_order(clips, _recorded(folder), grading.normaliser, grading.labels, grading.answer_format)
     if ordered is None:
         return None
     write_text(folder / "predictions.jsonl", "".join(f"{to_line(prediction)}\n" for prediction in ordered))
-    scores = score(clips, ordered, grading)
+    scores = score(clips, ordered, grading, read_explained(folder, ordered))
     write_json(folder / "scores.json", scores, indent=2)
     return scores
 
 
-def score(clips: Sequence[Clip], predictions: Sequence[Prediction], grading: Grading) -> dict[str, Any]:
+def score(
+    clips: Sequence[Clip],
+    predictions: Sequence[Prediction],
+    grading: Grading,
+    explained: Sequence[ExplainedAnswer] = (),
+) -> dict[str, Any]:
     """Score predictions that are in the manifest's order.
 
     Args:
         clips: the manifest.
         predictions: one per clip, in the same order.
         grading: the label set, the name of what was done to the answers, and the fields to score by.
+        explained: what is known of the reasons of any of the answers.
     """
     labels = grading.labels
     scores = (
@@ -195,7 +216,7 @@ def score(clips: Sequence[Clip], predictions: Sequence[Prediction], grading: Gra
         if labels is None
         else closed_set_scores(predictions, labels, grading.normaliser)
     )
-    reasons = explanation_scores(predictions)
+    reasons = explanation_scores(predictions, explained)
     if reasons is not None and labels is not None:
         scores["explanations"] = reasons
     if grading.group_by:

@@ -37,20 +37,26 @@ class _Variants:
         return [self.own, *self.cut, *(text for text in (self.replaced, self.turned) if text is not None)]
 
 
-def measure_reliance(scorer: Scorer, answered: Sequence[AnsweredClip], labels: Sequence[str]) -> list[Reliance | None]:
+def measure_reliance(
+    scorer: Scorer,
+    answered: Sequence[AnsweredClip],
+    labels: Sequence[str],
+    replacements: Sequence[str | None] | None = None,
+) -> list[Reliance | None]:
     """Return what answers become when their reasons are changed.
 
     Args:
         scorer: over the model that wrote the answers.
-        answered: any number of answers with their clips' features; each takes the reasons of the next one that has
-            other reasons.
+        answered: any number of answers with their clips' features.
         labels: the label set, at least one.
+        replacements: per answer the output whose reasons replace its own; None takes `other_outputs` of the answers.
 
     Returns:
         One per answer; None where the output has no reasons before an answer.
     """
     answer_format = AnswerFormat.spelled(scorer.processor.answer_format)
-    variants = _variants(answer_format, [entry.text for entry in answered])
+    outputs = [entry.text for entry in answered]
+    variants = _variants(answer_format, outputs, replacements or other_outputs(answer_format, outputs))
     prompts: list[Prompt] = []
     texts: list[str] = []
     for entry, variant in zip(answered, variants, strict=True):
@@ -70,11 +76,32 @@ def measure_reliance(scorer: Scorer, answered: Sequence[AnsweredClip], labels: S
     return found
 
 
-def _variants(answer_format: AnswerFormat, texts: Sequence[str]) -> list[_Variants | None]:
-    heads = [
-        "".join(text.partition(answer_format.opening)[:2]) if has_reasons(answer_format, text) else None
-        for text in texts
-    ]
+def other_outputs(answer_format: AnswerFormat, texts: Sequence[str]) -> list[str | None]:
+    """Return for each output the next one, in a circle, that gives other reasons; None where there is none.
+
+    Args:
+        answer_format: the tagged parts of the outputs.
+        texts: the outputs.
+    """
+    reasonings = [answer_format.parse(text).reasoning if has_reasons(answer_format, text) else None for text in texts]
+    found: list[str | None] = []
+    for place, own in enumerate(reasonings):
+        circle = ((place + step) % len(texts) for step in range(1, len(texts)))
+        other = next((index for index in circle if reasonings[index] not in (None, own)), None)
+        found.append(None if other is None else texts[other])
+    return found
+
+
+def _head(answer_format: AnswerFormat, text: str) -> str | None:
+    """Return an output up to the tag that opens its answer; None where it gives no reasons before it."""
+    head, tag, _ = text.partition(answer_format.opening)
+    return head + tag if has_reasons(answer_format, text) else None
+
+
+def _variants(
+    answer_format: AnswerFormat, texts: Sequence[str], replacements: Sequence[str | None]
+) -> list[_Variants | None]:
+    heads = [_head(answer_format, text) for text in texts]
     reasonings = [None if head is None else answer_format.parse(head).reasoning for head in heads]
     found: list[_Variants | None] = []
     for place, (head, reasoning) in enumerate(zip(heads, reasonings, strict=True)):
@@ -87,8 +114,8 @@ def _variants(answer_format: AnswerFormat, texts: Sequence[str]) -> list[_Varian
             for start, stop in sentence_spans(reasoning)
         ]
         cut = [_without(head, spans[kept:]) for kept in range(len(spans))]
-        others = (heads[(place + step) % len(heads)] for step in range(1, len(heads)))
-        replaced = next((other for other in others if other is not None and other != head), None)
+        other = replacements[place]
+        replaced = None if other is None else _head(answer_format, other)
         turned = turn_round(reasoning, read_reasons(reasoning).claims)
         turned_head = None
         if turned is not None:

@@ -1,0 +1,154 @@
+"""The reasons of a run's answers: graded, read, relied on; cached by content, and the same after a kill."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from r1omni.core.clip import Clip
+from r1omni.core.errors import MediaError
+from r1omni.core.evidence import Evidence, EvidenceItem
+from r1omni.core.instruction import REASONING_INSTRUCTION, format_answer
+from r1omni.evaluate.run import Grading, evaluate, score_again
+from r1omni.explain.evidence_file import EvidenceFile
+from r1omni.explain.explained_corpus import AnsweredCorpus, explain_corpus
+from r1omni.scoring.prediction import Prediction, predict_from
+from small_model import LABELS, MadeUpFeatures, small_model
+
+LOUD = EvidenceItem("loudness_db", "sound", -15.0, "dBFS", 0.0, 4.0, None, "a test", "loud")
+TEXTS = {
+    "0": format_answer("The voice is loud. The brows are raised. The person feels angry.", "angry"),
+    "1": format_answer("The voice is soft. The person feels sad.", "happy"),
+    "2": "no tags at all",
+    "3": format_answer("The voice is loud.", "sad"),
+}
+
+
+@pytest.fixture(scope="module")
+def engine():
+    model, processor = small_model()
+    return MadeUpFeatures(model.eval(), processor)
+
+
+@pytest.fixture
+def clips(tmp_path: Path) -> list[Clip]:
+    found = []
+    for name in TEXTS:
+        path = tmp_path / f"{name}.mp4"
+        path.write_bytes(b"the same bytes" if name in "03" else name.encode())
+        found.append(Clip(name, path, label="angry"))
+    return found
+
+
+def _predictions(clips: list[Clip]) -> list[Prediction]:
+    return [predict_from(clip, TEXTS[clip.id], "exact", LABELS) for clip in clips]
+
+
+class Measurer:
+    def __init__(self) -> None:
+        self.measured: list[str] = []
+
+    def __call__(self, clip: Clip) -> Evidence:
+        self.measured.append(clip.id)
+        return Evidence(True, True, 4.0, (LOUD,))
+
+
+def _explain(engine, clips, folder: Path, measure, relied_on=2):
+    corpus = AnsweredCorpus(clips, _predictions(clips), REASONING_INSTRUCTION, LABELS)
+    return explain_corpus(
+        lambda: engine, corpus, EvidenceFile(folder / "evidence.jsonl", measure, "1"), folder, relied_on
+    )
+
+
+def test_every_answer_with_reasons_is_explained_and_a_sample_is_relied_on(engine, clips, tmp_path: Path):
+    measure = Measurer()
+    explained = _explain(engine, clips, tmp_path, measure)
+    assert [answer.id for answer in explained] == ["0", "1", "3"]
+    assert [claim.state for claim in explained[0].claims] == ["supported", "unverifiable"]
+    assert all(answer.alone is not None and sum(answer.alone.values()) == pytest.approx(1) for answer in explained)
+    # every second one of three: the first and the third
+    assert [answer.reliance is not None for answer in explained] == [True, False, True]
+    reliance = explained[0].reliance
+    assert reliance is not None and len(reliance.cut) == 3
+    assert [json.loads(line)["id"] for line in (tmp_path / "explanations.jsonl").read_text().splitlines()] == list(
+        "013"
+    )
+
+
+def test_the_same_content_is_measured_once_and_a_second_run_measures_and_computes_nothing(
+    engine, clips, tmp_path: Path
+):
+    first = Measurer()
+    explained = _explain(engine, clips, tmp_path, first)
+    assert first.measured == ["0", "1"]  # the file of clip 3 holds the same bytes as that of clip 0
+    second = Measurer()
+    assert _explain(None, clips, tmp_path, second) == explained
+    assert second.measured == []
+
+
+def test_a_run_that_was_killed_goes_on_to_the_same_rows(engine, clips, tmp_path: Path):
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "killed").mkdir()
+    _explain(engine, clips, tmp_path / "whole", Measurer())
+    whole = (tmp_path / "whole" / "explanations.jsonl").read_text()
+    (tmp_path / "killed" / "explanations.jsonl").write_text(whole.splitlines()[0] + "\n" + whole.splitlines()[1][:30])
+    _explain(engine, clips, tmp_path / "killed", Measurer())
+    again = [json.loads(line) for line in (tmp_path / "killed" / "explanations.jsonl").read_text().splitlines()]
+    for row, other in zip(again, map(json.loads, whole.splitlines()), strict=True):
+        assert row.pop("alone") == pytest.approx(other.pop("alone"), abs=1e-5)
+        assert row == other
+
+
+def test_a_new_output_or_label_set_makes_rows_stale(engine, clips, tmp_path: Path):
+    _explain(engine, clips, tmp_path, Measurer())
+    predictions = _predictions(clips)
+    changed = replace(predictions[0], text=format_answer("He smiles.", "happy"), reasoning="He smiles.")
+    corpus = AnsweredCorpus(clips, [changed, *predictions[1:]], REASONING_INSTRUCTION, LABELS[:2])
+    file = EvidenceFile(tmp_path / "evidence.jsonl", Measurer(), "1")
+    explained = explain_corpus(lambda: engine, corpus, file, tmp_path, 0)
+    assert [claim.claim.what for claim in explained[0].claims] == ["smile"]
+    assert all(set(answer.alone or ()) == set(LABELS[:2]) for answer in explained)
+
+
+def test_a_clip_that_cannot_be_measured_any_more_is_left_out(engine, clips, tmp_path: Path):
+    def fails(clip: Clip) -> Evidence:
+        raise MediaError("truncated", "cut")
+
+    assert _explain(engine, clips, tmp_path, fails) == []
+
+
+def test_a_made_corpus_is_graded_by_its_cues(engine, tmp_path: Path):
+    cues = dict(
+        brows="raised", eyes="wide", mouth="open", head="still", pitch="high", volume="loud", pace="fast", tone="flat"
+    )
+    clip = Clip("made", tmp_path / "made.mp4", label="angry", meta={"cues": cues | {"words": "plain"}})
+    text = format_answer("In the video, raised brows, closed mouth. In the audio, loud volume.", "angry")
+    corpus = AnsweredCorpus([clip], [predict_from(clip, text, "exact", LABELS)], REASONING_INSTRUCTION, LABELS)
+    file = EvidenceFile(tmp_path / "evidence.jsonl", Measurer(), "1")
+    (explained,) = explain_corpus(lambda: engine, corpus, file, tmp_path, 0)
+    assert [claim.state for claim in explained.claims] == ["supported", "contradicted", "supported"]
+    assert explained.claims[0].item is not None and explained.claims[0].item.measured_by == "manifest"
+
+
+def test_scores_hold_the_figures_of_the_explanations_and_keep_them(engine, clips, tmp_path: Path):
+    def run():
+        return evaluate(
+            lambda pending: [TEXTS[clip.id] for clip in pending], clips, Grading(LABELS), out_dir=tmp_path / "run"
+        )
+
+    scores = run()
+    assert scores is not None and "hallucination_rate" not in scores["explanations"]["figures"]
+    _explain(engine, clips, tmp_path / "run", Measurer())
+    again = score_again(tmp_path / "run", clips, Grading(LABELS))
+    assert again is not None
+    figures = again["explanations"]["figures"]
+    # loud is supported twice, soft contradicted once
+    assert figures["hallucination_rate"]["value"] == pytest.approx(100 / 3, abs=1e-3)
+    assert figures["claims_per_answer"]["value"] == pytest.approx(4 / 3, abs=1e-3)
+    assert figures["claims_per_answer"]["unit"] == "per answer"
+    # angry = angry, sad is not happy; a loud voice alone implies nothing
+    assert (figures["epc"]["count"], figures["epc"]["total"]) == (1, 2)
+    assert again["explanations"]["accuracy_by_agreement"]["agree"]["value"] == 100
+    assert figures["reliance_cut"]["total"] == 4
+    assert run() == again
