@@ -2,7 +2,9 @@
 
 import base64
 import json
+import re
 import subprocess
+import sys
 import wave
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +15,10 @@ import pytest
 from openai import OpenAI
 
 from live_server import LiveServer, live_server
+from r1omni.config.load import load_run
+from r1omni.config.serving import ServeConfig
 from r1omni.core.clip import Clip
+from r1omni.core.evidence import EVIDENCE_NAMES, Evidence
 from r1omni.core.instruction import REASONING_INSTRUCTION, parse_answer
 from r1omni.infer.predict_files import ASSETS, load_engine, predict_files
 from r1omni.infer.prompt import Prompt
@@ -268,6 +273,62 @@ def test_answers_are_the_same_beside_others(client: OpenAI, expected):
     with ThreadPoolExecutor(12) as threads:
         for name, content, reasoning in threads.map(ask, range(18)):
             assert (content, reasoning) == (expected[name].answer, expected[name].reasoning)
+
+
+def test_an_explanation_checks_the_reasons_and_says_what_the_answer_rests_on(client: OpenAI, expected):
+    body = {"model": MODEL, "input": [video("fear")], "subtitle": "I am afraid.", "labels": ["fear", "happy", "sad"]}
+    found = client.post("/explain", body=body, cast_to=dict)
+    evidence = Evidence.from_json(found["evidence"])
+    assert evidence.has_pictures and evidence.has_sound
+    named = {item.name for item in (*evidence.items, *evidence.unmeasured)}
+    assert {"pitch_hz", "face_count", "subtitle"} <= named <= set(EVIDENCE_NAMES)
+    assert found["claims"] and {claim["state"] for claim in found["claims"]} <= set(found["counts"])
+    reasoning = found["reasoning"]
+    assert all(reasoning[claim["start"] : claim["stop"]] for claim in found["claims"])
+    assert found["attribution"]["players"] == ["pictures", "sound", "subtitle", "reasons"]
+    assert list(found["probabilities"]) == ["fear", "happy", "sad"] and found["read"]["modality"] == "video+audio"
+    heard = client.post("/explain", body={**body, "modality": "audio", "subtitle": None}, cast_to=dict)
+    assert heard["attribution"]["players"] == ["sound", "reasons"] and not heard["evidence"]["has_pictures"]
+    broken = {"type": "video_url", "video_url": {"url": data_url(b"no video")}}
+    with pytest.raises(openai.BadRequestError, match="is not a video"):
+        client.post("/explain", body={**body, "input": [broken]}, cast_to=dict)
+
+
+def test_a_subtitle_is_a_field_of_the_prompt(client: OpenAI):
+    def count(**extra) -> int:
+        asked = client.chat.completions.create(
+            model=MODEL, messages=about(video("fear")), max_tokens=1, extra_body=extra
+        )
+        return asked.usage.prompt_tokens
+
+    said = {"model": MODEL, "input": [video("fear")], "max_tokens": 1}
+    plain = client.post("/predictions", body=said, cast_to=dict)["usage"]["prompt_tokens"]
+    with_words = client.post("/predictions", body={**said, "subtitle": "I ran."}, cast_to=dict)["usage"][
+        "prompt_tokens"
+    ]
+    assert count() == plain < with_words == count(subtitle="I ran.")
+
+
+def test_the_examples_of_the_docs_run(server: LiveServer, tmp_path: Path, expected):
+    page = (Path(__file__).parents[2] / "docs" / "serve.md").read_text(encoding="utf-8")
+    (tmp_path / "clip.mp4").write_bytes((CLIPS / "fear.mp4").read_bytes())
+    said = {}
+    for kind, command in (("python", [sys.executable, "-c"]), ("sh", ["bash", "-c"])):
+        blocks = re.findall(rf"```{kind}\n(.*?)```", page, re.DOTALL)
+        assert len(blocks) == 2
+        for number, block in enumerate(blocks):
+            script = block.replace("http://127.0.0.1:8000", server.url)
+            run = subprocess.run([*command, script], cwd=tmp_path, capture_output=True, text=True)
+            assert run.returncode == 0, run.stderr
+            said[kind, number] = run.stdout
+    fear = expected["fear"]
+    assert said["python", 0].splitlines()[0] == f"{fear.answer} because: {fear.reasoning}"
+    assert said["python", 1].splitlines()[0] == f"{fear.reasoning}{fear.answer}"
+    assert said["sh", 0].rstrip().endswith("data: [DONE]")
+    assert list(json.loads(said["sh", 1])["probabilities"]) == ["fear", "joy", "neutral"]
+    (settings,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "server.toml").write_text(settings)
+    assert load_run(ServeConfig, [tmp_path / "server.toml"]).clip.max_duration_s == 120
 
 
 def test_nothing_of_a_request_is_in_the_log(server: LiveServer, client: OpenAI):

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fuzz_decoding import fuzz
 from r1omni.config.serving import ClipLimits
 from r1omni.core.errors import BusyError, MediaError
 from r1omni.infer.predict_files import ASSETS
@@ -153,3 +154,11 @@ def test_a_confined_process_reaches_neither_network_nor_files_nor_others(tmp_pat
         assert {said[name] for name in ("read", "list", "write")} == {"refused PermissionError"}
     if sys.platform == "linux":
         assert "no socket" in lines[0] or "no file but" in lines[0], "neither seccomp nor Landlock on this Linux"
+
+
+def test_damaged_files_of_every_kind_become_arrays_or_sentences():
+    outcome = fuzz(count=64, seed=1)
+    assert outcome.files == 64 and outcome.read + sum(outcome.errors.values()) == 64
+    assert set(outcome.by_format) >= {"mp4", "webm", "mkv", "wav", "mp3", "gif", "jpg"}
+    assert outcome.read > 0 and outcome.errors
+    assert outcome.peak_bytes < 2**30

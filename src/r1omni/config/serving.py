@@ -87,6 +87,10 @@ class ServeConfig(Schema):
     """Bytes that all requests under way may hold; the next is refused with 429."""
     decoding_workers: PositiveInt = 2
     """Processes that decode clips."""
+    measuring_s: PositiveFloat = 60.0
+    """Seconds that measuring a clip may take, for `/v1/explain`; the worker is killed then, and replaced."""
+    measuring_bytes: PositiveInt = 4 * 2**30
+    """Address space of the worker that measures, in bytes; its nets take most of it."""
     files_bytes: PositiveInt = 256 * 2**20
     """Bytes of uploaded files that are held, in memory alone; the oldest go first."""
     files_s: PositiveFloat = 900.0

@@ -174,6 +174,8 @@ class ChatRequest(Request):
     """The tokens that were not drawn are not kept: 0."""
     modality: Modality = "auto"
     """What is read of the clip, an addition to OpenAI's fields: auto reads the sides it has."""
+    subtitle: str | None = Field(default=None, min_length=1)
+    """The words that are spoken, an addition too: a field of the last question."""
     top_p: float | None = Field(default=None, ge=1, le=1)
     frequency_penalty: Penalty | None = None
     presence_penalty: Penalty | None = None
@@ -198,7 +200,9 @@ class PredictionRequest(Request):
 
     model: str = Field(max_length=256)
     input: list[MediaPart] = Field(min_length=1, max_length=4)
-    """The clip: pictures, sound, or one part of each."""
+    """The clip: pictures, sound, or one part of each; an explanation takes one part."""
+    subtitle: str | None = Field(default=None, min_length=1)
+    """The words that are spoken: a field of the prompt of its own."""
     labels: list[str] | None = Field(default=None, min_length=1)
     """The label set; None takes the eleven labels of MAFW."""
     instruction: str | None = Field(default=None, min_length=1)
@@ -348,6 +352,26 @@ class PredictionBody(BaseModel):
     """The whole output."""
     clip: ClipRead
     usage: Usage
+
+
+class ExplanationBody(BaseModel):
+    """An answer with everything that is known about it: see docs/explanations.md for what is inside."""
+
+    model_config = ConfigDict(extra="allow")
+
+    object: Literal["explanation"] = "explanation"
+    model: str
+    answer: str | None
+    reasoning: str | None
+    probabilities: dict[str, float]
+    evidence: dict[str, Any]
+    """What was measured in the clip, and what could not be."""
+    claims: list[dict[str, Any]]
+    """What the reasons say about the clip, each graded by the evidence."""
+    reasons: dict[str, Any]
+    """Which emotion the reasons imply, and whether it is the answer's."""
+    attribution: dict[str, Any] | None
+    """What the answer rests on: pictures, sound, subtitle, reasons; None without an answer."""
 
 
 class ModelCard(BaseModel):

@@ -3,11 +3,14 @@
 import secrets
 
 from r1omni.config.serving import ServeConfig
+from r1omni.core.instruction import with_text_field
 from r1omni.core.message import Message
 from r1omni.infer.prompt import Sampling
 from r1omni.serve.api_schema import ChatMessage, ChatRequest, MediaPart, TextPart
 from r1omni.serve.failures import ApiError
 
+SUBTITLE = "Subtitle"
+"""What the field of a prompt with the words of a clip is called."""
 MAX_STOPS = 4
 """As in OpenAI's API."""
 
@@ -42,6 +45,8 @@ def read_messages(
         messages.append(Message(role, text))
     if messages[-1].role != "user":
         raise _wrong(f"The last message is from the {request.messages[-1].role}; expected a user's question there.")
+    if request.subtitle is not None:
+        messages[-1] = Message("user", with_text_field(messages[-1].content, SUBTITLE, request.subtitle))
     length = sum(len(message.content) for message in messages)
     if length > config.max_prompt_characters:
         raise _wrong(f"The conversation has {length:,} characters; {config.max_prompt_characters:,} are allowed.")

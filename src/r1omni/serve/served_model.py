@@ -170,6 +170,15 @@ class ServedModel:
         """Asks for reasons and an answer, in the words and tags of the model's training."""
         return self.engine.answer_format.request(LABEL_INSTRUCTION)
 
+    def reading(self, modality: Modality) -> Reading:
+        """Return what the model needs of a clip.
+
+        Args:
+            modality: what is read of it.
+        """
+        encoder, rate_hz = self.engine.encoder, self.engine.processor.feature_extractor.sampling_rate
+        return Reading(encoder.num_frames, rate_hz, encoder.heard_s, modality)
+
     async def features(self, files: Sequence[ClipFile], modality: Modality) -> Features:
         """Return the features of one clip.
 
@@ -224,8 +233,7 @@ class ServedModel:
                     del self._under_way[key]
 
     async def _encode(self, file: ClipFile) -> Features:
-        encoder, rate_hz = self.engine.encoder, self.engine.processor.feature_extractor.sampling_rate
-        reading = Reading(encoder.num_frames, rate_hz, encoder.heard_s, file.modality)
+        reading = self.reading(file.modality)
 
         def prepare() -> tuple[Mapping[str, Tensor], MediaRead]:
             media = self.pool.decode(file.content, reading)

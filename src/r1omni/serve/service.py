@@ -9,6 +9,7 @@ from r1omni.config.serving import ServeConfig
 from r1omni.serve.clip_parts import ClipParts
 from r1omni.serve.decode_pool import DecodePool
 from r1omni.serve.failures import ApiError
+from r1omni.serve.measure_pool import MeasurePool
 from r1omni.serve.remote_clip import RemoteClips
 from r1omni.serve.served_model import ServedModel
 from r1omni.serve.service_metrics import ServiceMetrics
@@ -33,6 +34,7 @@ class Service:
         self.models: dict[str, ServedModel] = {}
         """By name; empty until they are loaded."""
         self.pool: DecodePool | None = None
+        self.measuring = MeasurePool(config.measuring_bytes, config.measuring_s)
         self.files = UploadedFiles(config.files_bytes, config.files_s, self._forget)
         self.parts = ClipParts(
             self.files,
@@ -46,7 +48,7 @@ class Service:
             config.features_s,
         )
         self.is_draining = False
-        self.metrics.watch("decoding_workers_replaced", "Decoding workers that were replaced.", self._num_replaced)
+        self.metrics.watch("decoding_workers_replaced", "Workers that were replaced.", self._num_replaced)
         self.metrics.watch("queued_requests", "Requests that wait for a model.", self._num_queued)
         self.metrics.watch("uploaded_bytes", "Bytes of uploaded files.", lambda: self.files.num_bytes)
         self.metrics.watch("feature_bytes", "Bytes of features kept.", self._feature_bytes)
@@ -107,6 +109,7 @@ class Service:
         for model in self.models.values():
             with suppress(RuntimeError):
                 model.close(finish=finish, timeout_s=self.config.shutdown_s)
+        self.measuring.close()
         if self.pool is not None:
             self.pool.close()
 
@@ -115,7 +118,7 @@ class Service:
             model.shelf.forget(file.digest)
 
     def _num_replaced(self) -> float:
-        return 0 if self.pool is None else self.pool.num_replaced
+        return self.measuring.num_replaced + (0 if self.pool is None else self.pool.num_replaced)
 
     def _num_queued(self) -> float:
         return sum(model.thread.num_queued for model in self.models.values())

@@ -17,12 +17,13 @@ from starlette.routing import Match, Route
 from starlette.types import Scope
 
 from r1omni.core.errors import R1OmniError
-from r1omni.serve import chat_answers, clip_prediction
+from r1omni.serve import chat_answers, clip_explanation, clip_prediction
 from r1omni.serve.api_schema import (
     FILE_ID,
     ChatCompletion,
     ChatRequest,
     ErrorBody,
+    ExplanationBody,
     FileCard,
     FileDeleted,
     Health,
@@ -165,6 +166,13 @@ def _add_answers(app: FastAPI, service: Service) -> None:
         """Name the emotion of a clip, why, and how likely each label is."""
         state = request.state
         work = clip_prediction.predict(service, body, state.owner, state.deadline_s)
+        return await unless_client_left(request, _in_time(work, state.deadline_s))
+
+    @app.post("/v1/explain", response_model=ExplanationBody)
+    async def explain(body: PredictionRequest, request: Request) -> Any:
+        """Answer a clip, check the reasons against what can be measured, and say what the answer rests on."""
+        state = request.state
+        work = clip_explanation.explain(service, body, state.owner)
         return await unless_client_left(request, _in_time(work, state.deadline_s))
 
 

@@ -123,9 +123,13 @@ function showRecording(isOn) {
 // The question
 
 function question(model) {
-  const asked = find("text").value.trim() || facts.instructions[model];
-  const subtitle = find("subtitle").value.trim();
-  return subtitle ? `${asked}\nSubtitle: "${subtitle}"` : asked;
+  return find("text").value.trim() || facts.instructions[model];
+}
+
+// What every way of asking about an entry sends.
+function aboutEntry(entry) {
+  const asked = { model: entry.model, modality: entry.modality };
+  return entry.subtitle ? { ...asked, subtitle: entry.subtitle } : asked;
 }
 
 function labels() {
@@ -158,8 +162,7 @@ async function withFile(signal, work) {
 
 async function stream(entry, view, signal) {
   const body = (id) => ({
-    model: entry.model,
-    modality: entry.modality,
+    ...aboutEntry(entry),
     stream: true,
     messages: [{ role: "user", content: [{ type: "file", file: { file_id: id } }, { type: "text", text: entry.question }] }],
   });
@@ -187,8 +190,7 @@ async function predict(entry, view, signal) {
   const names = labels();
   if (!names.length) return;
   const body = (id) => ({
-    model: entry.model,
-    modality: entry.modality,
+    ...aboutEntry(entry),
     instruction: entry.question,
     labels: names,
     input: [{ type: "file", file: { file_id: id } }],

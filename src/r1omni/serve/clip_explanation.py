@@ -1,0 +1,57 @@
+"""`/v1/explain`: a clip's answer with its reasons checked against what can be measured, and what it rests on.
+
+The clip is decoded and measured in confined processes; the model is computed in the owner's thread in one piece, so
+tokens of other requests wait for it. Of the curves that a page draws, those of the voice and the outlines of faces are
+left out: they stay in the process that measured them.
+"""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from r1omni.core.clip import Clip
+from r1omni.core.instruction import with_text_field
+from r1omni.evidence.measure import Measurement
+from r1omni.explain.explanation import Question, explain_decoded
+from r1omni.serve.api_schema import PredictionRequest
+from r1omni.serve.clip_prediction import read_instruction, read_labels
+from r1omni.serve.conversation import SUBTITLE, token_limit
+from r1omni.serve.failures import ApiError
+from r1omni.serve.service import Service
+
+
+async def explain(service: Service, request: PredictionRequest, owner: str) -> dict[str, Any]:
+    """Return an explanation as JSON values.
+
+    Args:
+        service: the server.
+        request: what came in.
+        owner: whose it is.
+
+    Raises:
+        ApiError: it cannot be honoured.
+        MediaError: its clip cannot be read.
+        BusyError: the queue is full.
+    """
+    model, measuring = service.model(request.model), service.measuring
+    labels = read_labels(request.labels, service.config.max_labels)
+    bare = read_instruction(request, model.instruction, service.config)
+    max_tokens = token_limit(request.max_tokens, service.config)
+    files = await service.parts.open(request.input, owner)
+    if len(files) != 1:
+        raise ApiError(400, "An explanation is of one file with all that the clip has; send one part.", "invalid_value")
+    (file,) = files
+    modality = file.modality if request.modality == "auto" else request.modality
+    loop = asyncio.get_running_loop()
+    # What is beyond a limit ends here, before it is measured.
+    media = await loop.run_in_executor(model.pool.threads, model.pool.decode, file.content, model.reading(modality))
+    evidence = await loop.run_in_executor(measuring.threads, measuring.measure, file.content, modality)
+    asked = bare if request.subtitle is None else with_text_field(bare, SUBTITLE, request.subtitle)
+    question = Question(asked, labels, max_tokens, None if request.subtitle is None else bare)
+    clip, measured = Clip(id="clip", path=Path("clip")), Measurement(evidence, None, None)
+    call = model.thread.call(
+        lambda: explain_decoded(model.engine, clip, media, measured, media.waveform, question).to_json()
+    )
+    explanation = await asyncio.wrap_future(call)
+    shown = {key: value for key, value in explanation.items() if key not in ("id", "path", "gold")}
+    return {"object": "explanation", "model": model.name, **shown}

@@ -1,0 +1,59 @@
+"""Measuring in a process that may die: a clip goes out as an open file without a name, its evidence comes back."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+from r1omni.core.clip import Modality
+from r1omni.core.errors import MediaError
+from r1omni.core.evidence import Evidence
+from r1omni.serve.confined_worker import ConfinedWorker, WorkerPool
+from r1omni.serve.worker_line import as_media_error
+
+
+class MeasurePool:
+    """One worker that measures clips, started when it is first needed: its nets take memory and seconds to load.
+
+    Args:
+        memory_bytes: address space of the worker.
+        seconds: that one clip may take.
+    """
+
+    def __init__(self, memory_bytes: int, seconds: float) -> None:
+        def start() -> ConfinedWorker:
+            return ConfinedWorker("r1omni.serve.measure_worker", (memory_bytes, seconds))
+
+        self._workers = WorkerPool(start, 1, seconds, "measuring", starts_now=False)
+
+    @property
+    def threads(self) -> ThreadPoolExecutor:
+        """One per worker: whoever must not block asks through them."""
+        return self._workers.threads
+
+    @property
+    def num_replaced(self) -> int:
+        """Workers that were killed, or died, and were replaced."""
+        return self._workers.num_replaced
+
+    def measure(self, clip: bytes, modality: Modality) -> Evidence:
+        """Measure a clip that was decoded within its limits before; waits for the worker.
+
+        Args:
+            clip: the file's bytes.
+            modality: what is read of it.
+
+        Raises:
+            MediaError: it cannot be read, or takes too long.
+            BusyError: the pool was closed, or the worker cannot be started.
+        """
+
+        def work(worker: ConfinedWorker, file: int, deadline_s: float) -> Evidence | MediaError:
+            header = worker.ask({"modality": modality}, file, deadline_s)
+            return as_media_error(header) if "kind" in header else Evidence.from_json(header["evidence"])
+
+        evidence = self._workers.run(clip, work)
+        if isinstance(evidence, MediaError):
+            raise evidence
+        return evidence
+
+    def close(self) -> None:
+        """End the worker."""
+        self._workers.close()
