@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from r1omni.config.sections import EngineSection
 from r1omni.core.clip import Clip
 from r1omni.evidence.measure import ClipMeasurer, Measurement
+from r1omni.infer.text_field import text_field, text_field_identity
+from r1omni.runs.file_hashes import FileHashes
 from real_parts import TALKING_MAN_WORDS, small_whisper, talking_man
 
 
@@ -65,10 +68,26 @@ def word_errors(heard: list[str], said: list[str]) -> int:
     return row[-1]
 
 
-def test_whisper_hears_his_words_within_a_quarter_of_errors(man: Path, tmp_path: Path):
-    measurer = ClipMeasurer(str(small_whisper(tmp_path / "whisper-tiny.en")), read_subtitles=False)
+@pytest.fixture(scope="module")
+def whisper(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(small_whisper(tmp_path_factory.mktemp("heard") / "whisper-tiny.en"))
+
+
+def test_whisper_hears_his_words_within_a_quarter_of_errors(man: Path, whisper: str):
+    measurer = ClipMeasurer(whisper, read_subtitles=False)
     (heard,) = measurer.measure(Clip("man", man)).evidence.all("transcript")
     said = words(TALKING_MAN_WORDS)
     assert word_errors(words(str(heard.value)), said) / len(said) <= 0.25
     assert heard.measured_by == "whisper-tiny.en"
     assert heard.confidence is not None and 0.5 < heard.confidence <= 1.0
+
+
+def test_his_words_are_a_field_of_the_prompt(man: Path, whisper: str, tmp_path: Path):
+    settings = EngineSection(text_field="transcript", whisper=whisper)
+    read = text_field(settings, FileHashes(tmp_path))
+    assert read is not None
+    heard = read(Clip("man", man))
+    assert heard is not None and (heard.label, heard.side) == ("Transcript", "sound")
+    assert "university of nottingham" in heard.text.lower()
+    (weights,) = text_field_identity(settings)["whisper"]
+    assert len(weights) == 64  # SHA-256 of the checkpoint's file
