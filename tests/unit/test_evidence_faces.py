@@ -10,8 +10,8 @@ import pytest
 
 from r1omni.core.clip import Clip
 from r1omni.core.evidence import EvidenceItem
-from r1omni.evidence.face import NETS, Face, FaceFinder, overlap
 from r1omni.evidence.face_cues import read_cues
+from r1omni.evidence.face_finder import NETS, Face, FaceFinder, overlap
 from r1omni.evidence.face_track import FaceTrack
 from r1omni.evidence.frames import sampled_frames
 from r1omni.media.decode import load_media

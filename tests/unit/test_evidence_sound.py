@@ -8,9 +8,9 @@ import pytest
 
 from r1omni.evidence.loudness import silent_spans, track_level
 from r1omni.evidence.pitch import PitchTrack, to_semitones, track_pitch
+from r1omni.evidence.prosody import measure_voice
 from r1omni.evidence.speech import SpeechDetector, SpeechSpan, find_pauses, find_spans, syllable_times
 from r1omni.evidence.tremor import measure_tremor
-from r1omni.evidence.voice import measure_voice
 from r1omni.media.decode import load_media
 
 RATE_HZ = 16000

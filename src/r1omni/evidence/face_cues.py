@@ -13,10 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from r1omni.evidence.face import Face
+from r1omni.evidence.face_finder import Face
 
 MOST_TURNED_DEGREES = 30.0
-PITCH_OFFSET_DEGREES = 0.0
 
 _OUTER_EYES = (33, 263)
 _ACROSS = ((33, 263), (133, 362), (127, 356))
@@ -99,7 +98,7 @@ def _angles(axes: np.ndarray) -> tuple[float, float, float]:
     """Return yaw (to the picture's right above 0), pitch (up above 0) and roll (to the right above 0), in degrees."""
     right, _, forward = axes
     yaw = np.degrees(np.arctan2(forward[0], forward[2]))
-    pitch = np.degrees(np.arcsin(np.clip(forward[1], -1.0, 1.0))) - PITCH_OFFSET_DEGREES
+    pitch = np.degrees(np.arcsin(np.clip(forward[1], -1.0, 1.0)))
     roll = np.degrees(np.arctan2(-right[1], right[0]))
     return float(yaw), float(pitch), float(roll)
 

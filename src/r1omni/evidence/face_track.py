@@ -15,8 +15,8 @@ import numpy as np
 
 from r1omni.core.evidence import EVIDENCE_NAMES, EvidenceItem, Phase, Unmeasured
 from r1omni.evidence.bands import THRESHOLDS, find_band
-from r1omni.evidence.face import MEASURED_BY, Face, overlap
 from r1omni.evidence.face_cues import FaceCues, read_cues
+from r1omni.evidence.face_finder import MEASURED_BY, Face, overlap
 from r1omni.evidence.item import all_unmeasured, make_item
 
 CUE_NAMES = list(FaceCues.__dataclass_fields__)

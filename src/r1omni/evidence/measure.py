@@ -15,15 +15,15 @@ import numpy as np
 from r1omni.core.clip import Clip, Modality
 from r1omni.core.errors import ConfigError
 from r1omni.core.evidence import EVIDENCE_NAMES, Evidence, EvidenceItem, EvidenceSide, Unmeasured, names_of
-from r1omni.evidence.face import FaceFinder
+from r1omni.evidence.face_finder import FaceFinder
 from r1omni.evidence.face_track import CUE_NAMES, FaceTrack
 from r1omni.evidence.frames import sampled_frames
 from r1omni.evidence.item import all_unmeasured
 from r1omni.evidence.made_corpora import cue_items, has_cues
+from r1omni.evidence.prosody import Voice, measure_voice
 from r1omni.evidence.speech import SAMPLE_RATE_HZ, SpeechDetector
 from r1omni.evidence.subtitles import TextReader, TextTrack
 from r1omni.evidence.transcript import Transcriber
-from r1omni.evidence.voice import Voice, measure_voice
 from r1omni.media.decode import load_clip
 
 MEASURING_VERSION = 1

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from r1omni.evidence.face import Face
+from r1omni.evidence.face_finder import Face
 from r1omni.evidence.face_track import FaceTrack
 from r1omni.evidence.frames import RATE_FPS
 from r1omni.evidence.measure import Measurement
