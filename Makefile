@@ -76,6 +76,7 @@ assets: setup  ## Bundle the model and sample clips of a finished run (OUT=runs/
 bench: setup  ## Measure decoding, answering, generation and GRPO on this machine (half an hour)
 	$(BIN)/python benchmarks/media.py
 	$(BIN)/python benchmarks/features.py
+	$(BIN)/python benchmarks/evidence.py
 	$(BIN)/python benchmarks/answering.py --layers 3 --batch-sizes 1,8
 	$(BIN)/python benchmarks/generation.py
 	$(BIN)/python benchmarks/grpo.py

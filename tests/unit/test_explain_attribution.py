@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from r1omni.core.answer_format import AnswerFormat
-from r1omni.core.instruction import REASONING_INSTRUCTION, format_answer
+from r1omni.core.instruction import REASONING_INSTRUCTION, format_answer, with_text_field
 from r1omni.explain.attribution import AnsweredClip, LeftOut, attribute
+from r1omni.infer.features import ClipText
 from r1omni.infer.prompt import Prompt
 from r1omni.infer.scorer import Scorer
 from small_model import LABELS, MadeUpFeatures, small_clips, small_model
@@ -29,7 +30,9 @@ def features(parts):
     return MadeUpFeatures(*parts).encoder.features(small_clips(3))
 
 
-def entry(features, **others) -> AnsweredClip:
+def entry(features, words: str | None = None, **others) -> AnsweredClip:
+    if words is not None:
+        features = replace(features, text=ClipText("Subtitle", words, "pictures"))
     return AnsweredClip(features, REASONING_INSTRUCTION, TEXT, **others)
 
 
@@ -51,9 +54,9 @@ def logprobs(parts, features, instruction: str, given: str, text: str) -> float:
 
 
 def test_values_are_the_answers_log_probability_given_what_is_in_the_coalition(parts, features):
-    """All 16 coalitions of a clip with four players; the tag that opens the answer is no part of it."""
+    """All 16 coalitions of a clip with four players; the words stay where the pictures that they were read in go."""
     both = features[0]
-    asked = entry(both, instruction_without_subtitle="Which emotion?")
+    asked = entry(both, words="so sad")
     (found,) = attribute(Scorer(*parts, batch_size=3), [asked], LABELS)
     assert found is not None and found.answer == "Angry" and len(found.values) == 16
     for has_pictures, has_sound, has_subtitle, has_reasons in product([False, True], repeat=4):
@@ -64,7 +67,9 @@ def test_values_are_the_answers_log_probability_given_what_is_in_the_coalition(p
         )
         members = frozenset(name for name, has in names if has)
         given = replace(both, video=both.video if has_pictures else None, audio=both.audio if has_sound else None)
-        instruction = REASONING_INSTRUCTION if has_subtitle else "Which emotion?"
+        instruction = (
+            with_text_field(REASONING_INSTRUCTION, "Subtitle", "so sad") if has_subtitle else REASONING_INSTRUCTION
+        )
         expected = (
             logprobs(parts, given, instruction, TEXT[: TEXT.index("Angry")], "Angry</answer>")
             if has_reasons
@@ -78,7 +83,7 @@ def test_four_players_take_8_prefills_and_spans_one_each(parts, features):
     """8 + 3 prompts pass the language model, in batches of 4."""
     model, processor = parts
     spans = tuple(LeftOut("sound", start, start + 1.0, features[0]) for start in (0.0, 1.0, 2.0))
-    asked = entry(features[0], instruction_without_subtitle="Which emotion?", left_out=spans)
+    asked = entry(features[0], words="so sad", left_out=spans)
     counts = []
     handle = model.language_model.layers[0].register_forward_pre_hook(lambda _, args: counts.append(args[0].shape[0]))
     (found,) = attribute(Scorer(model, processor, batch_size=4), [asked])

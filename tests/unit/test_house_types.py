@@ -20,6 +20,7 @@ CONVENTION = {
     ("model/modeling.py", "forward"),  # transformers' model call
     ("model/processing.py", "__init__"),  # transformers saves a processor by the arguments of its __init__
     ("cli/annotate.py", "annotate"),  # typer: a parameter is an option
+    ("cli/explain.py", "explain"),  # likewise
     ("cli/evaluate.py", "evaluate"),  # likewise
     ("cli/predict.py", "predict"),  # likewise
     ("datasets/adapters/table.py", "read"),  # `r1omni data`: a parameter is an option

@@ -2,7 +2,16 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from r1omni.scoring.intervals import Spread, bootstrap, mcnemar, paired_bootstrap, spread
+from r1omni.scoring.intervals import (
+    Interval,
+    Spread,
+    bootstrap,
+    mcnemar,
+    paired_bootstrap,
+    ratio_difference_interval,
+    ratio_interval,
+    spread,
+)
 from r1omni.scoring.metrics import uar, war
 
 GOLDS = ["happy"] * 60 + ["sad"] * 30 + ["fear"] * 10
@@ -99,3 +108,19 @@ def test_order_of_clips_does_not_change_an_interval():
     order = np.random.default_rng(0).permutation(len(GOLDS))
     assert bootstrap([GOLDS[i] for i in order], [A[i] for i in order]) == bootstrap(GOLDS, A)
     assert war(GOLDS, A) == 0.54
+
+
+def test_a_ratio_resamples_clips_with_all_their_claims():
+    # 2 of 4 claims of one clip, none of the other clips' one claim each
+    interval = ratio_interval([2, 0, 0], [4, 1, 1])
+    assert interval is not None and 0 <= interval.low < 2 / 6 < interval.high <= 0.5
+    assert ratio_interval([1, 1], [1, 1]) == Interval(1.0, 1.0)
+    assert ratio_interval([0, 0], [0, 0]) is None and ratio_interval([], []) is None
+
+
+def test_a_difference_of_ratios_is_paired_by_clip():
+    same = [(1.0, 2.0), (0.0, 3.0), (2.0, 2.0)]
+    assert ratio_difference_interval(same, same) == Interval(0.0, 0.0)
+    always = ratio_difference_interval([(0.0, 1.0)] * 5, [(1.0, 1.0)] * 5)
+    assert always == Interval(1.0, 1.0)
+    assert ratio_difference_interval([(0.0, 0.0)], [(1.0, 1.0)]) is None

@@ -30,6 +30,7 @@ def claim(tmp_path: Path, manifest: Path, *flags: str) -> None:
         (("--engine.modality", "audio"), "engine.modality"),
         (("--engine.num_frames", "4"), "engine.num_frames"),
         (("--engine.video_pooling", "slow_fast"), "engine.video_pooling"),
+        (("--engine.text_field", "manifest"), "engine.text_field"),
         (("--data.max_validation_clips", "1"), "data.max_validation_clips"),
         (("--max_completion_length", "9"), "max_completion_length"),
         (("--lora.r", "4"), "lora"),

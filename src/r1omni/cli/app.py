@@ -11,6 +11,7 @@ from r1omni.cli import (
     clip_evidence,
     data,
     evaluate,
+    explain,
     predict,
     report,
     reproduce,
@@ -53,6 +54,7 @@ app.command("reproduce", epilog=f"Example: {reproduce.EXAMPLE}")(reproduce.repro
 app.command("synth", epilog=f"Example: {synth.EXAMPLE}")(synth.synth)
 app.command("predict", epilog=f"Example: {predict.EXAMPLE}")(predict.predict)
 app.command("evidence", epilog=f"Example: {clip_evidence.EXAMPLE}")(clip_evidence.evidence)
+app.command("explain", epilog=f"Example: {explain.EXAMPLE}")(explain.explain)
 app.command("evaluate", epilog=f"Example: {evaluate.EXAMPLE}")(evaluate.evaluate)
 app.command(
     "serve",

@@ -26,6 +26,7 @@ from r1omni.scoring.explained_answer import (
     model_reader_figures,
     reliance_figures,
 )
+from r1omni.scoring.intervals import ratio_difference_interval
 from r1omni.scoring.prediction import Prediction
 
 
@@ -93,6 +94,57 @@ def _explained_figures(
     return {name: share_record(figure) for name, figure in shares.items()} | {
         name: mean_record(figure, "per answer") for name, figure in count_figures(explained).items()
     }
+
+
+def compare_reasons(
+    first: Sequence[Prediction],
+    second: Sequence[Prediction],
+    explained_first: Sequence[ExplainedAnswer] = (),
+    explained_second: Sequence[ExplainedAnswer] = (),
+) -> dict[str, Any]:
+    """Return the second run's figures minus the first's in points, with paired intervals; empty where one has none.
+
+    Args:
+        first: answers of one run with a gold label.
+        second: answers of another to the same clips, in the same order.
+        explained_first: what is known of the reasons of the first.
+        explained_second: of the second.
+    """
+    figures = {}
+    for name in ("eea", "epc", "fcr", "hallucination_rate"):
+        parts = [
+            _parts(name, first, {answer.id: answer for answer in explained_first}),
+            _parts(name, second, {answer.id: answer for answer in explained_second}),
+        ]
+        interval = ratio_difference_interval(*parts)
+        if interval is not None:
+            values = [sum(top for top, _ in rows) / sum(bottom for _, bottom in rows) for rows in parts]
+            figures[name] = {
+                "difference": round(100 * (values[1] - values[0]), 4),
+                "interval": [round(100 * interval.low, 4), round(100 * interval.high, 4)],
+            }
+    return figures
+
+
+def _parts(
+    name: str, predictions: Sequence[Prediction], explained: Mapping[str, ExplainedAnswer]
+) -> list[tuple[float, float]]:
+    """Numerator and denominator of a figure for each answer."""
+    rows = []
+    for said in predictions:
+        if name == "hallucination_rate":
+            states = [claim.state for claim in explained[said.id].claims] if said.id in explained else []
+            wrong = states.count("contradicted")
+            rows.append((wrong, wrong + states.count("supported")))
+            continue
+        is_known = said.implied is not None
+        holds = {
+            "eea": said.implied == said.gold,
+            "epc": bool(said.reasons_agree),
+            "fcr": bool(said.reasons_agree) and said.implied == said.gold and said.normalised == said.gold,
+        }
+        rows.append((float(is_known and holds[name]), float(is_known)))
+    return rows
 
 
 def share_record(figure: Figure) -> dict[str, Any]:

@@ -11,7 +11,9 @@ from typing import Any
 
 from r1omni.core.clip import Clip
 from r1omni.core.errors import ConfigError
+from r1omni.evaluate.explanation_scores import compare_reasons
 from r1omni.scoring import metrics
+from r1omni.scoring.explained_answer import ExplainedAnswer
 from r1omni.scoring.intervals import Interval, bootstrap, mcnemar, paired_bootstrap, spread
 from r1omni.scoring.normalise import NormaliserName, normaliser_rule
 from r1omni.scoring.open_vocabulary import hit_rate, set_scores, split_words, wheel_rule
@@ -188,12 +190,21 @@ def scores_by_group(
     return result
 
 
-def compare(predictions_a: Sequence[Prediction], predictions_b: Sequence[Prediction]) -> dict[str, Any]:
+def compare(
+    predictions_a: Sequence[Prediction],
+    predictions_b: Sequence[Prediction],
+    explained_a: Sequence[ExplainedAnswer] = (),
+    explained_b: Sequence[ExplainedAnswer] = (),
+) -> dict[str, Any]:
     """Compare two runs on the clips both could read: B minus A in points, with paired intervals and McNemar's test.
+
+    Where both runs give reasons, `reasons` compares these as well.
 
     Args:
         predictions_a: one run.
         predictions_b: another run over the same manifest, in any order.
+        explained_a: what is known of the reasons of the one run.
+        explained_b: of the other.
 
     Raises:
         ConfigError: the runs have no clip in common, or disagree on a gold label.
@@ -229,6 +240,9 @@ def compare(predictions_a: Sequence[Prediction], predictions_b: Sequence[Predict
             }
             for name, difference in differences.items()
         },
+        "reasons": compare_reasons(
+            [first for first, _ in pairs], [second for _, second in pairs], explained_a, explained_b
+        ),
     }
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from r1omni.core.clip import Clip
 from r1omni.core.errors import ConfigError, ManifestError, MediaError
 from r1omni.datasets.manifest import read_manifest
+from r1omni.evaluate.explanation_scores import read_explained
 from r1omni.evaluate.picks import Pick, read_picks
 from r1omni.evaluate.predictions import read_predictions
 from r1omni.evaluate.scores import compare, fold_summary
@@ -163,7 +164,8 @@ def _comparisons(runs: Sequence[Run], names: Sequence[str]) -> list[dict[str, An
         )
         for (run_a, a), (run_b, b) in pairs:
             said_a, said_b = (read_predictions(run.folder / "predictions.jsonl") for run in (run_a, run_b))
-            rows.append({"a": a, "b": b, "corpus": part, **compare(said_a, said_b)})
+            known_a, known_b = (read_explained(run.folder, said) for run, said in ((run_a, said_a), (run_b, said_b)))
+            rows.append({"a": a, "b": b, "corpus": part, **compare(said_a, said_b, known_a, known_b)})
     return rows
 
 

@@ -1,4 +1,4 @@
-"""What an answer rests on: pictures, sound, the subtitle field of the prompt and the model's own reasons.
+"""What an answer rests on: pictures, sound, the field with the clip's words, and the model's own reasons.
 
     v(S) = log p(answer | what is in S)
 
@@ -62,8 +62,6 @@ class AnsweredClip:
     instruction: str
     text: str
     """The whole output."""
-    instruction_without_subtitle: str | None = None
-    """The same question without its subtitle field; None where it has none."""
     left_out: tuple[LeftOut, ...] = ()
     """For the curves over time."""
 
@@ -73,7 +71,7 @@ class AnsweredClip:
         has = {
             "pictures": self.features.video is not None,
             "sound": self.features.audio is not None,
-            "subtitle": self.instruction_without_subtitle is not None or self.features.text is not None,
+            "subtitle": self.features.text is not None,
         }
         return tuple(player for player in CLIP_PLAYERS if has[player])
 
@@ -230,11 +228,9 @@ def _prompts(entry: AnsweredClip) -> list[Prompt]:
         for side in ("pictures", "sound"):
             if side not in members:
                 features = features.without(side)
-        # The words are a player of their own, whichever side they were read from.
+        # The words are a player of their own, also where they were read from a side that is not in the coalition.
         features = replace(features, text=entry.features.text if "subtitle" in members else None)
-        plain = entry.instruction_without_subtitle
-        instruction = entry.instruction if plain is None or "subtitle" in members else plain
-        prompts.append(Prompt.ask(instruction, features))
+        prompts.append(Prompt.ask(entry.instruction, features))
     return prompts + [Prompt.ask(entry.instruction, span.features) for span in entry.left_out]
 
 

@@ -20,10 +20,11 @@ from r1omni.core.labels import MAFW_LABELS
 from r1omni.core.media_read import MediaRead
 from r1omni.evidence.measure import Measurement
 from r1omni.explain.attribution import AnsweredClip, Attribution, attribute
+from r1omni.explain.reading import read_alone
 from r1omni.explain.time_spans import leave_out_spans, num_spans
 from r1omni.explain.tracks import Tracks, draw_frames, draw_tracks
 from r1omni.infer.engine import Engine
-from r1omni.infer.features import NO_FEATURES, Features
+from r1omni.infer.features import NO_FEATURES, ClipText, Features
 from r1omni.infer.prompt import Prompt, Sampling
 from r1omni.media.decode import Media, load_clip
 from r1omni.scoring.claim_grading import GradedClaim, grade_claims
@@ -45,8 +46,6 @@ class Question:
     """The label set of the probabilities."""
     max_new_tokens: int = MAX_NEW_TOKENS
     """Limit of an answer."""
-    instruction_without_subtitle: str | None = None
-    """The same instruction without its subtitle field; None where it has none."""
 
 
 @dataclass(frozen=True)
@@ -56,11 +55,13 @@ class Explanation:
     clip: Clip
     read: MediaRead
     """What the model was given of the clip."""
+    words: ClipText | None
+    """The words that its prompt had as a field; None without that field."""
     answer: Answer
     probabilities: dict[str, float]
     """Label -> how likely it was after the reasons; they sum to 1."""
-    from_reasons: dict[str, float]
-    """The same when the model gets its own reasons and neither pictures nor sound; empty without reasons."""
+    alone: dict[str, float] | None
+    """The same when the model gets its own reasons and neither pictures nor sound; None without reasons."""
     fit: ReasonsFit
     """What the reasons imply by their words, and whether that is the answer."""
     evidence: Evidence
@@ -81,13 +82,14 @@ class Explanation:
         return named | {"abstentions": len(self.abstentions)}
 
     def to_json(self) -> dict[str, Any]:
-        """Return everything but the pictures as JSON values; `docs/explanations.md` describes the fields."""
+        """Return everything but the pictures as JSON values."""
         return {
             "id": self.clip.id,
             "path": self.clip.path.name,
             "gold": self.clip.label,
             "read": self.read.to_json(),
             "remarks": self.read.remarks(),
+            "words": None if self.words is None else {"label": self.words.label, "text": self.words.text},
             "text": self.answer.text,
             "reasoning": self.answer.reasoning,
             "answer": self.answer.answer,
@@ -97,26 +99,15 @@ class Explanation:
                 "implied": self.fit.implied.label,
                 "implied_by": self.fit.implied.source,
                 "agrees": self.fit.agrees,
-                "read_by_model": self.from_reasons or None,
+                "read_by_model": self.alone,
             },
             "counts": self.counts,
-            "claims": [_claim_record(place, graded) for place, graded in enumerate(self.claims, start=1)],
+            "claims": [{"number": place} | graded.to_json() for place, graded in enumerate(self.claims, start=1)],
             "abstentions": [asdict(abstention) for abstention in self.abstentions],
             "evidence": self.evidence.to_json(),
             "attribution": None if self.attribution is None else self.attribution.to_json(),
             "tracks": self.tracks.to_json(),
         }
-
-
-def _claim_record(number: int, graded: GradedClaim) -> dict[str, Any]:
-    return {
-        "number": number,
-        **asdict(graded.claim),
-        "state": graded.state,
-        "reason": graded.reason,
-        "item": None if graded.item is None else asdict(graded.item),
-        "error_rate": graded.error_rate,
-    }
 
 
 def explain_clip(engine: Engine, measure: Measure, clip: Clip, question: Question | None = None) -> Explanation:
@@ -164,9 +155,10 @@ def explain_decoded(
     """
     encoder = engine.encoder
     inputs = engine.processor.process_media(media)
-    features = replace(encoder.encode([inputs])[0], read=media.read)
+    words = None if encoder.read_text is None else encoder.read_text(clip)
+    features = replace(encoder.encode([inputs])[0], read=media.read, text=words)
     question = question or Question()
-    answer, probabilities, from_reasons = _answer(engine, features, question)
+    answer, probabilities, alone = _answer(engine, features, question)
     reasons = read_reasons(answer.reasoning or "")
     places, frames = (), ()
     if media.frames is not None and media.frame_times_s is not None:
@@ -175,9 +167,10 @@ def explain_decoded(
     return Explanation(
         clip,
         media.read,
+        words,
         answer,
         probabilities,
-        from_reasons,
+        alone,
         reasons_fit(answer.reasoning, answer.answer, question.labels),
         measured.evidence,
         tuple(grade_claims(reasons.claims, measured.evidence)),
@@ -202,17 +195,15 @@ def _instruction(engine: Engine, question: Question) -> str:
 
 def _answer(
     engine: Engine, features: Features, question: Question
-) -> tuple[Answer, dict[str, float], dict[str, float]]:
+) -> tuple[Answer, dict[str, float], dict[str, float] | None]:
     """Answer, and read the labels' probabilities with the clip and from the reasons alone."""
     prompt = Prompt.ask(_instruction(engine, question), features)
     ((completion,),) = engine.generator.run([prompt], Sampling(max_tokens=question.max_new_tokens))
     answer = engine.answer_format.parse(completion.text)
-    asked = [prompt]
-    if answer.reasoning is not None and answer.answer is not None:
-        bare = question.instruction_without_subtitle or prompt.messages[0].content
-        asked.append(Prompt.ask(bare, NO_FEATURES))
-    found = engine.scorer.label_probabilities(asked, [completion.text] * len(asked), question.labels)
-    return answer, found[0], found[1] if len(found) > 1 else {}
+    (probabilities,) = engine.scorer.label_probabilities([prompt], [completion.text], question.labels)
+    given = AnsweredClip(NO_FEATURES, _instruction(engine, question), completion.text)
+    (alone,) = read_alone(engine.scorer, [given], question.labels)
+    return answer, probabilities, alone
 
 
 def _attribution(
@@ -224,7 +215,7 @@ def _attribution(
     answer: Answer,
     question: Question,
 ) -> Attribution | None:
-    given = AnsweredClip(features, _instruction(engine, question), answer.text, question.instruction_without_subtitle)
+    given = AnsweredClip(features, _instruction(engine, question), answer.text)
     count = num_spans(given.clip_players)
     left_out = leave_out_spans(engine.encoder, features, inputs, count, media.frame_times_s, start_s)
     return attribute(engine.scorer, [replace(given, left_out=left_out)], question.labels)[0]

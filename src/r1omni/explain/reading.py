@@ -28,7 +28,7 @@ def read_alone(
     answer_format = AnswerFormat.spelled(scorer.processor.answer_format)
     wanted = [has_reasons(answer_format, entry.text) for entry in answered]
     given = [entry for entry, is_wanted in zip(answered, wanted, strict=True) if is_wanted]
-    prompts = [Prompt.ask(entry.instruction_without_subtitle or entry.instruction) for entry in given]
+    prompts = [Prompt.ask(entry.instruction) for entry in given]
     found = iter(scorer.label_probabilities(prompts, [entry.text for entry in given], labels))
     return [next(found) if is_wanted else None for is_wanted in wanted]
 

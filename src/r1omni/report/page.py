@@ -18,6 +18,7 @@ from r1omni.report.charts import Bar, Chart, IntervalPoint
 from r1omni.report.clip_card import ClipCard, clip_view
 from r1omni.report.confusion import Confusion, confusion_table
 from r1omni.report.published import PAPER_TABLE_1, PublishedRow, published_corpus
+from r1omni.report.reasons_view import ReasonsOfRun, reasons_tables
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -62,7 +63,8 @@ def recipe_report(
         table: the content of table.json; rows may add `war_interval`, `uar_interval` ([low, high] in percent) and any
             further figure, which the lower table shows. If present, `comparisons` holds paired comparisons
             (`a`, `b`, `corpus` and the figures of `evaluate.scores.compare`), `controls` further figures by `model`
-            and `corpus`, and `one_sided` the figures with one side of the clips taken away.
+            and `corpus`, `one_sided` the figures with one side of the clips taken away, and `reasons` what is known of
+            the reasons, by `model` and `corpus`.
         curves: learning curves; see `curves.training_charts`.
         confusions: one matrix per model and corpus.
         clip_cards: clips with the answers of every model.
@@ -84,6 +86,9 @@ def recipe_report(
         models={model: MODEL_WORDS.get(model, "") for model in dict.fromkeys(row["model"] for row in rows)},
         side_figures=_side_figures(rows, table.get("controls", [])),
         one_sided=table.get("one_sided", []),
+        reasons=reasons_tables(
+            [ReasonsOfRun(row["model"], row["corpus"], row["explanations"]) for row in table.get("reasons", [])]
+        ),
         curves=[chart_view(chart) for chart in curves],
         confusions=[confusion_table(confusion) for confusion in confusions],
         clips=[clip_view(card) for card in clip_cards],
@@ -141,6 +146,13 @@ def evaluation_report(
         "evaluation.html.j2",
         title=title,
         corpora=corpora,
+        reasons=reasons_tables(
+            [
+                ReasonsOfRun(run.name, run.corpus, run.scores["explanations"])
+                for run in runs
+                if "explanations" in run.scores
+            ]
+        ),
         curves=[chart_view(chart) for chart in curves],
         comparisons=list(comparisons),
         folds=list(folds),

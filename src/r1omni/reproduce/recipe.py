@@ -49,6 +49,7 @@ from r1omni.reproduce.table1 import (
     answer_corpus,
     compare_runs,
     controls,
+    explain_answers,
     hallucination_rate,
     one_sided_row,
     table_row,
@@ -94,6 +95,8 @@ SHORTCUT_FIGURES = {
 without any."""
 ONE_SIDED: dict[Side, Modality] = {"sound": "video", "pictures": "audio"}
 """Side that is taken away in evaluation -> what is then read of a clip."""
+RELIED_ON = 64
+"""Answers of each model and corpus whose reliance on their reasons is measured."""
 SENSES = {"vision": ("vision_tower", "projector"), "audio": ("audio_tower", "audio_projector")}
 """Stage -> the parts of the model that it trains."""
 
@@ -358,6 +361,15 @@ def evaluate_model(name: str, recipe: Recipe, report: Report) -> None:
             out=evaluation_folder(recipe, name, corpus),
             max_new_tokens=recipe.settings.grpo.max_completion_length,
         )
+        if corpus in TEST_CORPORA:
+            explain_answers(
+                engine,
+                question,
+                corpus,
+                corpus_clips(recipe, corpus, "test"),
+                evaluation_folder(recipe, name, corpus),
+                RELIED_ON,
+            )
         report(f"evaluation: {name}", done / (len(corpora) + len(ONE_SIDED)))
     for done, (absent, modality) in enumerate(ONE_SIDED.items(), start=len(corpora) + 1):
         engine.encoder.modality = modality
@@ -375,12 +387,15 @@ def evaluate_model(name: str, recipe: Recipe, report: Report) -> None:
 
 def write_table(recipe: Recipe, report: Report) -> None:
     """Write table.json from the models' answers, with its controls."""
-    rows, checks, one_sided = [], [], []
+    rows, checks, one_sided, reasons = [], [], [], []
     for name in INSTRUCTIONS:
         for corpus in TEST_CORPORA:
             clips, folder = corpus_clips(recipe, corpus, "test"), evaluation_folder(recipe, name, corpus)
             predictions = read_predictions(folder / "predictions.jsonl")
-            rows.append(table_row(name, corpus, read_scores(folder), hallucination_rate(clips, predictions)))
+            scores = read_scores(folder)
+            rows.append(table_row(name, corpus, scores, hallucination_rate(clips, predictions)))
+            if "explanations" in scores:
+                reasons.append({"model": name, "corpus": corpus, "explanations": scores["explanations"]})
             shortcuts = {
                 figure: read_scores(evaluation_folder(recipe, name, other))["war"]
                 for figure, (of, other) in SHORTCUT_FIGURES.items()
@@ -407,6 +422,7 @@ def write_table(recipe: Recipe, report: Report) -> None:
         "comparisons": comparisons,
         "controls": checks,
         "one_sided": one_sided,
+        "reasons": reasons,
     }
     write_json(recipe.out / "table.json", table)
     report("table", 1.0)

@@ -13,9 +13,11 @@ from typing import Any
 
 from r1omni.core.clip import Clip
 from r1omni.core.labels import Emotion
+from r1omni.evaluate.explanation_scores import read_explained
 from r1omni.evaluate.predictions import read_predictions
-from r1omni.evaluate.run import Grading, evaluate
+from r1omni.evaluate.run import Grading, evaluate, score_again
 from r1omni.evaluate.scores import compare
+from r1omni.explain.explained_corpus import corpus_explainer
 from r1omni.infer.engine import Engine
 from r1omni.infer.features import Side
 from r1omni.infer.greedy_answers import greedy_outcomes
@@ -68,6 +70,24 @@ def answer_corpus(
         facts=run_facts() | {"model": question.model, "corpus": corpus},
     )
     return scores or {}
+
+
+def explain_answers(
+    engine: Engine, question: Question, corpus: str, clips: list[Clip], out: Path, num_relied_on: int
+) -> None:
+    """Check the reasons of one model's answers against the true cues, and add the figures to its scores.json.
+
+    Args:
+        engine: the model's engine.
+        question: the model and its instruction.
+        corpus: name of the synthetic corpus.
+        clips: its test split, already answered.
+        out: folder of the predictions and scores.
+        num_relied_on: answers whose reliance on their reasons is measured.
+    """
+    said, labels = read_predictions(out / "predictions.jsonl"), CORPORA[corpus].labels
+    corpus_explainer(num_relied_on)(lambda: engine, clips, said, question.instruction, labels, out)
+    score_again(out, clips, Grading(labels))
 
 
 def hallucination_rate(clips: list[Clip], predictions: list[Prediction]) -> float | None:
@@ -185,7 +205,8 @@ def table_row(model: str, corpus: str, scores: dict[str, Any], hallucination: fl
 def compare_runs(model_a: str, model_b: str, corpus: str, folder_a: Path, folder_b: Path) -> dict[str, Any]:
     """Return B minus A in points on one corpus, paired by clip."""
     first, second = read_predictions(folder_a / "predictions.jsonl"), read_predictions(folder_b / "predictions.jsonl")
-    return {"a": model_a, "b": model_b, "corpus": corpus, **compare(first, second)}
+    explained = [read_explained(folder, said) for folder, said in ((folder_a, first), (folder_b, second))]
+    return {"a": model_a, "b": model_b, "corpus": corpus, **compare(first, second, *explained)}
 
 
 def table_text(rows: list[dict[str, Any]]) -> str:

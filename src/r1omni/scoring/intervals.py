@@ -195,6 +195,33 @@ def ratio_interval(
     return _interval(top[bottom > 0] / bottom[bottom > 0], confidence)
 
 
+def ratio_difference_interval(
+    first: Sequence[tuple[float, float]],
+    second: Sequence[tuple[float, float]],
+    *,
+    num_resamples: int = 2000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> Interval | None:
+    """Paired bootstrap over clips of the second ratio of sums minus the first; None where a denominator is always 0.
+
+    Args:
+        first: (numerator, denominator) of each clip for the first model.
+        second: the same for the second model, same clips in the same order.
+        num_resamples: number of resamples.
+        confidence: share of the resamples inside the interval.
+        seed: seeds the resampling.
+    """
+    rows = np.array([[*one, *other] for one, other in zip(first, second, strict=True)], dtype=float).reshape(-1, 4)
+    if not rows[:, 1].any() or not rows[:, 3].any():
+        return None
+    cells, counts = np.unique(rows, axis=0, return_counts=True)
+    drawn = np.random.default_rng(seed).multinomial(len(rows), counts / counts.sum(), size=num_resamples)
+    top_a, bottom_a, top_b, bottom_b = (drawn @ cells).T
+    known = (bottom_a > 0) & (bottom_b > 0)
+    return _interval(top_b[known] / bottom_b[known] - top_a[known] / bottom_a[known], confidence)
+
+
 def spread(values: Sequence[float | None]) -> Spread:
     """Mean and standard deviation over folds, seeds or worlds; folds without a figure are left out of mean and count.
 
