@@ -7,6 +7,7 @@ every part has something to find. Each part runs in a process of its own, nets l
 import json as jsonlib
 import tempfile
 import time
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any
@@ -54,18 +55,19 @@ def main(
         )
 
 
-def measure_parts(clips: list[Path], clip_seconds: float) -> list[dict[str, Any]]:
+def measure_parts(clips: list[Path], clip_seconds: float, parts: Sequence[str] = tuple(PARTS)) -> list[dict[str, Any]]:
     """Measure each clip by each part.
 
     Args:
         clips: files with pictures and sound; empty generates one.
         clip_seconds: length of the generated clip.
+        parts: keys of `PARTS`.
     """
     with tempfile.TemporaryDirectory() as folder:
         if not clips:
             clips = [Path(folder) / "made.mp4"]
             _make_clip(clips[0], clip_seconds)
-        return [run_alone(_measure, part, str(clip)) for clip in clips for part in PARTS]
+        return [run_alone(_measure, part, str(clip)) for clip in clips for part in parts]
 
 
 def _measure(part: str, path: str) -> dict[str, Any]:

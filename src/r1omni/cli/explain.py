@@ -75,22 +75,26 @@ def explain(
     from r1omni.evidence.measure import ClipMeasurer
     from r1omni.explain.clip_pages import PageFolder, clip_page, explain_clips
     from r1omni.explain.explanation import Question
-    from r1omni.infer.predict_files import BUNDLED_NOTE, load_engine
+    from r1omni.infer.predict_files import BUNDLED_NOTE, PREDICT_SETTINGS, load_engine
     from r1omni.runs.files import write_text
 
     hide_loading_bars()
     engine = load_engine(
         model,
-        modality=modality,
+        PREDICT_SETTINGS.model_copy(
+            update={
+                "modality": modality,
+                "video_pooling": video_pooling,
+                "answer_format": answer_format,
+                "text_field": text_field,
+                "whisper": whisper if text_field == "transcript" else None,
+            }
+        ),
         vision=vision,
         audio=audio,
         router=router,
         base=base,
         dtype=dtype,
-        video_pooling=video_pooling,
-        answer_format=answer_format,
-        text_field=text_field,
-        whisper=whisper if text_field == "transcript" else None,
     )
     note = BUNDLED_NOTE if model is None else None
     question = Question(instruction_for(answers, engine.answer_format), split_labels(labels) or MAFW_LABELS)

@@ -63,7 +63,7 @@ def predict(
 
     Exits with 1 if a clip could not be read; the others are still answered.
     """
-    from r1omni.infer.predict_files import BUNDLED_NOTE, load_engine, predict_files
+    from r1omni.infer.predict_files import BUNDLED_NOTE, PREDICT_SETTINGS, load_engine, predict_files
 
     check_text_field(text_field, whisper)
     if text_field == "manifest":
@@ -71,17 +71,21 @@ def predict(
     hide_loading_bars()
     engine = load_engine(
         model,
-        modality=modality,
+        PREDICT_SETTINGS.model_copy(
+            update={
+                "modality": modality,
+                "video_pooling": video_pooling,
+                "answer_format": answer_format,
+                "text_field": text_field,
+                "whisper": whisper,
+            }
+        ),
         vision=vision,
         audio=audio,
         router=router,
         base=base,
         dtype=dtype,
-        video_pooling=video_pooling,
         like_official=like_official,
-        answer_format=answer_format,
-        text_field=text_field,
-        whisper=whisper,
     )
     if not json:
         typer.echo(f"Number format: {str(engine.model.dtype).removeprefix('torch.')}.", err=True)

@@ -1,12 +1,12 @@
 """Words written into the pictures: OCR on the lower part of sampled frames, joined over time.
 
 A line is reported only if it has at least two letters or digits and is read at the same place in at least two frames in
-a row, so a pattern that looks like a letter for a moment is no subtitle. A lower part that has not changed since the
-last look is not read again. A `mark` is a line in a corner that is there in most of the frames, such as a
-broadcaster's logo; the upper part of the picture is looked at for marks alone, in a few frames. Subtitles are level
-lines around the middle of the lower part.
+a row, so a pattern that looks like a letter for a moment is no subtitle. A part that has not changed since the last
+look is not read again. A `mark` is a line in a corner that is there in most of the frames, such as a broadcaster's
+logo; the upper part of the picture is looked at for marks alone, in a few frames. Subtitles are level lines around the
+middle of the lower part; what is written on a thing that stays there looks like one.
 
-Left out on purpose: subtitles at the top of the picture, vertical text, and text on things (signs, books, clothes).
+Left out on purpose: subtitles at the top of the picture, vertical text, and text on things elsewhere.
 """
 
 from collections import Counter
@@ -159,7 +159,8 @@ class TextTrack:
     whole_looks_s: list[float] = field(default_factory=list)
     lower: list[_LineTrack] = field(default_factory=list)
     upper: list[_LineTrack] = field(default_factory=list)
-    _last: tuple[np.ndarray, list[Line]] | None = None
+    _last_lower: tuple[np.ndarray, list[Line]] | None = None
+    _last_upper: tuple[np.ndarray, list[Line]] | None = None
 
     def add(self, time_s: float, picture: np.ndarray) -> None:
         """Look at one frame, unless the last look was a moment ago.
@@ -171,14 +172,23 @@ class TextTrack:
         if self.looks_s and time_s - self.looks_s[-1] < STEP_S - 1e-6:
             return
         self.looks_s.append(time_s)
-        blocks = _block_means(picture[round(STRIP_FROM * len(picture)) :])
-        if self._last is None or np.abs(blocks - self._last[0]).max() > _UNCHANGED:
-            self._last = blocks, self.reader.read(picture, STRIP_FROM, 1.0)
-        _join(self.lower, time_s, self._last[1], _LONGEST_GAP_S)
+        self._last_lower = self._read(picture, STRIP_FROM, 1.0, self._last_lower)
+        _join(self.lower, time_s, self._last_lower[1], _LONGEST_GAP_S)
         due_s = self.duration_s / NUM_WHOLE_LOOKS
         if not self.whole_looks_s or time_s - self.whole_looks_s[-1] >= due_s - 1e-6:
             self.whole_looks_s.append(time_s)
-            _join(self.upper, time_s, self.reader.read(picture, 0.0, STRIP_FROM), np.inf)
+            self._last_upper = self._read(picture, 0.0, STRIP_FROM, self._last_upper)
+            _join(self.upper, time_s, self._last_upper[1], np.inf)
+
+    def _read(
+        self, picture: np.ndarray, top: float, bottom: float, last: tuple[np.ndarray, list[Line]] | None
+    ) -> tuple[np.ndarray, list[Line]]:
+        """Read a part of a picture, unless it is as it was at the last look."""
+        height = len(picture)
+        blocks = _block_means(picture[round(top * height) : max(round(bottom * height), round(top * height) + 1)])
+        if last is not None and np.abs(blocks - last[0]).max() <= _UNCHANGED:
+            return last
+        return blocks, self.reader.read(picture, top, bottom)
 
     def items(self, span_s: tuple[float, float]) -> list[EvidenceItem]:
         """Return the subtitles, in order of time, then the marks.

@@ -10,7 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from r1omni.config.sections import EngineSection, TextField
+from r1omni.config.sections import EngineSection
 from r1omni.core.clip import Clip
 from r1omni.core.errors import MediaError
 from r1omni.core.instruction import LABEL_INSTRUCTION
@@ -19,8 +19,6 @@ from r1omni.core.media_read import NOTHING_READ, MediaRead
 from r1omni.core.window_answer import WindowAnswer
 from r1omni.infer.clip_answers import answer_clips
 from r1omni.infer.engine import Engine, build_engine
-from r1omni.media.decode import Modality
-from r1omni.model.configuration import VideoPooling
 from r1omni.model.load_model import load_model
 from r1omni.model.precision import DtypeName
 from r1omni.scoring.coherence import ReasonsFit, reasons_fit
@@ -33,6 +31,8 @@ BUNDLED_NOTE = (
 )
 MAX_NEW_TOKENS = 512
 """Tokens an answer may have, as in the paper's training."""
+PREDICT_SETTINGS = EngineSection(batch_size=8)
+"""Answers come eight at a time: the first one soon."""
 
 
 @dataclass(frozen=True)
@@ -97,36 +97,26 @@ class Prediction:
 
 def load_engine(
     model: str | Path | None = None,
+    settings: EngineSection = PREDICT_SETTINGS,
     *,
-    modality: Modality = "auto",
-    batch_size: int = 8,
     vision: str | None = None,
     audio: str | None = None,
     router: str | None = None,
     base: str | None = None,
     dtype: DtypeName = "auto",
-    video_pooling: VideoPooling | None = None,
     like_official: bool = False,
-    answer_format: str | None = None,
-    text_field: TextField = "none",
-    whisper: str | None = None,
 ) -> Engine:
     """Load a checkpoint, ready to answer.
 
     Args:
         model: a folder or a hub id; None takes the bundled model.
-        modality: what is read of a clip.
-        batch_size: clips answered at a time.
+        settings: what is read of a clip, and how answers are asked for; nothing is cached on disk.
         vision: SigLIP folder or hub id, for a published checkpoint that lacks its vision tower; None takes the default.
         audio: Whisper folder or hub id, likewise.
         router: BERT folder or hub id, likewise; its vocabulary is always needed.
         base: folder or hub id of the model that a LoRA adapter was trained on; None takes the one it names.
         dtype: name of a torch dtype; auto takes what this machine computes best in.
-        video_pooling: see `load_model`; None takes the checkpoint's own.
         like_official: prepare media as the official script does, for comparisons.
-        answer_format: spells the tagged parts of an answer, see `AnswerFormat`; None takes the checkpoint's own.
-        text_field: words of the clip that the prompt has as a field; `manifest` gives a file none.
-        whisper: Whisper folder or hub id, for the text field `transcript`.
 
     Raises:
         CheckpointError: there is no such checkpoint, or it cannot be loaded.
@@ -139,17 +129,10 @@ def load_engine(
         base=base,
         dtype=dtype,
         device="auto",
-        video_pooling=video_pooling,
+        video_pooling=settings.video_pooling,
     )
     if like_official:
         processor = processor.like_official()
-    settings = EngineSection(
-        batch_size=batch_size,
-        modality=modality,
-        answer_format=answer_format,
-        text_field=text_field,
-        whisper=whisper,
-    )
     return build_engine(weights, processor, settings, keeps=False)
 
 
