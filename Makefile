@@ -10,7 +10,7 @@ OUT ?= runs/reproduce
 PYTEST_ARGS ?=
 SERVE_ARGS ?=
 
-.PHONY: help setup reproduce serve chromium test check fix docs assets bench clean
+.PHONY: help setup reproduce serve chromium test check package fix docs assets bench clean
 .DEFAULT_GOAL := help
 
 help:  ## List the targets
@@ -61,6 +61,9 @@ check: setup  ## Check format, lint, types, import directions, generated docs an
 	$(BIN)/pip check
 	@# Builds for CUDA break a CPU torch by their mere presence (transformers imports torchvision when it is there).
 	! $(BIN)/pip list 2>/dev/null | grep -iE '^(nvidia|triton|torchvision|torchaudio|torchcodec)'
+
+package: setup  ## Build wheel and sdist, inspect them, use the wheel in an empty environment (FULL=1: all extras, recipe)
+	$(BIN)/python scripts/check_wheel.py $(if $(FULL),--full)
 
 fix: setup  ## Format, and apply ruff's fixes
 	$(BIN)/ruff format .

@@ -1,10 +1,14 @@
 """R1-Omni: emotion recognition from video and sound that explains itself, and the recipe that trains it.
 
-The names below load on first use, so that `import r1omni` loads neither torch nor transformers.
+The names below load on first use, so that `import r1omni` loads neither torch nor transformers. They are the public
+interface, documented in docs/python.md; every other name of the package can change without notice.
+transformers' Auto classes load HumanOmni's checkpoints once r1omni is imported.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from r1omni.model.auto_classes import register_auto_classes
 
 if TYPE_CHECKING:
     from r1omni.config.grpo_run import GrpoSettings
@@ -78,3 +82,6 @@ def __getattr__(name: str) -> Any:
 def __dir__() -> list[str]:
     """List the exported names."""
     return sorted(__all__)
+
+
+register_auto_classes()

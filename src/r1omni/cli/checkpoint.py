@@ -1,15 +1,24 @@
-"""`r1omni checkpoint`: lists a checkpoint's parts, and converts published ones to one self-contained folder."""
+"""`r1omni checkpoint`: lists a checkpoint's parts, converts published ones, and writes a folder for the hub."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from r1omni.cli.options import AudioOption, BaseOption, RouterOption, VideoPoolingOption, VisionOption
+from r1omni.cli.options import (
+    AudioOption,
+    BaseOption,
+    LicenceOption,
+    RouterOption,
+    VideoPoolingOption,
+    VisionOption,
+)
 
-app = typer.Typer(help="Inspect and convert checkpoints.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Inspect, convert and publish checkpoints.", no_args_is_help=True, rich_markup_mode=None)
 
-Source = Annotated[str, typer.Argument(metavar="PATH_OR_ID", help="A folder or a hub id.", show_default=False)]
+Source = Annotated[
+    str, typer.Argument(metavar="PATH_OR_ID", help="A folder or a hub id (owner/name@revision).", show_default=False)
+]
 
 
 @app.command(epilog="Example: r1omni checkpoint inspect R1-Omni-0.5B --router bert-base-uncased")
@@ -77,3 +86,35 @@ def convert(
             source, out, vision=vision, audio=audio, router=router, base=base, video_pooling=video_pooling
         )
     )
+
+
+@app.command(
+    epilog="Example: r1omni checkpoint card runs/rlvr --scores runs/dfew --license cc-by-nc-4.0 --out hub/my-model"
+)
+def card(
+    run: Annotated[
+        Path, typer.Argument(help="The folder of a finished training run, or a model's.", show_default=False)
+    ],
+    out: Annotated[Path, typer.Option(help="The folder to write; it must not exist.", show_default=False)],
+    license: LicenceOption,
+    scores: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder of an evaluation of this model, with scores.json; repeatable.", show_default=False),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="The model's name. [default: the name of --out]", show_default=False)
+    ] = None,
+    base_model: Annotated[
+        str | None,
+        typer.Option(
+            help="Hub id of the model it was trained from. [default: what the run started from, if that is a hub id]",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Write a model and its model card into a folder that the Hugging Face hub takes as it is."""
+    from r1omni.model.publish_checkpoint import publish_checkpoint
+
+    folder = publish_checkpoint(run, out, licence=license, scores=scores or (), name=name, base=base_model)
+    typer.echo(folder)
+    typer.echo(f"Read {folder / 'README.md'}, then: hf upload OWNER/{name or out.name} {folder}", err=True)

@@ -9,7 +9,7 @@ import typer
 
 from r1omni.cli import reasoned
 from r1omni.cli.listing import PASS_ON, listing
-from r1omni.cli.options import LabelsOption, split_labels
+from r1omni.cli.options import LabelsOption, LicenceOption, split_labels
 from r1omni.cli.progress import show_progress
 from r1omni.config.load import split_flags
 from r1omni.core.counted import counted
@@ -95,6 +95,23 @@ def stats(
     if svg is not None:
         write_text(svg, stats_svg(counted))
     typer.echo(json_text(counted, indent=2) if json else stats_text(counted).rstrip())
+
+
+@app.command(epilog="Example: r1omni data card dfew.jsonl --license other --out README.md")
+def card(
+    manifest: Annotated[Path, typer.Argument(help="The manifest to describe.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="The Markdown file to write.", show_default=False)],
+    license: LicenceOption,
+    name: Annotated[
+        str | None, typer.Option(help="The data set's name. [default: the manifest's]", show_default=False)
+    ] = None,
+) -> None:
+    """Write a manifest's dataset card, as the Hugging Face hub shows it; the clips are not copied."""
+    from r1omni.datasets.dataset_card import dataset_card
+    from r1omni.runs.files import write_text
+
+    write_text(out, dataset_card(manifest, licence=license, name=name))
+    typer.echo(out)
 
 
 for _verb, _example in reasoned.EXAMPLES.items():

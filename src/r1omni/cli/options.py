@@ -69,6 +69,12 @@ LabelsOption = Annotated[
     str | None,
     typer.Option(help="Expected labels, separated by commas. [default: all known ones]", show_default=False),
 ]
+LicenceOption = Annotated[
+    str,
+    typer.Option(
+        "--license", help="Licence as the hub lists it: apache-2.0, cc-by-nc-4.0, other, ...", show_default=False
+    ),
+]
 LikeOfficialOption = Annotated[
     bool, typer.Option("--like-official", help="Prepare media as the official script does, for comparisons.")
 ]

@@ -42,7 +42,10 @@ def predict(
     clips: Annotated[list[Path], typer.Argument(help="Files with pictures, sound or both.", show_default=False)],
     model: Annotated[
         str | None,
-        typer.Option(help="Checkpoint: a folder or a hub id. [default: the bundled model]", show_default=False),
+        typer.Option(
+            help="Checkpoint: a folder or a hub id (owner/name@revision). [default: the bundled model]",
+            show_default=False,
+        ),
     ] = None,
     modality: ModalityOption = "auto",
     windows: WindowsOption = False,

@@ -20,7 +20,7 @@ class AnnotationConfig(Schema):
     out: Path
     """Run folder."""
     model: str | None = None
-    """Checkpoint: a folder or a hub id; None takes the bundled model."""
+    """Checkpoint: a folder or a hub id (owner/name@revision); None takes the bundled model."""
     labels: tuple[str, ...] | None = None
     """Label set of the probabilities; None asks for none, and takes answers in the model's own words."""
     answers: Literal["reasoning", "label"] = "reasoning"

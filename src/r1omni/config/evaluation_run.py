@@ -15,7 +15,7 @@ class EvaluationConfig(Schema):
     """`r1omni evaluate`."""
 
     model: str
-    """Checkpoint: a folder or a hub id."""
+    """Checkpoint: a folder or a hub id (owner/name@revision)."""
     data: tuple[Path, ...]
     """Manifests."""
     out: Path

@@ -167,7 +167,8 @@ class TrainingConfig(Schema):
     """What every command that trains has besides the settings of its stage."""
 
     model: str
-    """Checkpoint to start from: a folder or a hub id. In RLVR the cold start, and also the reference of the KL."""
+    """Checkpoint to start from: a folder or a hub id (owner/name@revision). In RLVR the cold start, and
+    also the reference of the KL."""
     output_dir: Path
     """Run folder: configuration, metrics, samples, checkpoints and the final model."""
     seed: NonNegativeInt = 0

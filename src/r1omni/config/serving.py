@@ -44,7 +44,8 @@ class ServeConfig(Schema):
     """A server: one process that answers, and one that watches over it."""
 
     model: str | None = None
-    """Checkpoint that answers: a folder or a hub id; None takes the bundled model, unless `models` names some."""
+    """Checkpoint that answers: a folder or a hub id (owner/name@revision); None takes the bundled model, unless
+    `models` names some."""
     models: dict[str, str] = {}
     """Further checkpoints by the name that requests call them."""
     host: str = "127.0.0.1"

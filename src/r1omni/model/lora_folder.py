@@ -101,7 +101,7 @@ def base_of(adapter: CheckpointFolder, base: str | None) -> CheckpointFolder:
     Raises:
         CheckpointError: it is not known, cannot be found, or is an adapter itself.
     """
-    folder, recorded = adapter.path, adapter.raw.get("base_model_name_or_path")
+    folder, recorded, revision = adapter.path, adapter.raw.get("base_model_name_or_path"), adapter.raw.get("revision")
     fix = (
         "Name the folder or hub id of the model it was trained on with --base, or make one model of both: "
         f"`r1omni checkpoint convert {folder} --base BASE --out MODEL`."
@@ -110,7 +110,8 @@ def base_of(adapter: CheckpointFolder, base: str | None) -> CheckpointFolder:
     if not isinstance(named, str) or not named:
         raise CheckpointError(f"{folder} is a LoRA adapter whose {ADAPTER_CONFIG} does not name its base. {fix}")
     places = [Path(named)] if base is not None else [Path(named), folder / named, folder.parent / named]
-    found = next((place for place in places if place.exists()), named)
+    pinned = f"{named}@{revision}" if base is None and revision and "@" not in named else named
+    found = next((place for place in places if place.exists()), pinned)
     try:
         whole = find_checkpoint(found, "the model that the adapter was trained on")
     except CheckpointError as error:

@@ -146,7 +146,8 @@ def published_pooling(path_or_id: str | os.PathLike[str]) -> VideoPooling:
     Args:
         path_or_id: the folder or hub id; its name decides.
     """
-    return "slow_fast" if Path(path_or_id).absolute().name.lower() in _SLOW_FAST else "none"
+    named = path_or_id if Path(path_or_id).is_dir() else os.fspath(path_or_id).partition("@")[0]
+    return "slow_fast" if Path(named).absolute().name.lower() in _SLOW_FAST else "none"
 
 
 def read_official(folder: Path, towers: Towers) -> OfficialCheckpoint:

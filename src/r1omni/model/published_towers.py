@@ -40,7 +40,7 @@ def fetch(path_or_id: str, what: str, flag: str | None = None, *, weights: bool 
     """Return a folder as it is, or download a hub repository's safetensors, settings and vocabularies.
 
     Args:
-        path_or_id: a folder or a hub id.
+        path_or_id: a folder, or a hub id: `owner/name`, or `owner/name@revision` with a branch, tag or commit.
         what: its role, for the error.
         flag: the option that names another.
         weights: whether the safetensors are needed too.
@@ -54,10 +54,12 @@ def fetch(path_or_id: str, what: str, flag: str | None = None, *, weights: bool 
     if flag:
         fix = f"Name a folder or hub id with {flag}, an option of `r1omni predict` and of `r1omni checkpoint convert`."
     fix = _like(Path(path_or_id)) + fix
-    if path_or_id.startswith((".", "/", "~")) or path_or_id.count("/") > 1:
+    repository, _, revision = path_or_id.partition("@")
+    if path_or_id.startswith((".", "/", "~")) or repository.count("/") > 1:
         raise CheckpointError(f"{path_or_id} is neither a folder nor a hub id (owner/name); expected {what}. {fix}")
     try:
-        return Path(snapshot_download(path_or_id, allow_patterns=[*_SETTINGS, *(_WEIGHTS if weights else ())]))
+        patterns = [*_SETTINGS, *(_WEIGHTS if weights else ())]
+        return Path(snapshot_download(repository, revision=revision or None, allow_patterns=patterns))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).strip().splitlines()[0].rstrip(".")
         if HF_HUB_OFFLINE:
