@@ -144,5 +144,5 @@ def test_bars_stand_above_the_line_for_the_answer_and_below_it_against():
 
 def test_negative_values_lie_to_the_left_of_the_line():
     """400 wide, 84 and 128 beside the bars: 188 for 3, so 1 is 62.7 and the line is at 146.7."""
-    drawn = signed_bars([("a", 2.0, "+2"), ("b", -1.0, "−1")], "Values")
+    drawn = signed_bars([("a", 2.0, "+2"), ("b", -1.0, "−1")], "Values", width_px=400)
     assert 'x="146.7" y="7" width="125.3"' in drawn and 'x="84.0" y="33" width="62.7"' in drawn

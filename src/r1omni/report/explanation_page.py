@@ -185,7 +185,11 @@ def _segments(reasoning: str, claims: Sequence[Record], abstentions: Sequence[Re
 def _tip(claim: Record) -> str:
     item = claim["item"]
     by = "" if item is None else f" Measured by {item['measured_by']}, {item['start_s']:.1f} to {item['stop_s']:.1f} s."
-    return f"{claim['state'].capitalize()}. {claim['reason']}{by}"
+    return f"{claim['state'].capitalize()}. {_sentence(claim['reason'])}{by}"
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _claim_view(claim: Record, reasoning: str) -> dict[str, Any]:
@@ -196,6 +200,7 @@ def _claim_view(claim: Record, reasoning: str) -> dict[str, Any]:
     return {
         **claim,
         "words": reasoning[claim["start"] : claim["stop"]],
+        "why": _sentence(claim["reason"]),
         "says": "; ".join(part for part in parts if part),
         "item": None if claim["item"] is None else _item_view(claim["item"]),
     }
@@ -274,4 +279,4 @@ def _labels(probabilities: Mapping[str, float], answer: str | None) -> Markup:
     ranked = sorted(probabilities.items(), key=lambda entry: -entry[1])
     shown = ranked[:SHOWN_LABELS]
     groups = [(f"{label} ◂" if label == answer else label, [Bar("probability", 100 * share)]) for label, share in shown]
-    return charts.bar_chart(groups, "Probability of each label after the reasons", width_px=400)
+    return charts.bar_chart(groups, "Probability of each label after the reasons", width_px=340)

@@ -140,7 +140,7 @@ def _lane(content: str, label: str, height: int) -> Markup:
     )
 
 
-def signed_bars(rows: Sequence[tuple[str, float, str]], title: str, *, width_px: int = 400) -> Markup:
+def signed_bars(rows: Sequence[tuple[str, float, str]], title: str, *, width_px: int = 340) -> Markup:
     """Draw one horizontal bar per row, to the right of the line for positive values and to the left for negative ones.
 
     Args:
