@@ -51,6 +51,8 @@ class Outcome:
     """Largest resident memory of a worker."""
     replaced: int = 0
     """Workers that were replaced."""
+    lost: list[str] = field(default_factory=list)
+    """Kind and number of the files that workers died of; `files` gives them again."""
 
 
 def seeds() -> dict[str, bytes]:
@@ -137,7 +139,7 @@ def fuzz(count: int, seed: int, num_workers: int = 2) -> Outcome:
     outcome = Outcome()
     pool = DecodePool(LIMITS, num_workers)
 
-    def decode(name: str, content: bytes) -> None:
+    def decode(number: int, name: str, content: bytes) -> None:
         started_s = time.monotonic()
         kind = "read"
         try:
@@ -146,6 +148,7 @@ def fuzz(count: int, seed: int, num_workers: int = 2) -> Outcome:
             kind = error.kind
             if "ended its process" in str(error):
                 kind = "lost"
+                outcome.lost.append(f"{name} {number}")
             if "took longer" in str(error):
                 kind = "late"
         outcome.files += 1
@@ -157,8 +160,8 @@ def fuzz(count: int, seed: int, num_workers: int = 2) -> Outcome:
 
     with ThreadPoolExecutor(num_workers) as threads:
         waiting = []
-        for name, content in files(count, seed):
-            waiting.append(threads.submit(decode, name, content))
+        for number, (name, content) in enumerate(files(count, seed)):
+            waiting.append(threads.submit(decode, number, name, content))
             if len(waiting) >= 4 * num_workers:
                 waiting.pop(0).result()
         for future in waiting:

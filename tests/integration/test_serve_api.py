@@ -166,6 +166,31 @@ def test_an_uploaded_file_answers_several_questions_and_a_side_can_be_left_out(c
         client.chat.completions.create(model=MODEL, messages=about(part))
 
 
+def test_features_are_kept_with_an_upload_alone_and_serve_its_second_question(server: LiveServer, client: OpenAI):
+    def figures() -> tuple[float, float]:
+        text = curl(f"{server.url}/metrics")
+        names = ("decoded_clips", "feature_bytes")
+        decoded, kept = (float(re.findall(rf"^r1omni_{name} (\S+)$", text, re.MULTILINE)[0]) for name in names)
+        return decoded, kept
+
+    def ask(part: dict) -> None:
+        client.chat.completions.create(model=MODEL, messages=about(part), max_tokens=1)
+
+    before = figures()
+    assert before[1] == 0
+    ask(video("angry"))
+    ask(video("angry"))
+    assert figures() == (before[0] + 2, 0)  # nothing of a clip inside a request is kept
+    uploaded = client.files.create(file=("a.mp4", (CLIPS / "angry.mp4").read_bytes()), purpose="user_data")
+    part = {"type": "file", "file": {"file_id": uploaded.id}}
+    ask(part)
+    ask(part)
+    decoded, kept = figures()
+    assert decoded == before[0] + 3 and kept > 0
+    client.files.delete(uploaded.id)
+    assert figures()[1] == 0
+
+
 def test_sound_and_a_still_image_come_in_parts_of_their_own(client: OpenAI, tmp_path: Path):
     from PIL import Image
 

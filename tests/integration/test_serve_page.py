@@ -107,6 +107,25 @@ def test_a_sample_is_answered_by_two_models_side_by_side(page):
     assert len(answers) == 2 and answers[0] == answers[1] == "neutral"
 
 
+def test_reasons_are_checked_and_the_explanation_is_saved(page):
+    page.get_by_label("Choose a file").set_input_files(CLIPS / "fear.mp4")
+    ask(page)
+    page.get_by_role("button", name="Check the reasons of drawn-people").click()
+    frame = page.frame_locator("iframe")
+    frame.get_by_role("heading", level=1).wait_for()
+    words = frame.locator("body").inner_text()
+    assert "fear" in words and "brow" in words
+    assert "supported" in page.locator("#progress").inner_text()
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Save this page").click()
+    document = Path(saved.value.path()).read_text(encoding="utf-8")
+    assert document.lower().startswith("<!doctype html>") and "fear.mp4" in document
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Save as JSON").click()
+    (entry,) = json.loads(Path(saved.value.path()).read_text())
+    assert entry["explanation"]["claims"] and entry["explanation"]["attribution"]["players"]
+
+
 @pytest.mark.parametrize("button", ["Record camera and microphone", "Record microphone"], ids=["both", "sound"])
 def test_a_recording_is_answered(page, button: str):
     page.get_by_role("button", name=button).click()

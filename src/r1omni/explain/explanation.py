@@ -130,7 +130,8 @@ def explain_clip(engine: Engine, measure: Measure, clip: Clip, question: Questio
     waveform = media.waveform
     if media.read.is_partly_heard:
         waveform = load_clip(clip, num_frames=1, modality="audio").waveform
-    return explain_decoded(engine, clip, media, measured, waveform, question)
+    words = None if encoder.read_text is None else encoder.read_text(clip)
+    return explain_decoded(engine, clip, media, measured, waveform, words, question)
 
 
 def explain_decoded(
@@ -139,6 +140,7 @@ def explain_decoded(
     media: Media,
     measured: Measurement,
     waveform: np.ndarray | None,
+    words: ClipText | None = None,
     question: Question | None = None,
 ) -> Explanation:
     """Answer a clip that was decoded and measured, and explain the answer.
@@ -151,12 +153,11 @@ def explain_decoded(
         media: as the engine's encoder reads it.
         measured: what was measured; curves and faces that are None are not drawn.
         waveform: the whole sound, for its picture; None without sound.
+        words: of the clip, a field of the prompt; None has no such field.
         question: what is asked; None asks for reasons and an answer.
     """
-    encoder = engine.encoder
     inputs = engine.processor.process_media(media)
-    words = None if encoder.read_text is None else encoder.read_text(clip)
-    features = replace(encoder.encode([inputs])[0], read=media.read, text=words)
+    features = replace(engine.encoder.encode([inputs])[0], read=media.read, text=words)
     question = question or Question()
     answer, probabilities, alone = _answer(engine, features, question)
     reasons = read_reasons(answer.reasoning or "")

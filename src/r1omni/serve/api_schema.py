@@ -211,6 +211,13 @@ class PredictionRequest(Request):
     max_tokens: Whole | None = Field(default=None, ge=1)
 
 
+class ExplanationRequest(PredictionRequest):
+    """A clip whose answer is to be explained."""
+
+    page: bool = False
+    """Also return the explanation as one HTML document that loads nothing."""
+
+
 class ErrorDetail(BaseModel):
     """What went wrong."""
 
@@ -372,6 +379,8 @@ class ExplanationBody(BaseModel):
     """Which emotion the reasons imply, and whether it is the answer's."""
     attribution: dict[str, Any] | None
     """What the answer rests on: pictures, sound, subtitle, reasons; None without an answer."""
+    page: str | None
+    """One HTML document; None where it was not asked for."""
 
 
 class ModelCard(BaseModel):

@@ -10,17 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from r1omni.core.clip import Clip
-from r1omni.core.instruction import with_text_field
 from r1omni.evidence.measure import Measurement
 from r1omni.explain.explanation import Question, explain_decoded
-from r1omni.serve.api_schema import PredictionRequest
+from r1omni.infer.features import ClipText
+from r1omni.report.explanation_page import explanation_page
+from r1omni.serve.api_schema import ExplanationRequest
 from r1omni.serve.clip_prediction import read_instruction, read_labels
 from r1omni.serve.conversation import SUBTITLE, token_limit
 from r1omni.serve.failures import ApiError
 from r1omni.serve.service import Service
 
 
-async def explain(service: Service, request: PredictionRequest, owner: str) -> dict[str, Any]:
+async def explain(service: Service, request: ExplanationRequest, owner: str) -> dict[str, Any]:
     """Return an explanation as JSON values.
 
     Args:
@@ -35,7 +36,7 @@ async def explain(service: Service, request: PredictionRequest, owner: str) -> d
     """
     model, measuring = service.model(request.model), service.measuring
     labels = read_labels(request.labels, service.config.max_labels)
-    bare = read_instruction(request, model.instruction, service.config)
+    instruction = read_instruction(request, model.instruction, service.config)
     max_tokens = token_limit(request.max_tokens, service.config)
     files = await service.parts.open(request.input, owner)
     if len(files) != 1:
@@ -46,12 +47,15 @@ async def explain(service: Service, request: PredictionRequest, owner: str) -> d
     # What is beyond a limit ends here, before it is measured.
     media = await loop.run_in_executor(model.pool.threads, model.pool.decode, file.content, model.reading(modality))
     evidence = await loop.run_in_executor(measuring.threads, measuring.measure, file.content, modality)
-    asked = bare if request.subtitle is None else with_text_field(bare, SUBTITLE, request.subtitle)
-    question = Question(asked, labels, max_tokens, None if request.subtitle is None else bare)
-    clip, measured = Clip(id="clip", path=Path("clip")), Measurement(evidence, None, None)
+    words = None if request.subtitle is None else ClipText(SUBTITLE, request.subtitle)
+    question = Question(instruction, labels, max_tokens)
+    clip, measured = Clip(id=file.name, path=Path("clip")), Measurement(evidence, None, None)
     call = model.thread.call(
-        lambda: explain_decoded(model.engine, clip, media, measured, media.waveform, question).to_json()
+        lambda: explain_decoded(model.engine, clip, media, measured, media.waveform, words, question)
     )
     explanation = await asyncio.wrap_future(call)
-    shown = {key: value for key, value in explanation.items() if key not in ("id", "path", "gold")}
-    return {"object": "explanation", "model": model.name, **shown}
+    record, page = explanation.to_json(), None
+    if request.page:
+        page = await asyncio.to_thread(explanation_page, record, explanation.pictures, model.note)
+    shown = {key: value for key, value in record.items() if key not in ("id", "path", "gold")}
+    return {"object": "explanation", "model": model.name, **shown, "page": page}

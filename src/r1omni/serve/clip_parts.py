@@ -54,7 +54,8 @@ class ClipParts:
                     )
                 if reference.file_id is not None:
                     file = self._files.get(reference.file_id, owner)
-                    return ClipFile(file.content, source, max(self._kept_s, file.until_s - time.monotonic()))
+                    kept_s = max(self._kept_s, file.until_s - time.monotonic())
+                    return ClipFile(file.content, source, kept_s, file.card.filename)
                 return await self._read_url(reference.file_data or "", source)
             case AudioPart(input_audio=sound):
                 return ClipFile(await asyncio.to_thread(_decode, sound.data), source, self._kept_s)

@@ -126,6 +126,8 @@ class WorkerPool:
     ) -> None:
         self.num_replaced = 0
         """Workers that were killed, or died, and were replaced."""
+        self.num_opened = 0
+        """Clips that workers answered for."""
         self.threads = ThreadPoolExecutor(num_workers, doing)
         """One per worker: whoever must not block asks through them."""
         self._make, self._seconds, self._doing = start, seconds, doing
@@ -178,6 +180,7 @@ class WorkerPool:
                 self._replace(worker)
                 raise
             else:
+                self.num_opened += 1
                 self._idle.put(worker)
                 return result
         words = f"{self._doing} it ended its process; convert it to H.264 and AAC in mp4"

@@ -57,6 +57,11 @@ class DecodePool:
         return self._workers.num_replaced
 
     @property
+    def num_decoded(self) -> int:
+        """Clips that were decoded, or refused by a worker."""
+        return self._workers.num_opened
+
+    @property
     def confinement(self) -> list[str]:
         """What keeps the workers in."""
         return self._workers.confinement

@@ -21,7 +21,9 @@ _POLICY = "; ".join(
     (
         "default-src 'none'",
         "script-src 'self'",
-        "style-src 'self'",
+        # The page of an explanation, shown in a frame without scripts, brings its styles inside.
+        "style-src 'self' 'unsafe-inline'",
+        "frame-src blob:",
         "connect-src 'self'",
         "img-src 'self' blob: data:",
         "media-src 'self' blob:",

@@ -47,6 +47,8 @@ class ClipFile:
     """Which sides it may give."""
     kept_s: float = 0.0
     """Seconds for which its features may be kept."""
+    name: str = "clip"
+    """What the client calls it."""
 
     @property
     def modality(self) -> Modality:

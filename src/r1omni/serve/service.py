@@ -49,6 +49,7 @@ class Service:
         )
         self.is_draining = False
         self.metrics.watch("decoding_workers_replaced", "Workers that were replaced.", self._num_replaced)
+        self.metrics.watch("decoded_clips", "Clips that workers decoded or refused.", self._num_decoded)
         self.metrics.watch("queued_requests", "Requests that wait for a model.", self._num_queued)
         self.metrics.watch("uploaded_bytes", "Bytes of uploaded files.", lambda: self.files.num_bytes)
         self.metrics.watch("feature_bytes", "Bytes of features kept.", self._feature_bytes)
@@ -119,6 +120,9 @@ class Service:
 
     def _num_replaced(self) -> float:
         return self.measuring.num_replaced + (0 if self.pool is None else self.pool.num_replaced)
+
+    def _num_decoded(self) -> float:
+        return 0 if self.pool is None else self.pool.num_decoded
 
     def _num_queued(self) -> float:
         return sum(model.thread.num_queued for model in self.models.values())

@@ -24,6 +24,7 @@ from r1omni.serve.api_schema import (
     ChatRequest,
     ErrorBody,
     ExplanationBody,
+    ExplanationRequest,
     FileCard,
     FileDeleted,
     Health,
@@ -138,7 +139,7 @@ def _schema(whole: Callable[[], dict[str, Any]], service: Service) -> dict[str, 
     schema = whole()
     if not service.models:
         return schema
-    for name in ("ChatRequest", "PredictionRequest"):
+    for name in ("ChatRequest", "ExplanationRequest", "PredictionRequest"):
         model = schema["components"]["schemas"][name]["properties"]["model"]
         model["enum"] = sorted(service.models)
     return schema
@@ -169,7 +170,7 @@ def _add_answers(app: FastAPI, service: Service) -> None:
         return await unless_client_left(request, _in_time(work, state.deadline_s))
 
     @app.post("/v1/explain", response_model=ExplanationBody)
-    async def explain(body: PredictionRequest, request: Request) -> Any:
+    async def explain(body: ExplanationRequest, request: Request) -> Any:
         """Answer a clip, check the reasons against what can be measured, and say what the answer rests on."""
         state = request.state
         work = clip_explanation.explain(service, body, state.owner)

@@ -240,6 +240,44 @@ async function ask(event) {
   }
 }
 
+// Explains an answer: what the reasons say against what can be measured, and what the answer rests on.
+async function explain(entry, button, root) {
+  say("problem", "");
+  button.disabled = true;
+  say("progress", "The clip is being measured; the first time takes some seconds longer.");
+  const names = labels();
+  const body = (id) => ({
+    ...aboutEntry(entry),
+    instruction: entry.question,
+    input: [{ type: "file", file: { file_id: id } }],
+    page: true,
+    ...(names.length ? { labels: names } : {}),
+  });
+  try {
+    if (!state.clip || state.clip.name !== entry.clip_name) throw new Error(`${entry.clip_name} is not the clip above any more; choose it again.`);
+    const response = await withFile(undefined, (id) => call("/v1/explain", post(body(id))));
+    const { page, ...explanation } = await response.json();
+    entry.explanation = explanation;
+    const url = URL.createObjectURL(new Blob([page], { type: "text/html" }));
+    const frame = element("iframe");
+    frame.title = `Explanation of ${entry.clip_name} by ${entry.model}`;
+    frame.setAttribute("sandbox", "allow-same-origin");
+    frame.addEventListener("load", () => { frame.style.height = `${frame.contentDocument.documentElement.scrollHeight + 8}px`; });
+    frame.src = url;
+    const saving = element("button", "Save this page");
+    saving.type = "button";
+    saving.addEventListener("click", () => save(page, "r1omni-explanation.html", "text/html"));
+    root.append(frame, saving);
+    button.remove();
+    const counts = explanation.counts;
+    say("progress", `Claims: ${counts.supported} supported, ${counts.contradicted} contradicted, ${counts.unverifiable} cannot be checked.`);
+  } catch (error) {
+    button.disabled = false;
+    complain(error);
+    say("progress", "There is no explanation.");
+  }
+}
+
 // The answers
 
 function previous(entry) {
@@ -259,13 +297,18 @@ function answerView(entry, before) {
   const changed = element("p", "", "changed");
   const read = element("p", "", "note");
   const bars = element("dl", undefined, "bars");
-  said.append(element("h4", entry.model), answer, element("h4", "Why"), reasons, changed, read);
+  const check = element("button", "Check the reasons");
+  check.type = "button";
+  check.setAttribute("aria-label", `Check the reasons of ${entry.model}`);
+  check.addEventListener("click", () => explain(entry, check, root));
+  said.append(element("h4", entry.model), answer, element("h4", "Why"), reasons, changed, read, check);
   root.append(said, bars);
   function update() {
     answer.textContent = entry.answer || "…";
     reasons.textContent = entry.reasoning || (entry.finish_reason ? "The model gave no reasons." : "…");
     changed.textContent = entry.finish_reason && before ? difference(entry, before) : "";
     changed.hidden = !changed.textContent;
+    check.hidden = !entry.finish_reason;
     read.textContent = entry.clip ? readWords(entry.clip) : "";
     if (entry.probabilities) bars.replaceChildren(...barParts(entry.probabilities));
   }
