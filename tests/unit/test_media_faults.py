@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from r1omni.core.clip import Clip
 from r1omni.core.errors import MediaError
 from r1omni.media.decode import Media, load_media
+from r1omni.media.length import clip_length_s
 
 WIDTH, HEIGHT, RATE_HZ = 64, 48, 16000
 
@@ -340,3 +342,18 @@ def test_digital_silence_is_silence(tmp_path):
 
     assert read(np.zeros(RATE_HZ, np.float32)).is_silent
     assert not read(steps(1)).is_silent
+
+
+def test_a_webp_that_moves_is_a_clip_and_not_its_first_picture(tmp_path: Path) -> None:
+    colours = [(250, 0, 0), (0, 250, 0), (0, 0, 250), (250, 250, 250)]
+    pictures = [Image.new("RGB", (32, 24), colour) for colour in colours]
+    path = tmp_path / "moving.webp"
+    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=[200, 300, 400, 100], lossless=True)
+    media = load_media(path, num_frames=4)
+    assert media.frames is not None and media.frame_times_s is not None
+    assert [tuple(frame[0, 0]) for frame in media.frames] == colours
+    assert list(media.frame_times_s) == [0.0, 0.2, 0.5, 0.9]
+    assert media.pictures_s == pytest.approx(1.0) and clip_length_s(Clip("m", path)) == pytest.approx(1.0)
+    part = load_media(path, start_s=0.5, stop_s=0.9, num_frames=2)
+    assert part.frame_times_s is not None and list(part.frame_times_s) == [0.5, 0.5]
+    assert part.pictures_s == pytest.approx(0.4)

@@ -30,6 +30,7 @@ from r1omni.core.media_read import MediaRead, PicturesRead, SoundRead
 from r1omni.media.demux import demux, discard_all_but
 from r1omni.media.folder import FRAME_RATE_FPS, picture_files, sound_file
 from r1omni.media.limits import NO_LIMITS, MediaLimits
+from r1omni.media.moving_webp import picture_ends_s, read_pictures_at
 from r1omni.media.pictures import MAX_SIDE_PX, fit_picture, read_pictures
 from r1omni.media.sample import sample_frame_indices
 from r1omni.media.sound import SoundReader
@@ -38,7 +39,7 @@ from r1omni.media.tracks import best_pictures, best_sound, track_name
 from r1omni.media.whole import is_cut_short
 from r1omni.media.window import Window, is_still, open_file
 
-DECODING_VERSION = 3
+DECODING_VERSION = 4
 """Raise it with every change that gives other frames or another waveform of some clip: what was made of the former ones
 is cached under this number."""
 
@@ -278,12 +279,32 @@ def _read_still(file: Path, request: _Request) -> Media | None:
     """Read a still image; None if the format is left to FFmpeg."""
     if request.is_cut_short:
         raise _truncated(request.name, 0.0)
+    if ends_s := picture_ends_s(file):
+        return _read_moving(file, request, ends_s)
     picture = read_still(file, MAX_SIDE_PX, request.limits)
     if picture is None:
         return None
     shown = request.modality != "audio" and request.window.start_s == 0
     _require(request, shown, False, False)
     return Media(picture[None], np.zeros(1), None, request.sample_rate_hz, 0.0)
+
+
+def _read_moving(file: Path, request: _Request, ends_s: list[float]) -> Media:
+    request.limits.check_frames(len(ends_s), request.name)
+    request.limits.check_time(ends_s[-1], request.name)
+    starts_s = [0.0, *ends_s[:-1]]
+    shown = [index for index, start_s in enumerate(starts_s) if request.window.holds(start_s)]
+    _require(request, bool(shown) and request.modality != "audio", False, False)
+    chosen = [shown[i] for i in sample_frame_indices(len(shown), request.num_frames)]
+    span_s = min(ends_s[shown[-1]], request.window.stop_s) - starts_s[shown[0]]
+    return Media(
+        frames=read_pictures_at(file, chosen, MAX_SIDE_PX, request.limits),
+        frame_times_s=np.array([starts_s[index] for index in chosen]),
+        waveform=None,
+        sample_rate_hz=request.sample_rate_hz,
+        duration_s=span_s,
+        pictures_s=span_s,
+    )
 
 
 def _is_heif_file(file: Path) -> bool:

@@ -1,6 +1,7 @@
 """How long a clip is, without decoding it."""
 
 import math
+from pathlib import Path
 
 import av
 from av.error import FFmpegError
@@ -8,6 +9,7 @@ from av.error import FFmpegError
 from r1omni.core.clip import Clip, Modality
 from r1omni.media.demux import demux
 from r1omni.media.folder import FRAME_RATE_FPS, picture_files, sound_file
+from r1omni.media.moving_webp import picture_ends_s
 from r1omni.media.tracks import best_pictures, best_sound, stated_end_s
 from r1omni.media.whole import is_cut_short
 from r1omni.media.window import Window, is_still, open_file
@@ -47,7 +49,7 @@ def _file_end_s(name: str, modality: Modality) -> float:
     """Return when the last of the tracks that are read ends: as the file states, else by its packets."""
     with open_file(name) as container:
         if is_still(container):
-            return 0.0
+            return 0.0 if modality == "audio" else (picture_ends_s(Path(name)) or [0.0])[-1]
         sound = None if modality == "video" else best_sound(container)
         pictures = None if modality == "audio" else best_pictures(container)
         pictures_s = None if pictures is None else stated_end_s(container, pictures)

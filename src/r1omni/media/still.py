@@ -55,7 +55,7 @@ def read_still(file: Path, max_side_px: int, limits: MediaLimits = NO_LIMITS) ->
             with Image.open(file) as image:
                 limits.check_size(*image.size, str(file))
                 image.draft("RGB", (max_side_px, max_side_px))
-                return _upright_rgb(image, max_side_px)
+                return upright_rgb(image, max_side_px)
     except MediaError:
         raise
     except UnidentifiedImageError:
@@ -66,7 +66,13 @@ def read_still(file: Path, max_side_px: int, limits: MediaLimits = NO_LIMITS) ->
         raise MediaError("unreadable", f"{file}: the picture cannot be decoded ({error}); get a new copy") from error
 
 
-def _upright_rgb(image: Image.Image, max_side_px: int) -> np.ndarray:
+def upright_rgb(image: Image.Image, max_side_px: int) -> np.ndarray:
+    """Return a picture as uint8 [height, width, 3], RGB, turned as its EXIF orientation says.
+
+    Args:
+        image: an open picture.
+        max_side_px: a larger one is scaled down by area.
+    """
     scale = max_side_px / max(image.size)
     if image.mode.startswith("I;16"):
         # Pillow clips 16-bit grey at 255 instead of scaling it.
