@@ -69,6 +69,11 @@ def test_every_answer_with_reasons_is_explained_and_a_sample_is_relied_on(engine
     assert all(answer.alone is not None and sum(answer.alone.values()) == pytest.approx(1) for answer in explained)
     # every second one of three: the first and the third
     assert [answer.reliance is not None for answer in explained] == [True, False, True]
+    for answer in explained:
+        assert (answer.attribution is not None) == (answer.reliance is not None)
+    rests_on = explained[0].attribution
+    assert rests_on is not None and rests_on["players"] == ["pictures", "sound", "reasons"]
+    assert rests_on["swapped_sound"] is None  # nothing says that these clips were read with sound
     reliance = explained[0].reliance
     assert reliance is not None and len(reliance.cut) == 3
     assert [json.loads(line)["id"] for line in (tmp_path / "explanations.jsonl").read_text().splitlines()] == list(
@@ -97,6 +102,10 @@ def test_a_run_that_was_killed_goes_on_to_the_same_rows(engine, clips, tmp_path:
     again = [json.loads(line) for line in (tmp_path / "killed" / "explanations.jsonl").read_text().splitlines()]
     for row, other in zip(again, map(json.loads, whole.splitlines()), strict=True):
         assert row.pop("alone") == pytest.approx(other.pop("alone"), abs=1e-5)
+        rests_on, others = row.pop("attribution"), other.pop("attribution")
+        assert (rests_on is None) == (others is None)
+        if rests_on is not None:
+            assert rests_on["values"] == pytest.approx(others["values"], abs=1e-4)
         assert row == other
 
 

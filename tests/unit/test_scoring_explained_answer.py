@@ -111,6 +111,15 @@ def test_shares_of_the_sides_are_means_over_answers():
         ExplainedAnswer("c", "", (), (), attribution={"clip_shares": None}),
     ]
     assert attribution_figures(rows)["sound_share"].value == 0.5
+    assert "changed_by_other_sound" not in attribution_figures(rows)
+
+
+def test_the_share_of_answers_that_another_sound_changes_is_over_those_that_were_tried():
+    """Three were tried, two of them changed."""
+    tried: list[dict[str, bool] | None] = [{"is_changed": True}, {"is_changed": False}, None, {"is_changed": True}]
+    rows = [ExplainedAnswer("a", "", (), (), attribution={"clip_shares": None, "swapped_sound": one}) for one in tried]
+    figure = attribution_figures(rows)["changed_by_other_sound"]
+    assert (figure.count, figure.total) == (2, 3)
 
 
 def test_one_claim_is_turned_round():

@@ -131,6 +131,13 @@ class Attribution:
 
     def to_json(self) -> dict[str, Any]:
         """Return the attribution as JSON values; a coalition is its players joined by `+`, nobody is empty."""
+        return self.summary() | {
+            "curve": [vars(span) for span in self.curve],
+            "words": [vars(word) for word in self.words],
+        }
+
+    def summary(self) -> dict[str, Any]:
+        """Return the same without the curve and the words."""
         return {
             "answer": self.answer,
             "unit": "nats",
@@ -142,8 +149,6 @@ class Attribution:
             "shapley": self.shapley,
             "shares": self.shares,
             "clip_shares": self.clip_shares,
-            "curve": [vars(span) for span in self.curve],
-            "words": [vars(word) for word in self.words],
             "num_prefills": self.num_prefills,
         }
 

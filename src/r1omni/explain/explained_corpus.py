@@ -4,22 +4,26 @@ Every answer with reasons gets its graded claims and the model's own reading of 
 reliance takes a prefill per sentence and is measured on an even sample. Rows are appended as they come, and kept as
 long as output and label set stay the same, so that a run that was killed goes on where it stopped.
 
-`ExplainedAnswer.attribution` is written by whoever attributes answers; this job leaves it as it finds it.
+What answers rest on is measured on the same sample: Shapley values (a prefill per set of sides), and the answer that
+the clip gets with another clip's sound (one more answer).
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from r1omni.core.clip import Clip
 from r1omni.core.errors import MediaError
 from r1omni.core.json_text import json_text
 from r1omni.evidence.measure import MEASURING_VERSION, ClipMeasurer
-from r1omni.explain.attribution import AnsweredClip
+from r1omni.explain.attribution import AnsweredClip, attribute
 from r1omni.explain.evidence_file import EvidenceFile
+from r1omni.explain.explanation import MAX_NEW_TOKENS
 from r1omni.explain.reading import read_alone
 from r1omni.explain.reliance import measure_reliance, other_outputs
+from r1omni.explain.swapped_sound import choose_donors, swap_sound
 from r1omni.infer.engine import Engine
 from r1omni.infer.features import NO_FEATURES, Features
 from r1omni.runs.files import append_rows, read_rows, repair, write_text
@@ -168,9 +172,36 @@ def _explain(
         corpus.labels,
         [others[measured[index][0]] for index, _ in readable],
     )
-    for (index, _), row in zip(readable, reliance, strict=True):
-        explained[index] = replace(explained[index], reliance=row)
+    given = [replace(asked[index], features=entry) for index, entry in readable]
+    rests_on = _rests_on(engine, given, corpus.labels, _donors(pairs, others), [measured[i][0] for i, _ in readable])
+    for (index, _), row, attribution in zip(readable, reliance, rests_on, strict=True):
+        explained[index] = replace(explained[index], reliance=row, attribution=attribution)
     return explained
+
+
+def _donors(pairs: Sequence[tuple[Clip, Prediction]], sampled: Iterable[int]) -> dict[int, Clip]:
+    """Return the clip whose sound each sampled clip gets for a try."""
+    places = sorted(sampled)
+    said = [pairs[place][1] for place in places]
+    has_sound = [row.read is not None and row.read.sound is not None for row in said]
+    chosen = choose_donors([row.answer for row in said], has_sound)
+    return {place: pairs[places[donor]][0] for place, donor in zip(places, chosen, strict=True) if donor is not None}
+
+
+def _rests_on(
+    engine: Engine,
+    given: Sequence[AnsweredClip],
+    labels: Sequence[str],
+    donors: Mapping[int, Clip],
+    places: Sequence[int],
+) -> list[dict[str, Any] | None]:
+    """Return what answers rest on: Shapley values, and the answer to the clip with another one's sound."""
+    attributed = attribute(engine.scorer, given, labels)
+    swapped = swap_sound(engine, given, [donors.get(place) for place in places], MAX_NEW_TOKENS)
+    return [
+        None if found is None else found.summary() | {"swapped_sound": None if other is None else asdict(other)}
+        for found, other in zip(attributed, swapped, strict=True)
+    ]
 
 
 def _as_read(features: Features, prediction: Prediction) -> Features:

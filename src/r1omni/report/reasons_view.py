@@ -29,6 +29,7 @@ HEADINGS: dict[str, str] = {
     "pictures_share": "share of the pictures",
     "sound_share": "share of the sound",
     "subtitle_share": "share of the subtitle field",
+    "changed_by_other_sound": "answers changed by another clip's sound",
     "claims_per_answer": "claims per answer",
     "verifiable_claims_per_answer": "of which could be checked",
     "abstentions_per_answer": "abstentions per answer",

@@ -215,14 +215,21 @@ def reliance_figures(answers: Sequence[ExplainedAnswer]) -> dict[str, Figure]:
 
 
 def attribution_figures(answers: Sequence[ExplainedAnswer]) -> dict[str, Figure]:
-    """Return each side's mean share of what answers rest on, among what the model was given.
+    """Return each side's mean share of what answers rest on, and the share of answers that another sound changes.
+
+    Shares are among what the model was given, without its reasons.
 
     Args:
         answers: those without an attribution, or whose answer nothing changes, are left out.
     """
-    found = [shares for answer in answers if answer.attribution and (shares := answer.attribution.get("clip_shares"))]
+    attributions = [answer.attribution for answer in answers if answer.attribution]
+    found = [shares for attribution in attributions if (shares := attribution.get("clip_shares"))]
     names = dict.fromkeys(name for shares in found for name in shares)
-    return {
+    figures = {
         f"{name}_share": ratio([shares.get(name, 0.0) for shares in found], [name in shares for shares in found])
         for name in names
     }
+    swapped = [row for attribution in attributions if (row := attribution.get("swapped_sound"))]
+    if swapped:
+        figures["changed_by_other_sound"] = ratio([row["is_changed"] for row in swapped], [1] * len(swapped))
+    return figures
