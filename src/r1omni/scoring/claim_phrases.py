@@ -54,7 +54,7 @@ PHRASES: tuple[Phrase, ...] = (
         r"dialogue|lines?|spoken words?)|there is no sound",
         negative=True,
     ),
-    _phrase("mouth", "sneer", r"sneer~|wrinkl(?:es|ed|ing) (?:his|her|the|their) nose"),
+    _phrase("mouth", "sneer", r"sneer~|wrinkl(?:es|ed|ing) (?:his|her|the|their) nose|nose wrinkles"),
     _phrase("smile", "smirk", r"smirk~"),
     _phrase("smile", "present", r"smil(?:es|e|ed|ing|ey)|grin~|beam(?:s|ing)(?: face)?|smilingly"),
     _phrase("frown", "present", r"frown~|scowl~"),
@@ -80,7 +80,7 @@ PHRASES: tuple[Phrase, ...] = (
     _phrase("hands", "covering", r"cover~ (?:his|her|the|their) (?:face|mouth|eyes|head|ears)"),
     _phrase("hands", "covering", r"bur(?:ies|ied|ying) (?:his|her|the|their) face in (?:his|her|the|their) hands"),
     _phrase("hands", "gesturing", r"gesture~|gesticulate~|applauds?|clap~"),
-    _phrase("mouth", "pressed", r"(?:grit~|clench~|grind~|ground) (?:his|her|their|the) (?:teeth|jaw)"),
+    _phrase("mouth", "pressed", r"(?:grit~|clench~|grind~|ground|gnash~) (?:his|her|their|the) (?:teeth|jaw)"),
     _phrase("hands", "pointing", r"point~ (?:(?:his|her|a|one) (?:finger|hand) )?at"),
     _phrase("movement", "shrugging", r"shrug~"),
     _phrase("movement", "leaning_forward", r"lean~ (?:[\w-]+ly )?(?:forwards?|towards?|over|in)"),
@@ -104,7 +104,7 @@ PHRASES: tuple[Phrase, ...] = (
     _phrase(
         "movement",
         "rising",
-        r"(?:stand~|stood|get~|jump~|spring~) up|ris(?:es|ing) from|leaps? up|(?:jumps?|"
+        r"(?:stand~|stood|get~|jump~|spring~) up(?! and down)|ris(?:es|ing) from|leaps? up|(?:jumps?|"
         r"gets?) to (?:his|her|their) feet",
     ),
     _phrase("movement", "trembling", r"(?:shiver(?:s|ed|ing)|shudder(?:s|ed|ing))"),
@@ -167,9 +167,19 @@ PHRASES: tuple[Phrase, ...] = (
         r"grows?|getting|becoming) louder",
     ),
     _phrase("loudness", "falling", r"(?:gets?|becomes?|grows?) (?:quieter|softer)"),
-    _phrase("pace", "fast", _SPEAK + _VERY + _ALSO + _VERY + r" (?:fast|quickly|rapidly|hurriedly|hastily)"),
+    _phrase(
+        "pace",
+        "fast",
+        _SPEAK
+        + _VERY
+        + _ALSO
+        + _VERY
+        + r" (?:fast|quickly|rapidly|hurriedly|hastily|in a (?:hurried|rapid|rushed) (?:manner|way))",
+    ),
     _phrase("pace", "slow", _SPEAK + _VERY + _ALSO + _VERY + r" slowly"),
     _phrase("pace", "rising", r"faster and faster"),
+    _phrase("pitch", "rising", r"from low to high"),
+    _phrase("pitch", "falling", r"from high to low"),
     _phrase("pitch", "high", r"high pitched|shrill(?:y)?|in a high voice"),
     _phrase(
         "pitch",

@@ -11,7 +11,7 @@ SENTENCE_END = re.compile(r"[.!?。！？]+(?:\s+|[\"”’')」]+\s+(?=[A-Z“\
 
 NEGATION = words(
     r"no|not|never|without|neither|nor|none|nobody|cannot|hardly|barely|scarcely|lacks?|lacking|absence of|free of|"
-    r"instead of|rather than|no longer|fails? to|nothing"
+    r"instead of|rather than|no longer|fails? to|nothing|stop~|ceas(?:es|ed)"
 )
 CONTRACTED_NOT = re.compile(r"n['’]t\b", re.IGNORECASE)
 NO_NEGATION = words(r"not only|no doubt|not just|not merely|nothing but|no less")
@@ -132,6 +132,10 @@ NEW_SECTION = words(
     r"all in all"
 )
 
+MUSIC = words(r"music|songs?|melod(?:y|ies)|soundtrack|piano|guitar|drums?|violins?")
+"""Sound that is no voice: what is said of it claims nothing of the speaker."""
+VOICE = words(r"voices?|tone|speech|speak~|spoke|talk~|words|says?|said|he|she|speaker|character|man|woman")
+
 SIDE_WORDS: tuple[tuple[EvidenceSide, re.Pattern[str]], ...] = (
     ("text", words(r"subtitles?|text|content of the sentence|words|written")),
     (
@@ -210,6 +214,17 @@ def is_near_speaking(sentence: str, position: int) -> bool:
     """
     clause = sentence[clause_start(sentence, position) : position]
     return any(SPEAKING.search(word) for word in clause.split()[-8:])
+
+
+def is_about_music(sentence: str, position: int) -> bool:
+    """Whether a place lies in a clause about music in which nobody speaks.
+
+    Args:
+        sentence: the sentence.
+        position: the place.
+    """
+    clause = sentence[clause_start(sentence, position) : clause_stop(sentence, position)]
+    return MUSIC.search(clause) is not None and VOICE.search(clause) is None
 
 
 def clause_start(sentence: str, position: int) -> int:

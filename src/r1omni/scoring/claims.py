@@ -207,6 +207,8 @@ def _kept(sentence: str, candidates: list[_Candidate]) -> list[_Candidate]:
     """Return one claim per word: the first of those that use it, and of those that repeat another."""
     kept: list[_Candidate] = []
     for candidate in candidates:
+        if SIDE_OF[candidate.what] == "sound" and scope.is_about_music(sentence, candidate.start):
+            continue
         is_taken = any(
             candidate.word_start < other.word_stop and other.word_start < candidate.word_stop for other in kept
         )
