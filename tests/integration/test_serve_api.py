@@ -217,6 +217,8 @@ def test_probabilities_of_labels_of_one_s_own(client: OpenAI, expected):
     assert sum(found["probabilities"].values()) == pytest.approx(1)
     assert (found["answer"], found["text"]) == (expected["fear"].answer, expected["fear"].text)
     known = client.post("/predictions", body={"model": MODEL, "input": [video("fear")]}, cast_to=dict)
+    assert known["implied"] == expected["fear"].fit.implied.label
+    assert known["reasons_agree"] == expected["fear"].fit.agrees
     assert known["probabilities"] == pytest.approx(expected["fear"].probabilities, abs=1e-4)
 
 

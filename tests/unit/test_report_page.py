@@ -1,5 +1,6 @@
 import base64
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -305,3 +306,28 @@ def test_one_side_taken_away_has_a_section_where_there_are_figures():
     outline(page)
     assert 'id="one-sided"' in page and "41.2" in page and "71.3" in page
     assert 'id="one-sided"' not in recipe()
+
+
+def test_a_card_says_where_the_reasons_imply_something_else_than_the_answer():
+    answers = [
+        ModelAnswer("a", "happy", reasoning="He smiles.", implied="happy", reasons_agree=True),
+        ModelAnswer("b", "sad", reasoning="He smiles.", implied="happy", reasons_agree=False),
+        ModelAnswer("c", "sad", reasoning="A red coat."),
+    ]
+    page = evaluation_report([replace(run_view(), best=[ClipCard("1", None, None, answers)], worst=[])])
+    assert page.count("The reasons alone imply happy, as answered.") == 1
+    assert page.count("The reasons alone imply happy, not what was answered.") == 1
+
+
+def test_the_figures_of_reasons_have_a_section_where_there_are_any():
+    figure = {"value": 62.5, "interval": [50.0, 75.0], "count": 5, "total": 8, "unit": "percent"}
+    explanations = {
+        "num_answers": 8,
+        "figures": {"epc": figure, "hallucination_rate": {**figure, "value": None, "interval": None}},
+        "accuracy_by_agreement": {group: figure for group in ("agree", "disagree", "unknown")},
+        "risk_coverage": {"confidence": "agreement", "points": [[50.0, 10.0], [100.0, 30.0]], "area": 20.0},
+    }
+    page = evaluation_report([run_view(explanations=explanations)])
+    assert "Do the reasons hold?" in page and "EPC: they imply the answer" in page and "50.0–75.0" in page
+    assert outline(page).unnamed == []
+    assert "Do the reasons hold?" not in evaluation_report([run_view()])

@@ -67,6 +67,16 @@ def test_a_denial_ends_with_its_clause():
     ]
 
 
+def test_what_is_said_of_music_is_no_claim_about_the_voice():
+    assert _told("In the audio, music with a fast rhythm can be heard.") == []
+    assert _told("In the audio, his speech has a fast rhythm.") == [("pace", "fast", "positive")]
+
+
+def test_what_has_stopped_is_denied():
+    assert _told("She stopped smiling.") == [("smile", "present", "negative")]
+    assert _told("The smile gradually faded.") == [("smile", "present", "negative")]
+
+
 def test_a_text_without_anything_to_check_holds_no_claim():
     assert read_reasons("").claims == ()
     assert read_reasons("In the video, a man in a red coat stands by the sea. He is probably angry.").claims == ()

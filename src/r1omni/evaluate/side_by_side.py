@@ -233,6 +233,8 @@ def card(clip: Clip, said: Sequence[tuple[str, Prediction]], note: str | None = 
             correct=None if prediction.gold is None else prediction.normalised == prediction.gold,
             error=prediction.error,
             text=prediction.text,
+            implied=prediction.implied,
+            reasons_agree=prediction.reasons_agree,
         )
         for model, prediction in said
     ]

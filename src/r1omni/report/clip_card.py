@@ -27,6 +27,10 @@ class ModelAnswer:
     """Why the clip has no answer."""
     text: str | None = None
     """The whole output, shown if its tags are broken."""
+    implied: str | None = None
+    """The emotion that the reasons alone imply; None where they imply none."""
+    reasons_agree: bool | None = None
+    """Whether that is the answer; None where they imply none."""
 
 
 @dataclass(frozen=True)

@@ -353,6 +353,10 @@ class PredictionBody(BaseModel):
     answer: str | None
     """The emotion in the model's own words, lower-cased; None where its tags are broken."""
     reasoning: str | None
+    implied: str | None
+    """The emotion that the reasons alone imply; None where there are no reasons or they imply none."""
+    reasons_agree: bool | None
+    """Whether the reasons imply the answer; None where they imply no emotion."""
     probabilities: dict[str, float]
     """Label -> how likely it was after the reasons; they sum to 1."""
     text: str

@@ -7,6 +7,7 @@ from r1omni.config.serving import ServeConfig
 from r1omni.core.labels import MAFW_LABELS
 from r1omni.infer.features import ClipText
 from r1omni.infer.prompt import Prompt, Sampling
+from r1omni.scoring.coherence import reasons_fit
 from r1omni.serve.api_schema import ClipRead, PredictionBody, PredictionRequest, Usage
 from r1omni.serve.conversation import SUBTITLE, token_limit
 from r1omni.serve.failures import ApiError
@@ -43,11 +44,14 @@ async def predict(service: Service, request: PredictionRequest, owner: str, dead
     (completion,) = await model.answers(prompt, sampling, max(0.0, deadline_s - time.monotonic()))
     probabilities = await model.label_probabilities(prompt, completion.text, labels)
     parsed = model.engine.answer_format.parse(completion.text)
+    fit = reasons_fit(parsed.reasoning, parsed.answer)
     num_read, num_written = model.prompt_tokens(prompt), len(completion.token_ids)
     return PredictionBody(
         model=model.name,
         answer=parsed.answer,
         reasoning=parsed.reasoning,
+        implied=fit.implied.label,
+        reasons_agree=fit.agrees,
         probabilities=probabilities,
         text=completion.text,
         clip=ClipRead.of(prompt.features.read),
