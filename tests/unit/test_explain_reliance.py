@@ -40,6 +40,13 @@ def test_reasons_are_cut_replaced_and_turned_round():
     assert second.turned == "<think>The mouth is open.</think>\n<answer>"
 
 
+def test_reasons_are_replaced_by_those_for_another_answer():
+    same = format_answer("The tone is calm.", "angry")
+    assert other_outputs(PAPER_FORMAT, [FIRST, same, SECOND]) == [SECOND, SECOND, FIRST]
+    assert other_outputs(PAPER_FORMAT, [FIRST, same, "no reasons"]) == [same, FIRST, None]
+    assert other_outputs(PAPER_FORMAT, [FIRST, FIRST]) == [None, None]
+
+
 def test_a_quotation_is_one_sentence_and_other_formats_keep_their_tags():
     answer_format = AnswerFormat(("context", "think", "answer"))
     text = '<context>A room.</context>\n<think>He says "Go. Now." He smiles.</think>\n<answer>happy</answer>'

@@ -1,7 +1,7 @@
 """Whether an answer hangs on its reasons: which label is likeliest once the reasons are changed.
 
     cut       after the first 0, 1, 2, ... sentences
-    replaced  after the reasons of another clip
+    replaced  after the reasons of another clip, for another answer
     turned    after the same reasons with one claim turned round ("raised brows" -> "lowered brows")
 
 The clip stays as it was. Each variant takes one prefill; all variants of all answers are computed in batches. Reasons
@@ -77,18 +77,24 @@ def measure_reliance(
 
 
 def other_outputs(answer_format: AnswerFormat, texts: Sequence[str]) -> list[str | None]:
-    """Return for each output the next one, in a circle, that gives other reasons; None where there is none.
+    """Return for each output the next one, in a circle, that gives other reasons for another answer.
+
+    Where all answers are the same, other reasons suffice; None where there are none.
 
     Args:
         answer_format: the tagged parts of the outputs.
         texts: the outputs.
     """
-    reasonings = [answer_format.parse(text).reasoning if has_reasons(answer_format, text) else None for text in texts]
+    parsed = [answer_format.parse(text) if has_reasons(answer_format, text) else None for text in texts]
     found: list[str | None] = []
-    for place, own in enumerate(reasonings):
-        circle = ((place + step) % len(texts) for step in range(1, len(texts)))
-        other = next((index for index in circle if reasonings[index] not in (None, own)), None)
-        found.append(None if other is None else texts[other])
+    for place, own in enumerate(parsed):
+        if own is None:
+            found.append(None)
+            continue
+        circle = (parsed[(place + step) % len(texts)] for step in range(1, len(texts)))
+        others = [other for other in circle if other is not None and other.reasoning != own.reasoning]
+        opposed = [other for other in others if other.answer != own.answer]
+        found.append(next((other.text for other in [*opposed, *others]), None))
     return found
 
 
