@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from r1omni.config.evaluation_run import EvaluationConfig
 from r1omni.core.answer_format import PAPER_FORMAT, AnswerFormat
@@ -48,9 +48,31 @@ class _Part:
     folder: Path
 
 
-Explain = Callable[[Callable[[], Engine], Sequence[Clip], Sequence[Prediction], str, Sequence[str], Path], object]
-"""Explains answers and writes `explanations.jsonl`: called with what returns the engine, the clips as they were read,
-their predictions, the instruction, the label set and the run folder."""
+class Explain(Protocol):
+    """Explains the answers of a run and writes `explanations.jsonl`: `explain.explained_corpus.corpus_explainer`."""
+
+    def __call__(
+        self,
+        engine: Callable[[], Engine],
+        clips: Sequence[Clip],
+        predictions: Sequence[Prediction],
+        instruction: str,
+        labels: Sequence[str],
+        folder: Path,
+        on_progress: Callable[[int, int], None],
+    ) -> object:
+        """Explain the answers.
+
+        Args:
+            engine: returns the engine over the model that answered.
+            clips: each as it was read.
+            predictions: one per clip.
+            instruction: what was asked.
+            labels: the label set.
+            folder: of the run.
+            on_progress: called with (answers explained, answers with reasons).
+        """
+        ...
 
 
 def evaluate_manifests(
@@ -96,7 +118,15 @@ def evaluate_manifests(
         )
         if results[name] is not None and run.explain and explain is not None and part.labels is not None:
             said = read_predictions(part.folder / "predictions.jsonl")
-            explain(engine, _as_answered(part.clips, said), said, instruction, part.labels, part.folder)
+            explain(
+                engine,
+                _as_answered(part.clips, said),
+                said,
+                instruction,
+                part.labels,
+                part.folder,
+                lambda done, total, name=name: on_progress(f"{name}: reasons", done / total),
+            )
             results[name] = score_again(part.folder, part.clips, grading)
         if results[name] is not None and run.shown and part.labels is not None:
             _pick(run, part.labels, part, engine, instruction)

@@ -48,9 +48,7 @@ class AnsweredCorpus:
     """The label set."""
 
 
-def corpus_explainer(
-    num_relied_on: int, whisper: str | None = None
-) -> Callable[[Callable[[], Engine], Sequence[Clip], Sequence[Prediction], str, Sequence[str], Path], None]:
+def corpus_explainer(num_relied_on: int, whisper: str | None = None) -> Callable[..., None]:
     """Return what explains the answers of a run, for `evaluate.manifests`.
 
     Args:
@@ -66,10 +64,12 @@ def corpus_explainer(
         instruction: str,
         labels: Sequence[str],
         folder: Path,
+        on_progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> None:
         heard = MEASURING_VERSION if whisper is None else f"{MEASURING_VERSION} {whisper}"
         measured = EvidenceFile(folder / EVIDENCE_NAME, lambda clip: measurer().measure(clip).evidence, str(heard))
-        explain_corpus(engine, AnsweredCorpus(clips, predictions, instruction, labels), measured, folder, num_relied_on)
+        corpus = AnsweredCorpus(clips, predictions, instruction, labels)
+        explain_corpus(engine, corpus, measured, folder, num_relied_on, on_progress)
 
     return explain
 
