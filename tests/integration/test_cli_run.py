@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 from conftest import Command
 from r1omni.cli.app import app
 from r1omni.core.errors import ConfigError, NotReadyError
+from r1omni.infer.predict_files import ASSETS, BUNDLED_MODEL
 from r1omni.synth.corpus import make_corpus
 from small_model import small_model
 
@@ -208,3 +209,28 @@ def test_data_stats_counts_a_manifest(manifest: Path):
 def test_an_adapter_without_its_release_names_what_it_searched_for(tmp_path: Path):
     run = r1omni_here("data", "dfew", "--root", tmp_path, "--out", tmp_path / "manifest.jsonl")
     assert run.exit_code == 1 and "EmoLabel_DataSplit" in str(run.exception)
+
+
+def test_evaluate_explains_the_bundled_model_s_answers_once(tmp_path: Path):
+    arguments = [
+        "evaluate",
+        "--model",
+        BUNDLED_MODEL,
+        "--data",
+        ASSETS / "clips" / "manifest.jsonl",
+        "--labels",
+        "mafw",
+    ]
+    arguments += ["--shown", "0", "--explain", "--relied-on", "2", "--out", tmp_path / "run", "--json"]
+    (scores,) = json.loads(r1omni_here(*arguments).stdout).values()
+    reasons = scores["explanations"]
+    assert reasons["num_explained"] == reasons["num_answers"] == 3
+    figures = reasons["figures"]
+    assert 0 <= figures["hallucination_rate"]["value"] <= 100 and figures["hallucination_rate"]["total"] > 3
+    assert figures["reliance_replaced"]["total"] == 2 and figures["epc_by_model"]["total"] == 3
+    lines = (tmp_path / "run" / "explanations.jsonl").read_text()
+    assert len((tmp_path / "run" / "evidence.jsonl").read_text().splitlines()) == 3
+    (again,) = json.loads(r1omni_here(*arguments).stdout).values()
+    assert again == scores and (tmp_path / "run" / "explanations.jsonl").read_text() == lines
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "Do the reasons hold?" in page

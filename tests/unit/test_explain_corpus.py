@@ -127,6 +127,20 @@ def test_a_clip_that_cannot_be_measured_any_more_is_left_out(engine, clips, tmp_
     assert _explain(engine, clips, tmp_path, fails) == []
 
 
+def test_a_folder_of_frames_is_known_by_all_of_its_files(engine, tmp_path: Path):
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    for place in range(2):
+        (frames / f"{place}.jpg").write_bytes(bytes([place]))
+    measure = Measurer()
+    file = EvidenceFile(tmp_path / "evidence.jsonl", measure, "1")
+    assert file.of(Clip("a", frames)) is not None and file.of(Clip("b", frames)) is not None
+    assert measure.measured == ["a"]
+    (frames / "1.jpg").write_bytes(b"another")
+    file.of(Clip("a", frames))
+    assert measure.measured == ["a", "a"]
+
+
 def test_a_made_corpus_is_graded_by_its_cues(engine, tmp_path: Path):
     cues = dict(
         brows="raised", eyes="wide", mouth="open", head="still", pitch="high", volume="loud", pace="fast", tone="flat"

@@ -5,6 +5,7 @@ measuring), and the evidence. A clip whose key is there is not measured again, u
 made corpus the manifest's cues are the evidence.
 """
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from r1omni.core.clip import Clip
 from r1omni.core.errors import MediaError
 from r1omni.core.evidence import Evidence
+from r1omni.media.folder import content_files
 from r1omni.runs.file_hashes import FileHashes
 from r1omni.runs.files import append_rows, read_rows, repair
 from r1omni.synth.cue_evidence import cue_evidence
@@ -66,7 +68,10 @@ class EvidenceFile:
         return [self.of(clip) for clip in clips]
 
     def _key(self, clip: Clip) -> str:
-        return f"{self._hashes.sha256(clip.path)} {clip.start_s}-{clip.stop_s} version {self.version}"
+        files = [self._hashes.sha256(path) for path in content_files(clip.path)]
+        content = files[0] if len(files) == 1 else hashlib.sha256("\n".join(files).encode()).hexdigest()
+        rate = clip.meta.get("frame_rate_fps")
+        return f"{content} {clip.start_s}-{clip.stop_s}{'' if rate is None else f' {rate} fps'} version {self.version}"
 
     def _keep(self, clip: Clip, key: str, evidence: Evidence) -> None:
         if (clip.id, key) in self._written:
