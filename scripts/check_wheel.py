@@ -187,7 +187,7 @@ def use(wheel: Path, folder: Path, *, full: bool) -> None:
     clips = assets / "clips"
     _run([python, "-c", AUTO_CLASSES], here)
     assert _run([r1omni, "--version"], here).strip() == version()
-    said = json.loads(_run([r1omni, "predict", *sorted(clips.glob("*.mp4")), "--json"], here))
+    said = json.loads(_run([r1omni, "predict", *sorted(clips.glob("*.mp4")), "--json"], here))["clips"]
     assert len(said) == 3 and all(entry["answer"] for entry in said), said
     model, manifest = assets / "drawn-people", clips / "manifest.jsonl"
     _run([r1omni, "evaluate", "--model", model, "--data", manifest, "--out", "eval"], here)

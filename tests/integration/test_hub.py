@@ -47,7 +47,7 @@ def test_a_published_folder_uploads_as_it_is_and_answers_by_id_at_a_pinned_revis
         pinned = r1omni("predict", clip, "--model", f"somebody/faces@{first}", "--json", **online)
         newest = r1omni("predict", clip, "--model", "somebody/faces", "--json", **online)
         assert pinned.returncode == newest.returncode == 0, pinned.stderr + newest.stderr
-        texts = [json.loads(said.stdout)[0]["text"] for said in (here, pinned, newest)]
+        texts = [json.loads(said.stdout)["clips"][0]["text"] for said in (here, pinned, newest)]
         assert texts[0] == texts[1] != texts[2]
 
         missing = r1omni("checkpoint", "inspect", "somebody/faces@v9", **online)

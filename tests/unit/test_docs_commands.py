@@ -1,8 +1,7 @@
 """Every `r1omni ...` line of the docs is one that the command line takes; Python blocks of guides run."""
 
 import re
-import shlex
-from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import pytest
 import typer
 from typer.exceptions import TyperException
 
+from docs_blocks import blocks, words_of
 from r1omni.cli.app import app
 from r1omni.config.grpo_run import GrpoConfig
 from r1omni.config.load import list_settings, split_flags
@@ -24,26 +24,8 @@ WRITTEN_BY_HAND = [
 ]
 SCHEMAS = {"sft": SftConfig, "grpo": GrpoConfig, "serve": ServeConfig}
 """Commands that take settings as dotted flags."""
-RUNNING = ("python.md",)
+RUNNING = ("python.md", "extend.md")
 """Pages whose Python blocks run here, in order, as one program, on the bundled model."""
-START = re.compile(r"^(?:\$ )?(?:\S*/)?(?:r1omni|python -m torch\.distributed\.run .*? -m r1omni\.cli) (.*)")
-
-
-def command_lines(text: str) -> Iterator[str]:
-    """What follows `r1omni` in the code blocks of a page, continued lines joined."""
-    in_fence = False
-    for line in re.sub(r"\\\n\s*", "", text).splitlines():
-        if line.lstrip().startswith("```"):
-            in_fence = not in_fence
-        elif (in_fence or line.startswith("    ")) and (found := START.match(line.strip())):
-            yield found[1]
-
-
-def words_of(line: str) -> list[str]:
-    """The arguments of one command, up to a comment, a pipe or a redirection."""
-    words = shlex.split(re.sub(r"\$k\b", "1", line), comments=True)  # of a loop over folds
-    ends = [place for place, word in enumerate(words) if word in (">", "|", "&&", "||", "&", "2>")]
-    return words[: ends[0]] if ends else words
 
 
 def check(words: list[str]) -> None:
@@ -70,7 +52,7 @@ def check(words: list[str]) -> None:
 @pytest.mark.parametrize("page", WRITTEN_BY_HAND, ids=lambda page: page.name)
 def test_every_command_of_the_docs_is_one_that_can_be_given(page: Path):
     wrong = []
-    for line in command_lines(page.read_text(encoding="utf-8")):
+    for line in chain.from_iterable(block.commands for block in blocks(page.read_text(encoding="utf-8"))):
         try:
             check(words_of(line))
         except (AssertionError, TyperException, R1OmniError) as error:
@@ -89,13 +71,25 @@ def test_the_check_objects_to_a_wrong_verb_option_setting_and_file():
         check(["train", "sft", "configs/none.toml"])
 
 
-def test_commands_are_found_in_blocks_alone_and_joined_over_lines():
-    block = "    r1omni predict a.mp4 \\\n      --json   # all of it\n"
-    text = f"Run `r1omni predict`.\n\n{block}\n```sh\nr1omni data check m.jsonl > out\n```\n"
-    assert [words_of(line) for line in command_lines(text)] == [
+def test_blocks_are_found_with_their_commands_and_their_marks():
+    indented = "    r1omni predict a.mp4 \\\n      --json   # all of it\n"
+    fenced = "```sh\nr1omni data check m.jsonl > out\n\nmake test\n```\n"
+    text = f"Run `r1omni predict`.\n\n<!-- run -->\n\n{indented}\nThen:\n\n<!-- not run: why -->\n{fenced}\n{fenced}"
+    found = list(blocks(text))
+    assert [block.mark for block in found] == ["run", "not run: why", None]
+    assert [words_of(line) for block in found for line in block.commands] == [
         ["predict", "a.mp4", "--json"],
         ["data", "check", "m.jsonl"],
+        ["data", "check", "m.jsonl"],
     ]
+    (alone,) = blocks(f"<!-- commands not run: slow -->\n\n{indented}")
+    assert alone.mark == "not run: slow"
+
+
+@pytest.mark.parametrize("page", WRITTEN_BY_HAND, ids=lambda page: page.name)
+def test_every_command_of_the_docs_is_run_or_says_why_not(page: Path):
+    text = page.read_text(encoding="utf-8")
+    assert [block.lines[0] for block in blocks(text) if block.commands and block.mark is None] == []
 
 
 @pytest.mark.parametrize("name", RUNNING)

@@ -13,7 +13,7 @@ from r1omni.core.errors import ConfigError
 from r1omni.infer.engine import Engine, build_engine
 from r1omni.infer.predict_files import ASSETS, BUNDLED_MODEL
 from r1omni.model.load_model import load_model
-from r1omni.scale.annotation import annotate, begin, shard_batches, whole_batches
+from r1omni.scale.annotation import annotate, begin, keep_batches, missing_batches, whole_batches
 from r1omni.scale.annotation_rows import COLUMNS, read_shard
 from r1omni.scale.archive import read_listing
 
@@ -103,9 +103,9 @@ def test_a_run_killed_after_any_batch_and_within_a_line_ends_with_the_same_bytes
     # Killed after the last batch of the second shard, before it got its name.
     second.progress.write_bytes(second.path.read_bytes())
     second.path.unlink()
-    asked: list[int] = []
-    list(shard_batches(job, second, lambda clips: asked.append(len(clips)) or []))
-    assert not asked and second.path.read_bytes() == wanted[second.path.name] and not second.progress.exists()
+    assert list(missing_batches(job, second)) == []
+    assert list(keep_batches(job, second, iter(()))) == []
+    assert second.path.read_bytes() == wanted[second.path.name] and not second.progress.exists()
 
 
 def test_only_whole_batches_are_kept(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from r1omni.cli.options import (
     one_of_many,
 )
 from r1omni.cli.progress import hide_loading_bars, show_progress
-from r1omni.config.annotation_run import AnnotationConfig
+from r1omni.config.annotation_run import AnnotationConfig, Runner
 from r1omni.config.sections import EngineSection
 from r1omni.core.errors import ConfigError
 from r1omni.core.labels import LABEL_SETS
@@ -49,6 +49,10 @@ def annotate(
     part: Annotated[
         str, typer.Option(help="I/N: write every N-th shard, from the I-th (0 first); for N processes on one folder.")
     ] = "0/1",
+    engine: Annotated[Runner, typer.Option(help=meaning(AnnotationConfig, "runner"))] = "local",
+    actors: Annotated[
+        int | None, typer.Option(min=1, help=meaning(AnnotationConfig, "actors"), show_default=False)
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document, and nothing else.")] = False,
 ) -> None:
     """Answer every clip of an archive once, and keep the answers as shards of rows.
@@ -67,6 +71,8 @@ def annotate(
         format=format,
         shard_clips=shard_clips,
         part=one_of_many("--part", part),
+        runner=engine,
+        actors=actors,
         engine=EngineSection(
             batch_size=batch_size, modality=modality, video_pooling=video_pooling, answer_format=answer_format
         ),
@@ -75,6 +81,7 @@ def annotate(
     from r1omni.infer.predict_files import BUNDLED_MODEL, BUNDLED_NOTE
     from r1omni.model.load_model import load_model
     from r1omni.scale.annotation import annotate as annotate_archive
+    from r1omni.scale.ray_actors import answers_on_ray
 
     def load() -> Engine:
         hide_loading_bars()
@@ -86,7 +93,7 @@ def annotate(
         def on_progress(num_done: int, num_clips: int, num_failed: int) -> None:
             report("annotation", num_done / num_clips, f"{num_done:,} of {num_clips:,} clips, {num_failed:,} failed")
 
-        summary = annotate_archive(run, load, on_progress)
+        summary = annotate_archive(run, load, on_progress, answers_on_ray(run, load) if engine == "ray" else None)
     if json:
         typer.echo(jsonlib.dumps(summary, indent=2))
     elif summary is None:

@@ -14,10 +14,11 @@ and a row is the same bytes whoever makes it: rounding depends on what lies in a
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +40,8 @@ from r1omni.scale.archive import ListedClip, Listing, fetched, read_listing, wri
 LIST, LISTING, SUMMARY, SHARDS = "clips.jsonl", "listing.json", "annotations.json", "shards"
 
 Row = dict[str, Any]
-AnswerBatch = Callable[[Sequence[ListedClip]], list[Row]]
-"""Clips of one batch to their rows."""
+AnswerBatches = Callable[[Iterable[Sequence[ListedClip]]], Iterator[list[Row]]]
+"""Batches to their rows, in the batches' order; may take batches ahead."""
 
 OnProgress = Callable[[int, int, int], None]
 """Called after every batch with clips done, clips in all, and how many of the former failed."""
@@ -92,6 +93,7 @@ def annotate(
     run: AnnotationConfig,
     load: Callable[[], Engine],
     on_progress: OnProgress = lambda num_done, num_clips, num_failed: None,
+    answer_batches: AnswerBatches | None = None,
 ) -> dict[str, Any] | None:
     """Answer every clip of an archive once.
 
@@ -99,6 +101,7 @@ def annotate(
         run: which model annotates what.
         load: returns the engine over `run.model`; called only where rows are missing.
         on_progress: told after every batch.
+        answer_batches: who answers; None loads the model in this process.
 
     Returns:
         The content of annotations.json; None while other parts of the run are still at work.
@@ -113,10 +116,12 @@ def annotate(
     job = begin(run)
     missing = job.mine()
     if missing:
-        answer = partial(answer_batch, run, load())
+        if answer_batches is None:
+            answer_batches = partial(map, partial(answer_batch, run, load()))
         num_done, num_failed = _counts(job, missing)
+        answered = answer_batches(chain.from_iterable(missing_batches(job, shard) for shard in missing))
         for shard in missing:
-            for rows in shard_batches(job, shard, answer):
+            for rows in keep_batches(job, shard, answered):
                 num_done += len(rows)
                 num_failed += sum(row["error"] is not None for row in rows)
                 on_progress(num_done, job.listing.num_clips, num_failed)
@@ -175,23 +180,33 @@ def run_identity(run: AnnotationConfig) -> dict[str, Any]:
     }
 
 
-def shard_batches(job: Job, shard: Shard, answer: AnswerBatch) -> Iterator[list[Row]]:
-    """Make one shard, from the first batch that is not whole; yields the rows of each batch as they are kept.
+def missing_batches(job: Job, shard: Shard) -> Iterator[list[ListedClip]]:
+    """Yield the batches of a shard, from the first one that is not whole.
+
+    Args:
+        job: the annotation.
+        shard: one that is not whole, and that nobody writes to yet.
+    """
+    num_kept = whole_batches(shard.progress, job.run.engine.batch_size, shard.stop - shard.start)
+    clips = islice(read_listing(job.clips), shard.start + num_kept, shard.stop)
+    while batch := list(islice(clips, job.run.engine.batch_size)):
+        yield batch
+
+
+def keep_batches(job: Job, shard: Shard, answered: Iterator[list[Row]]) -> Iterator[list[Row]]:
+    """Make one shard of answered batches; yields the rows of each batch as they are kept.
 
     Args:
         job: the annotation.
         shard: one that is not whole.
-        answer: gives a batch's rows.
+        answered: the rows of its missing batches, and then those of other shards.
 
     Raises:
         WriteError: the disk is full or the folder not writable.
     """
-    size = job.run.engine.batch_size
-    num_clips = shard.stop - shard.start
+    size, num_clips = job.run.engine.batch_size, shard.stop - shard.start
     num_kept = whole_batches(shard.progress, size, num_clips)
-    clips = islice(read_listing(job.clips), shard.start + num_kept, shard.stop)
-    while batch := list(islice(clips, size)):
-        rows = answer(batch)
+    for rows in islice(answered, ceil((num_clips - num_kept) / size)):
         append_rows(shard.progress, rows)
         yield rows
     write_shard(shard.path, read_rows(shard.progress))
