@@ -135,6 +135,18 @@ def test_a_curve_breaks_at_its_gaps():
     assert curve_lane([[0.0, None]], TimeAxis(0, 4), "Pitch", "Hz") is None
 
 
+def test_a_steady_curve_does_not_fill_its_lane():
+    """200 and 202 Hz in a lane of at least 20 Hz: 9 and 11 of 20 from the bottom, 34 high from 37."""
+    found = curve_lane([[0.0, 200.0], [4.0, 202.0]], TimeAxis(0, 4), "Pitch", "Hz", 20.0)
+    assert found is not None and 'd="M0.0 21.7h.1L1000.0 18.3"' in found["svg"]
+
+
+def test_a_side_has_the_same_hatching_in_every_drawing():
+    page = explanation_page(one_sided("sound"), None)
+    bars = page[page.index("Shapley values.") :]
+    assert bars.index('class="bar s1"') < bars.index('class="bar s2"') and 'class="bar s0"' not in bars[:900]
+
+
 def test_bars_stand_above_the_line_for_the_answer_and_below_it_against():
     spans = [{"start_s": 0, "stop_s": 1, "effect": 0.5}, {"start_s": 1, "stop_s": 2, "effect": -1.0}]
     drawn = effect_lane(spans, TimeAxis(0, 2), 1.0, 0, "sound")
@@ -144,5 +156,5 @@ def test_bars_stand_above_the_line_for_the_answer_and_below_it_against():
 
 def test_negative_values_lie_to_the_left_of_the_line():
     """400 wide, 84 and 128 beside the bars: 188 for 3, so 1 is 62.7 and the line is at 146.7."""
-    drawn = signed_bars([("a", 2.0, "+2"), ("b", -1.0, "−1")], "Values", width_px=400)
+    drawn = signed_bars([("a", 2.0, "+2", 0), ("b", -1.0, "−1", 1)], "Values", width_px=400)
     assert 'x="146.7" y="7" width="125.3"' in drawn and 'x="84.0" y="33" width="62.7"' in drawn

@@ -29,6 +29,10 @@ SIGNS = {"supported": "✓", "contradicted": "✗", "unverifiable": "?"}
 SHOWN_LABELS = 8
 LEAST_LEAN = 0.1
 """Nats from which a word is marked as leaning on a side."""
+STYLES = {"pictures": 0, "sound": 1, "reasons": 2, "subtitle": 3}
+"""Player -> number of its hatching, the same in every drawing."""
+LEAST_PITCH_RANGE_HZ, LEAST_LEVEL_RANGE_DB = 20.0, 6.0
+"""That fill the lane of a curve."""
 NUM_LEANING = 8
 """Words named for each side, at most."""
 
@@ -140,15 +144,15 @@ def _lanes(record: Record, axis: TimeAxis) -> dict[str, Any]:
         "wave": None,
         "unheard": None,
         "speech": [axis.place(*span) for span in tracks["speech_s"]],
-        "pitch": curve_lane(tracks["pitch_hz"], axis, "Pitch", "Hz"),
-        "level": curve_lane(tracks["level_dbfs"], axis, "Loudness", "dBFS"),
+        "pitch": curve_lane(tracks["pitch_hz"], axis, "Pitch", "Hz", LEAST_PITCH_RANGE_HZ),
+        "level": curve_lane(tracks["level_dbfs"], axis, "Loudness", "dBFS", LEAST_LEVEL_RANGE_DB),
         "texts": [
             (name, [_text_block(item, axis) for item in items if item["name"] == name])
             for name in ("subtitle", "transcript")
         ],
         "effects": [
-            (side, effect_lane(spans, axis, largest, style, side), largest)
-            for style, side in enumerate(("pictures", "sound"))
+            (side, effect_lane(spans, axis, largest, STYLES[side], side), largest)
+            for side in ("pictures", "sound")
             if (spans := [span for span in curve if span["side"] == side])
         ],
         "marks": axis.marks(),
@@ -233,7 +237,12 @@ def _by_reason(unmeasured: Sequence[Record]) -> list[tuple[str, list[str]]]:
 def _rests_on(attribution: Record) -> dict[str, Any]:
     shares = attribution["shares"] or {}
     rows = [
-        (player, value, f"{value:+.2f} nats".replace("-", "−") + (f" ({shares[player]:.0%})" if shares else ""))
+        (
+            player,
+            value,
+            f"{value:+.2f} nats".replace("-", "−") + (f" ({shares[player]:.0%})" if shares else ""),
+            STYLES[player],
+        )
         for player, value in attribution["shapley"].items()
     ]
     values = attribution["values"]

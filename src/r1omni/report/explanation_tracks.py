@@ -80,7 +80,9 @@ def waveform_lane(peaks: Sequence[float], span_s: Sequence[float], axis: TimeAxi
     return _lane(f'<path class="wave" d="{bars}"/>', label, 40)
 
 
-def curve_lane(points: Sequence[Sequence[float | None]], axis: TimeAxis, name: str, unit: str) -> dict[str, Any] | None:
+def curve_lane(
+    points: Sequence[Sequence[float | None]], axis: TimeAxis, name: str, unit: str, least_range: float = 0.0
+) -> dict[str, Any] | None:
     """Draw a curve with its gaps; None where it has no point.
 
     Args:
@@ -88,6 +90,7 @@ def curve_lane(points: Sequence[Sequence[float | None]], axis: TimeAxis, name: s
         axis: of the timeline.
         name: of the curve.
         unit: of its values.
+        least_range: values that differ by less do not fill the lane, so that a steady sound looks steady.
 
     Returns:
         The drawing, and the lowest and highest value.
@@ -96,12 +99,14 @@ def curve_lane(points: Sequence[Sequence[float | None]], axis: TimeAxis, name: s
     if not known:
         return None
     low, high = min(known), max(known)
+    bottom = (low + high - max(high - low, least_range)) / 2
+    height = max(high - low, least_range) or 1
     path, is_drawing = [], False
     for time_s, value in points:
         if value is None or time_s is None:
             is_drawing = False
             continue
-        y = 37 - 34 * (value - low) / ((high - low) or 1)
+        y = 37 - 34 * (value - bottom) / height
         path.append(f"{'L' if is_drawing else 'M'}{10 * axis.percent(time_s):.1f} {y:.1f}")
         if not is_drawing:
             path.append("h.1")  # a point between two gaps is seen too
@@ -140,24 +145,24 @@ def _lane(content: str, label: str, height: int) -> Markup:
     )
 
 
-def signed_bars(rows: Sequence[tuple[str, float, str]], title: str, *, width_px: int = 340) -> Markup:
+def signed_bars(rows: Sequence[tuple[str, float, str, int]], title: str, *, width_px: int = 340) -> Markup:
     """Draw one horizontal bar per row, to the right of the line for positive values and to the left for negative ones.
 
     Args:
-        rows: name, value and what is written beside the bar.
+        rows: name, value, what is written beside the bar, and the number of its hatching.
         title: what is shown, for the accessible name.
         width_px: of the drawing's own coordinates.
     """
     left, right, bar = 84, 128, 26
-    low, high = min(0.0, *(value for _, value, _ in rows)), max(0.0, *(value for _, value, _ in rows))
+    low, high = min(0.0, *(value for _, value, _, _ in rows)), max(0.0, *(value for _, value, _, _ in rows))
     scale = (width_px - left - right) / ((high - low) or 1)
     zero = left - low * scale
     parts = []
-    for index, (name, value, said) in enumerate(rows):
+    for index, (name, value, said, style) in enumerate(rows):
         y, length = 4 + index * bar, abs(value) * scale
         x = zero if value >= 0 else zero - length
         parts.append(
-            f'<rect class="bar s{index}" fill="url(#hatch{index})" x="{x:.1f}" y="{y + 3}" width="{length:.1f}" '
+            f'<rect class="bar s{style}" fill="url(#hatch{style})" x="{x:.1f}" y="{y + 3}" width="{length:.1f}" '
             f'height="{bar - 8}"/>'
         )
         parts.append(
@@ -168,7 +173,7 @@ def signed_bars(rows: Sequence[tuple[str, float, str]], title: str, *, width_px:
         )
     height = 8 + bar * len(rows)
     parts.append(f'<line class="axis" x1="{zero:.1f}" x2="{zero:.1f}" y1="0" y2="{height}"/>')
-    label = f"{title}. " + "; ".join(f"{name}: {said}" for name, _, said in rows)
+    label = f"{title}. " + "; ".join(f"{name}: {said}" for name, _, said, _ in rows)
     return Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
         width_px, height, label, Markup("").join(map(Markup, parts))
     )
