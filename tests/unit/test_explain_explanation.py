@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from explained_clips import bundled_engine, explained, made_clip, measurer
+from r1omni.explain.clip_tracks import thin_curve, waveform_peaks
 from r1omni.explain.explanation import explain_clip
-from r1omni.explain.tracks import thin_curve, waveform_peaks
 
 MADE = ("silent", "black", "faceless", "sound-only", "pictures-only")
 

@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,11 @@ def test_readme_and_contributing_list_every_room_once():
     assert sorted(re.findall(r"^      (\w+)/ ", readme, re.MULTILINE)) == rooms
     contributing = (REPOSITORY / "CONTRIBUTING.md").read_text(encoding="utf-8")
     assert sorted(re.findall(r"^\| \d \| `(\w+)/` \|", contributing, re.MULTILINE)) == rooms
+
+
+def test_a_file_name_occurs_once_in_the_package():
+    names = Counter(path.name for path in (REPOSITORY / "src" / "r1omni").rglob("*.py") if path.name != "__init__.py")
+    assert [name for name, count in names.items() if count > 1] == []
 
 
 def test_floors_in_contributing_are_those_that_are_checked():

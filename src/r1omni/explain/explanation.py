@@ -20,9 +20,9 @@ from r1omni.core.labels import MAFW_LABELS
 from r1omni.core.media_read import MediaRead
 from r1omni.evidence.measure import Measurement
 from r1omni.explain.attribution import AnsweredClip, Attribution, attribute
+from r1omni.explain.clip_tracks import Tracks, draw_frames, draw_tracks
 from r1omni.explain.reading import read_alone
 from r1omni.explain.time_spans import leave_out_spans, num_spans
-from r1omni.explain.tracks import Tracks, draw_frames, draw_tracks
 from r1omni.infer.engine import Engine
 from r1omni.infer.features import NO_FEATURES, ClipText, Features
 from r1omni.infer.prompt import Prompt, Sampling
