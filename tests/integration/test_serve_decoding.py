@@ -50,6 +50,19 @@ def test_a_worker_reads_what_load_media_reads(pool: DecodePool, clip: bytes):
     assert ours.read == theirs.read
 
 
+def test_a_worker_keeps_nothing_of_the_clips_it_decoded(clip: bytes):
+    pool = DecodePool(LIMITS, num_workers=1)
+    try:
+        for _ in range(40):
+            assert pool.decode(clip, READING).frames is not None
+        (pid,) = pool.pids
+        # A decoder that is kept keeps threads.
+        assert len(list(Path(f"/proc/{pid}/task").iterdir())) < 8
+        assert pool.num_replaced == 0
+    finally:
+        pool.close()
+
+
 def test_each_limit_is_an_error_that_names_it(pool: DecodePool, tmp_path: Path):
     cases = {
         "bytes": b"x" * 200_001,

@@ -3,16 +3,18 @@
 All times are in seconds from the file's beginning. Curves are thinned to what a page can show.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
+from r1omni.core.clip import Clip
 from r1omni.evidence.face_finder import Face
 from r1omni.evidence.face_track import FaceTrack
 from r1omni.evidence.frames import RATE_FPS
 from r1omni.evidence.measure import Measurement
+from r1omni.media.decode import Media, load_clip
 
 NUM_COLUMNS = 400
 """Of the waveform and of a curve, at most."""
@@ -64,6 +66,57 @@ class Tracks:
         """Return the tracks as JSON values."""
         return asdict(self)
 
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> "Tracks":
+        """Read what `to_json` wrote.
+
+        Args:
+            record: its fields.
+
+        Raises:
+            KeyError: a field is missing.
+            TypeError: a field is unknown, or not what `to_json` writes.
+        """
+        values = {name: _as_tuples(value) for name, value in record.items() if name != "frames"}
+        frames = tuple(Frame(float(frame["time_s"]), _as_tuples(frame["outlines"])) for frame in record["frames"])
+        return cls(**values, frames=frames)
+
+
+def clip_tracks(clip: Clip, media: Media, measured: Measurement) -> Tracks:
+    """Return what is drawn of a clip.
+
+    Args:
+        clip: the file, opened again where the model did not hear all of its sound, and its part.
+        media: as the model reads it.
+        measured: what was found in it.
+
+    Raises:
+        MediaError: the clip cannot be read.
+    """
+    frames, waveform = (), media.waveform
+    if media.read.is_partly_heard:
+        waveform = load_clip(clip, num_frames=1, modality="audio").waveform
+    if media.frames is not None and media.frame_times_s is not None:
+        frames = draw_frames(media.frame_times_s, media.frames.shape[1:3], measured.faces)
+    return draw_tracks(
+        measured,
+        clip.start_s or 0.0,
+        frames,
+        None if media.frames is None else media.pictures_s,
+        waveform,
+        media.sample_rate_hz,
+        0.0 if media.read.sound is None else media.read.sound.used_s,
+    )
+
+
+def distinct_frames(media: Media) -> list[int]:
+    """Return the places of the frames that differ, copies left out; empty without pictures.
+
+    Args:
+        media: as the model reads it.
+    """
+    return [] if media.frame_times_s is None else np.unique(media.frame_times_s, return_index=True)[1].tolist()
+
 
 def waveform_peaks(waveform: np.ndarray) -> tuple[float, ...]:
     """Return the largest absolute sample of each of at most `NUM_COLUMNS` columns.
@@ -94,23 +147,24 @@ def thin_curve(times_s: np.ndarray, values: np.ndarray) -> tuple[tuple[float, fl
     return tuple(found)
 
 
-def draw_frames(
-    times_s: np.ndarray, size_px: tuple[int, int], faces: FaceTrack | None
-) -> tuple[tuple[int, ...], tuple[Frame, ...]]:
-    """Return which frames differ, copies left out, and what is drawn of them.
+def draw_frames(times_s: np.ndarray, size_px: tuple[int, int], faces: FaceTrack | None) -> tuple[Frame, ...]:
+    """Return what is drawn of the frames, copies left out.
 
     Args:
         times_s: [frames], ascending.
         size_px: height and width of the pictures.
         faces: found in the same pictures; None where nobody looked.
     """
-    _, places = np.unique(times_s, return_index=True)
     frames = []
-    for place in places:
-        time_s = float(times_s[place])
+    for time_s in np.unique(times_s).tolist():
         seen = [] if faces is None else _faces_at(faces, time_s)
         frames.append(Frame(round(time_s, 3), tuple(_outline(face, size_px) for face in seen)))
-    return tuple(int(place) for place in places), tuple(frames)
+    return tuple(frames)
+
+
+def _as_tuples(value: Any) -> Any:
+    """JSON's lists as the tuples they were."""
+    return tuple(_as_tuples(entry) for entry in value) if isinstance(value, list) else value
 
 
 def _faces_at(faces: FaceTrack, time_s: float) -> list[Face]:

@@ -20,7 +20,7 @@ from r1omni.core.labels import MAFW_LABELS
 from r1omni.core.media_read import MediaRead
 from r1omni.evidence.measure import Measurement
 from r1omni.explain.attribution import AnsweredClip, Attribution, attribute
-from r1omni.explain.clip_tracks import Tracks, draw_frames, draw_tracks
+from r1omni.explain.clip_tracks import Tracks, clip_tracks, distinct_frames
 from r1omni.explain.reading import read_alone
 from r1omni.explain.time_spans import leave_out_spans, num_spans
 from r1omni.infer.engine import Engine
@@ -127,19 +127,16 @@ def explain_clip(engine: Engine, measure: Measure, clip: Clip, question: Questio
     encoder = engine.encoder
     media = load_clip(clip, num_frames=encoder.num_frames, modality=encoder.modality, max_sound_s=encoder.heard_s)
     measured = measure(clip, encoder.modality)
-    waveform = media.waveform
-    if media.read.is_partly_heard:
-        waveform = load_clip(clip, num_frames=1, modality="audio").waveform
     words = None if encoder.read_text is None else encoder.read_text(clip)
-    return explain_decoded(engine, clip, media, measured, waveform, words, question)
+    return explain_decoded(engine, clip, media, measured.evidence, clip_tracks(clip, media, measured), words, question)
 
 
 def explain_decoded(
     engine: Engine,
     clip: Clip,
     media: Media,
-    measured: Measurement,
-    waveform: np.ndarray | None,
+    evidence: Evidence,
+    tracks: Tracks,
     words: ClipText | None = None,
     question: Question | None = None,
 ) -> Explanation:
@@ -151,8 +148,8 @@ def explain_decoded(
         engine: the loaded model.
         clip: what the clip is called, and its part; the file is not opened.
         media: as the engine's encoder reads it.
-        measured: what was measured; curves and faces that are None are not drawn.
-        waveform: the whole sound, for its picture; None without sound.
+        evidence: what was measured.
+        tracks: what is drawn of it.
         words: of the clip, a field of the prompt; None has no such field.
         question: what is asked; None asks for reasons and an answer.
     """
@@ -161,9 +158,6 @@ def explain_decoded(
     question = question or Question()
     answer, probabilities, alone = _answer(engine, features, question)
     reasons = read_reasons(answer.reasoning or "")
-    places, frames = (), ()
-    if media.frames is not None and media.frame_times_s is not None:
-        places, frames = draw_frames(media.frame_times_s, media.frames.shape[1:3], measured.faces)
     start_s = clip.start_s or 0.0
     return Explanation(
         clip,
@@ -173,20 +167,12 @@ def explain_decoded(
         probabilities,
         alone,
         reasons_fit(answer.reasoning, answer.answer, question.labels),
-        measured.evidence,
-        tuple(grade_claims(reasons.claims, measured.evidence)),
+        evidence,
+        tuple(grade_claims(reasons.claims, evidence)),
         reasons.abstentions,
         _attribution(engine, features, inputs, media, start_s, answer, question),
-        draw_tracks(
-            measured,
-            start_s,
-            frames,
-            None if media.frames is None else media.pictures_s,
-            waveform,
-            media.sample_rate_hz,
-            0.0 if media.read.sound is None else media.read.sound.used_s,
-        ),
-        None if media.frames is None else media.frames[list(places)],
+        tracks,
+        None if media.frames is None else media.frames[distinct_frames(media)],
     )
 
 

@@ -1,8 +1,7 @@
 """`/v1/explain`: a clip's answer with its reasons checked against what can be measured, and what it rests on.
 
 The clip is decoded and measured in confined processes; the model is computed in the owner's thread in one piece, so
-tokens of other requests wait for it. Of the curves that a page draws, those of the voice and the outlines of faces are
-left out: they stay in the process that measured them.
+tokens of other requests wait for it.
 """
 
 import asyncio
@@ -10,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from r1omni.core.clip import Clip
-from r1omni.evidence.measure import Measurement
 from r1omni.explain.explanation import Question, explain_decoded
 from r1omni.infer.features import ClipText
 from r1omni.report.explanation_page import explanation_page
@@ -45,14 +43,13 @@ async def explain(service: Service, request: ExplanationRequest, owner: str) -> 
     modality = file.modality if request.modality == "auto" else request.modality
     loop = asyncio.get_running_loop()
     # What is beyond a limit ends here, before it is measured.
-    media = await loop.run_in_executor(model.pool.threads, model.pool.decode, file.content, model.reading(modality))
-    evidence = await loop.run_in_executor(measuring.threads, measuring.measure, file.content, modality)
+    reading = model.reading(modality)
+    media = await loop.run_in_executor(model.pool.threads, model.pool.decode, file.content, reading)
+    evidence, tracks = await loop.run_in_executor(measuring.threads, measuring.measure, file.content, reading)
     words = None if request.subtitle is None else ClipText(SUBTITLE, request.subtitle)
     question = Question(instruction, labels, max_tokens)
-    clip, measured = Clip(id=file.name, path=Path("clip")), Measurement(evidence, None, None)
-    call = model.thread.call(
-        lambda: explain_decoded(model.engine, clip, media, measured, media.waveform, words, question)
-    )
+    clip = Clip(id=file.name, path=Path("clip"))
+    call = model.thread.call(lambda: explain_decoded(model.engine, clip, media, evidence, tracks, words, question))
     explanation = await asyncio.wrap_future(call)
     record, page = explanation.to_json(), None
     if request.page:

@@ -1,11 +1,13 @@
 """Measuring in a process that may die: a clip goes out as an open file without a name, its evidence comes back."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 
-from r1omni.core.clip import Modality
 from r1omni.core.errors import MediaError
 from r1omni.core.evidence import Evidence
+from r1omni.explain.clip_tracks import Tracks
 from r1omni.serve.confined_worker import ConfinedWorker, WorkerPool
+from r1omni.serve.decode_pool import Reading
 from r1omni.serve.worker_line import as_media_error
 
 
@@ -33,26 +35,31 @@ class MeasurePool:
         """Workers that were killed, or died, and were replaced."""
         return self._workers.num_replaced
 
-    def measure(self, clip: bytes, modality: Modality) -> Evidence:
+    def measure(self, clip: bytes, reading: Reading) -> tuple[Evidence, Tracks]:
         """Measure a clip that was decoded within its limits before; waits for the worker.
 
         Args:
             clip: the file's bytes.
-            modality: what is read of it.
+            reading: as the model reads it.
+
+        Returns:
+            What was measured, and what is drawn of it.
 
         Raises:
             MediaError: it cannot be read, or takes too long.
             BusyError: the pool was closed, or the worker cannot be started.
         """
 
-        def work(worker: ConfinedWorker, file: int, deadline_s: float) -> Evidence | MediaError:
-            header = worker.ask({"modality": modality}, file, deadline_s)
-            return as_media_error(header) if "kind" in header else Evidence.from_json(header["evidence"])
+        def work(worker: ConfinedWorker, file: int, deadline_s: float) -> tuple[Evidence, Tracks] | MediaError:
+            header = worker.ask(asdict(reading), file, deadline_s)
+            if "kind" in header:
+                return as_media_error(header)
+            return Evidence.from_json(header["evidence"]), Tracks.from_json(header["tracks"])
 
-        evidence = self._workers.run(clip, work)
-        if isinstance(evidence, MediaError):
-            raise evidence
-        return evidence
+        found = self._workers.run(clip, work)
+        if isinstance(found, MediaError):
+            raise found
+        return found
 
     def close(self) -> None:
         """End the worker."""

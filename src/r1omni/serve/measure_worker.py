@@ -4,8 +4,8 @@ It is started by `measure_pool`; how both speak is in `worker_line`. Its nets ar
 files.
 
     worker -> server   {"confinement": [...]}                       once, when it is ready
-    server -> worker   {"modality": ...}                            with the file
-    worker -> server   {"evidence": {...}} or {"kind", "sentence"}
+    server -> worker   {"num_frames", "modality", ...}              with the file
+    worker -> server   {"evidence": {...}, "tracks": {...}} or {"kind", "sentence"}
 """
 
 import socket
@@ -18,6 +18,8 @@ from PIL import Image
 
 from r1omni.core.clip import Clip
 from r1omni.evidence.measure import ClipMeasurer
+from r1omni.explain.clip_tracks import clip_tracks
+from r1omni.media.decode import load_clip
 from r1omni.serve.sandbox import confine
 from r1omni.serve.worker_line import answer_requests, send
 
@@ -30,8 +32,10 @@ def main() -> None:
     measurer = ClipMeasurer()
 
     def measure(request: dict[str, Any], path: str) -> tuple[dict[str, Any], tuple[np.ndarray, ...]]:
-        measured = measurer.measure(Clip(id="clip", path=Path(path)), request["modality"])
-        return {"evidence": measured.evidence.to_json()}, ()
+        clip = Clip(id="clip", path=Path(path))
+        measured = measurer.measure(clip, request["modality"])
+        tracks = clip_tracks(clip, load_clip(clip, **request), measured)
+        return {"evidence": measured.evidence.to_json(), "tracks": tracks.to_json()}, ()
 
     send(connection, {"confinement": confine(int(memory_bytes))})
     answer_requests(connection, float(seconds), measure)

@@ -5,6 +5,7 @@ comes as an open file with its request. Nothing is pickled: what a hostile clip 
 the server through its answers.
 """
 
+import gc
 import json
 import os
 import resource
@@ -131,4 +132,6 @@ def answer_requests(
             header = {"kind": "unreadable", "sentence": f"{CLIP}: needs more memory than reading it may take"}
         finally:
             os.close(file)
+            # Decoders are part of reference cycles, and each keeps threads whose stacks fill the address space.
+            gc.collect()
         send(connection, header, arrays)
