@@ -92,6 +92,16 @@ def test_quotations_are_compared_with_the_subtitle_first_and_the_transcript_seco
     assert _states('The subtitle reads "You lied to me".', _evidence()) == ["unverifiable"]
 
 
+def test_a_quotation_where_nothing_is_written_and_nobody_speaks_is_contradicted():
+    text = 'The subtitle reads "You lied to me".'
+    nobody = _item("speech_share", 0.0, "none")
+    unread = Unmeasured("subtitle", "text", "Subtitles were not asked for.")
+    assert _states(text, _evidence(nobody)) == ["contradicted"]
+    assert _states(text, _evidence(has_sound=False)) == ["contradicted"]
+    assert _states(text, _evidence(nobody, unmeasured=(unread,))) == ["unverifiable"]
+    assert _states(text, _evidence(_item("speech_share", 0.6, "most"))) == ["unverifiable"]
+
+
 def test_a_quotation_over_two_subtitles_is_compared_with_both():
     evidence = _evidence(_item("subtitle", "I told you"), _item("subtitle", "not to come back"))
     assert _states('The subtitle reads "I told you not to come back".', evidence) == ["supported"]

@@ -220,19 +220,25 @@ def _has(evidence: Evidence, side: EvidenceSide) -> bool:
 
 def _silence(claim: Claim, evidence: Evidence) -> GradedClaim | None:
     """Grade a claim about a voice where there is none; None where somebody may be speaking."""
-    silent, speech = evidence.find("digital_silence"), evidence.find("speech_share")
-    if silent is not None and silent.value is True:
-        item, found = silent, "The sound is digital silence."
-    elif speech is not None and speech.band == "none" and speech.near is None:
-        item, found = speech, "Nobody speaks."
-    else:
+    item = _mute_item(evidence)
+    if item is None:
         return None
+    is_silent = item.name == "digital_silence"
+    found = "The sound is digital silence." if is_silent else "Nobody speaks."
     if claim.what == "speech" or claim.polarity == "negative":
         denied = claim.polarity == "negative"
         return GradedClaim(claim, "supported" if denied else "contradicted", item, found)
-    if claim.what in _NEEDS_SPEECH or item is silent:
+    if claim.what in _NEEDS_SPEECH or is_silent:
         return GradedClaim(claim, "contradicted", item, found)
     return None
+
+
+def _mute_item(evidence: Evidence) -> EvidenceItem | None:
+    """Return the item that says that nobody speaks; None where somebody may."""
+    silent, speech = evidence.find("digital_silence"), evidence.find("speech_share")
+    if silent is not None and silent.value is True:
+        return silent
+    return speech if speech is not None and speech.band == "none" and speech.near is None else None
 
 
 def _checked(claim: Claim, check: _Check, evidence: Evidence) -> GradedClaim | None:
@@ -312,9 +318,14 @@ def _graded_quotation(claim: Claim, evidence: Evidence) -> GradedClaim:
         if rate <= MAX_CHARACTER_ERRORS:
             break
     if best is None:
+        silence = _mute_item(evidence)
+        is_written = evidence.has_pictures and evidence.why_not("subtitle") is not None
+        if not is_written and (silence is not None or not evidence.has_sound):
+            state: State = "contradicted" if claim.polarity == "positive" else "supported"
+            return GradedClaim(claim, state, silence, "Nothing is written in the pictures, and nobody speaks.")
         reason = evidence.why_not("subtitle") or evidence.why_not("transcript") or "No subtitle or transcript was read."
         return GradedClaim(claim, "unverifiable", None, reason)
     rate, item = best
     holds = rate <= MAX_CHARACTER_ERRORS
-    state: State = "supported" if holds == (claim.polarity == "positive") else "contradicted"
+    state = "supported" if holds == (claim.polarity == "positive") else "contradicted"
     return GradedClaim(claim, state, item, f"Character error rate {rate:.2f} against the {item.name}.", rate)
