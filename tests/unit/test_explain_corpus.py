@@ -120,6 +120,17 @@ def test_a_new_output_or_label_set_makes_rows_stale(engine, clips, tmp_path: Pat
     assert all(set(answer.alone or ()) == set(LABELS[:2]) for answer in explained)
 
 
+def test_another_way_of_measuring_makes_rows_stale(engine, clips, tmp_path: Path):
+    _explain(engine, clips, tmp_path, Measurer())
+    again = Measurer()
+    corpus = AnsweredCorpus(clips, _predictions(clips), REASONING_INSTRUCTION, LABELS)
+    explained = explain_corpus(
+        lambda: engine, corpus, EvidenceFile(tmp_path / "evidence.jsonl", again, "2"), tmp_path, 0
+    )
+    assert again.measured == ["0", "1"]
+    assert {answer.evidence_version for answer in explained} == {"2"}
+
+
 def test_a_clip_that_cannot_be_measured_any_more_is_left_out(engine, clips, tmp_path: Path):
     def fails(clip: Clip) -> Evidence:
         raise MediaError("truncated", "cut")

@@ -103,7 +103,7 @@ def explain_corpus(
         if said.text is not None and said.reasoning
     ]
     sampled = _even_sample(len(pairs), num_relied_on)
-    found = _known(path, pairs, corpus.labels, sampled)
+    found = _known(path, pairs, corpus.labels, sampled, evidence.version)
     pending = [place for place, (clip, _) in enumerate(pairs) if clip.id not in found]
     if pending:
         others = dict(zip(sorted(sampled), _others(engine(), pairs, sorted(sampled)), strict=True))
@@ -125,14 +125,14 @@ def _even_sample(total: int, count: int) -> set[int]:
 
 
 def _known(
-    path: Path, pairs: Sequence[tuple[Clip, Prediction]], labels: Sequence[str], sampled: set[int]
+    path: Path, pairs: Sequence[tuple[Clip, Prediction]], labels: Sequence[str], sampled: set[int], version: str
 ) -> dict[str, ExplainedAnswer]:
-    """Return the rows that still hold: of the same output, the same label set, and with reliance where it is wanted."""
+    """Return the rows that still hold: of the same output, labels and measuring, with reliance where it is wanted."""
     rows = {row["id"]: row for row in read_rows(path)}
     found = {}
     for place, (clip, said) in enumerate(pairs):
         row = rows.get(clip.id)
-        if row is None or row["text_hash"] != hash_of(said.text or ""):
+        if row is None or row["text_hash"] != hash_of(said.text or "") or row.get("evidence_version") != version:
             continue
         # Without reasons before an answer in its tags there is nothing for the model to read or to rely on.
         is_read = row["alone"] is not None
@@ -155,7 +155,10 @@ def _explain(
 ) -> list[ExplainedAnswer]:
     """Explain one batch; answers whose clip cannot be measured any more are left out."""
     measured = [(place, found) for place in places if (found := evidence.of(pairs[place][0])) is not None]
-    explained = [explain_by_evidence(pairs[place][1], known) for place, known in measured]
+    explained = [
+        replace(explain_by_evidence(pairs[place][1], known), evidence_version=evidence.version)
+        for place, known in measured
+    ]
     asked = [AnsweredClip(NO_FEATURES, corpus.instruction, pairs[place][1].text or "") for place, _ in measured]
     alone = read_alone(engine.scorer, asked, corpus.labels)
     explained = [replace(answer, alone=row) for answer, row in zip(explained, alone, strict=True)]

@@ -17,6 +17,8 @@ from r1omni.scoring.quotations import best_match
 
 State = Literal["supported", "contradicted", "unverifiable"]
 
+CLAIM_RULES = 1
+"""To be raised when other claims are read of some text, or are graded otherwise: explanations are then made anew."""
 MAX_CHARACTER_ERRORS = 0.3
 """Error rate up to which a quotation is what was written or said: OCR and recognition misread that much."""
 FAIR_SPEECH_RATE = 1.1
@@ -319,8 +321,8 @@ def _graded_quotation(claim: Claim, evidence: Evidence) -> GradedClaim:
             break
     if best is None:
         silence = _mute_item(evidence)
-        is_written = evidence.has_pictures and evidence.why_not("subtitle") is not None
-        if not is_written and (silence is not None or not evidence.has_sound):
+        may_be_written = evidence.has_pictures and evidence.why_not("subtitle") is not None
+        if not may_be_written and (silence is not None or not evidence.has_sound):
             state: State = "contradicted" if claim.polarity == "positive" else "supported"
             return GradedClaim(claim, state, silence, "Nothing is written in the pictures, and nobody speaks.")
         reason = evidence.why_not("subtitle") or evidence.why_not("transcript") or "No subtitle or transcript was read."

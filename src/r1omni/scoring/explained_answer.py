@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from r1omni.core.evidence import Evidence, EvidenceSide
-from r1omni.scoring.claim_grading import GradedClaim, grade_claims
+from r1omni.scoring.claim_grading import CLAIM_RULES, GradedClaim, grade_claims
 from r1omni.scoring.claims import Abstention, read_reasons
 from r1omni.scoring.coherence import AnswerWithReasons, Figure, coherence_figures, ratio
 from r1omni.scoring.prediction import Prediction
@@ -51,7 +51,7 @@ class ExplainedAnswer:
     id: str
     """The clip's id."""
     text_hash: str
-    """Of the model's whole output, see `hash_of`: another output makes the record stale."""
+    """Of the model's whole output, see `hash_of`: another output, or other rules, make the record stale."""
     claims: tuple[GradedClaim, ...]
     abstentions: tuple[Abstention, ...]
     alone: Mapping[str, float] | None = None
@@ -60,6 +60,9 @@ class ExplainedAnswer:
     """None where it was not measured."""
     attribution: Mapping[str, Any] | None = None
     """What the answer rests on, as `explain.attribution` writes it; None where it was not measured."""
+
+    evidence_version: str = ""
+    """How the clip was measured: another version makes the record stale."""
 
     @property
     def implied_alone(self) -> str | None:
@@ -76,6 +79,7 @@ class ExplainedAnswer:
             "alone": None if self.alone is None else dict(self.alone),
             "reliance": None if self.reliance is None else asdict(self.reliance),
             "attribution": None if self.attribution is None else dict(self.attribution),
+            "evidence_version": self.evidence_version,
         }
 
     @classmethod
@@ -98,18 +102,19 @@ class ExplainedAnswer:
                 record["alone"],
                 None if reliance is None else Reliance(**{**reliance, "cut": tuple(reliance["cut"])}),
                 record["attribution"],
+                record["evidence_version"],
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"not an explanation ({error}); delete the file and explain the run again") from error
 
 
 def hash_of(text: str) -> str:
-    """Return a short hash of a model's output.
+    """Return a short hash of a model's output and of the rules that claims are read and graded by.
 
     Args:
         text: the whole output.
     """
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return hashlib.sha256(f"{CLAIM_RULES}\n{text}".encode()).hexdigest()[:16]
 
 
 def explain_by_evidence(prediction: Prediction, evidence: Evidence) -> ExplainedAnswer:
