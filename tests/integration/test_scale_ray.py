@@ -27,6 +27,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
     from ray.cluster_utils import Cluster
 
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    monkeypatch.setenv("RAY_memory_monitor_refresh_ms", "0")  # what else the machine holds must not end a worker
     two = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": 100_000_000})
     two.add_node(num_cpus=1, object_store_memory=100_000_000)
     ray.init(address=two.address, log_to_driver=False, logging_level="ERROR")

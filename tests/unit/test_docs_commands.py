@@ -3,50 +3,20 @@
 import re
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import pytest
-import typer
 from typer.exceptions import TyperException
 
+from command_check import REPOSITORY, check_command
 from docs_blocks import blocks, words_of
-from r1omni.cli.app import app
-from r1omni.config.grpo_run import GrpoConfig
-from r1omni.config.load import list_settings, split_flags
-from r1omni.config.serving import ServeConfig
-from r1omni.config.sft_run import SftConfig
 from r1omni.core.errors import R1OmniError
 
-REPOSITORY = Path(__file__).parents[2]
 WRITTEN_BY_HAND = [
     REPOSITORY / "README.md",
     *(page for page in sorted((REPOSITORY / "docs").glob("*.md")) if page.name not in ("help.md", "log.md")),
 ]
-SCHEMAS = {"sft": SftConfig, "grpo": GrpoConfig, "serve": ServeConfig}
-"""Commands that take settings as dotted flags."""
 RUNNING = ("python.md", "extend.md")
 """Pages whose Python blocks run here, in order, as one program, on the bundled model."""
-
-
-def check(words: list[str]) -> None:
-    """Parse a command as the command line would, without running it."""
-    command: Any = typer.main.get_command(app)
-    context = None
-    while hasattr(command, "commands"):
-        assert words[0] in command.commands, f"there is no command {words[0]!r}"
-        context = command.context_class(command, info_name=words[0], parent=context)
-        command, words = command.commands[words[0]], words[1:]
-    if "--help" in words or "-h" in words:
-        return
-    parsed = command.make_context(command.name, list(words), parent=context)
-    if (schema := SCHEMAS.get(command.name)) is not None:
-        flags = parsed.args[next((at for at, word in enumerate(parsed.args) if word.startswith("--")), 99) :]
-        settings = {setting.key for setting in list_settings(schema)}
-        unknown = [key for key, _ in split_flags(flags) if key not in settings and key.split(".")[0] not in settings]
-        assert not unknown, f"there is no setting {', '.join(unknown)}"
-        files = parsed.args[: len(parsed.args) - len(flags)]
-        missing = [name for name in files if name.startswith("configs/") and not (REPOSITORY / name).is_file()]
-        assert not missing, f"there is no file {', '.join(missing)}"
 
 
 @pytest.mark.parametrize("page", WRITTEN_BY_HAND, ids=lambda page: page.name)
@@ -54,7 +24,7 @@ def test_every_command_of_the_docs_is_one_that_can_be_given(page: Path):
     wrong = []
     for line in chain.from_iterable(block.commands for block in blocks(page.read_text(encoding="utf-8"))):
         try:
-            check(words_of(line))
+            check_command(words_of(line))
         except (AssertionError, TyperException, R1OmniError) as error:
             wrong.append(f"{line}: {error}")
     assert wrong == []
@@ -62,13 +32,13 @@ def test_every_command_of_the_docs_is_one_that_can_be_given(page: Path):
 
 def test_the_check_objects_to_a_wrong_verb_option_setting_and_file():
     with pytest.raises(AssertionError, match="no command 'predicts'"):
-        check(["predicts", "clip.mp4"])
+        check_command(["predicts", "clip.mp4"])
     with pytest.raises(Exception, match="--loud"):
-        check(["predict", "clip.mp4", "--loud"])
+        check_command(["predict", "clip.mp4", "--loud"])
     with pytest.raises(AssertionError, match="no setting training.pace"):
-        check(["train", "grpo", "configs/one-gpu.toml", "--training.pace", "3"])
+        check_command(["train", "grpo", "configs/one-gpu.toml", "--training.pace", "3"])
     with pytest.raises(AssertionError, match="no file configs/none.toml"):
-        check(["train", "sft", "configs/none.toml"])
+        check_command(["train", "sft", "configs/none.toml"])
 
 
 def test_blocks_are_found_with_their_commands_and_their_marks():

@@ -18,6 +18,27 @@ def test_every_relative_link_leads_to_a_file(page: Path):
     assert [link for link in local if not (page.parent / link).exists()] == []
 
 
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as the site makes them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    words = (re.sub(r"[^\w\s-]", "", heading.replace("`", "")).strip().lower() for heading in headings)
+    return {re.sub(r"[-\s]+", "-", name) for name in words}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_into_a_page_leads_to_a_heading(page: Path):
+    links = re.findall(r"\]\(([\w./-]*\.md)?#([\w-]+)\)", page.read_text(encoding="utf-8"))
+    assert [
+        f"{name}#{anchor}" for name, anchor in links if anchor not in anchors(page.parent / name if name else page)
+    ] == []
+
+
+def test_the_sites_navigation_has_every_page_once():
+    site = tomllib.loads((REPOSITORY / "zensical.toml").read_text(encoding="utf-8"))["project"]
+    named = re.findall(r"[\w-]+\.md", str(site["nav"]))
+    assert sorted(named) == sorted(page.name for page in (REPOSITORY / "docs").glob("*.md"))
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_python_blocks_compile(page: Path):
     for block in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
