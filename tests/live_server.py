@@ -1,6 +1,5 @@
 """A real `r1omni serve` for a test: a process of its own on a free port, ended by SIGTERM."""
 
-import os
 import re
 import signal
 import subprocess
@@ -52,14 +51,14 @@ def children(pid: int) -> list[int]:
 
 
 @contextmanager
-def live_server(*arguments: str, **environment: str) -> Iterator[LiveServer]:
-    """Run `r1omni serve` on a free port until the block ends."""
+def live_server(*arguments: str, process_group: int | None = None) -> Iterator[LiveServer]:
+    """Run `r1omni serve` on a free port until the block ends; 0 gives it a process group of its own."""
     process = subprocess.Popen(
         [sys.executable, "-m", "r1omni.cli", "serve", "--port", "0", *arguments],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, **environment},
+        process_group=process_group,
     )
     server = LiveServer(process)
     assert process.stderr is not None

@@ -213,6 +213,14 @@ def test_sigterm_finishes_what_began_and_refuses_the_rest(server: LiveServer, cl
         reasons = [choice.finish_reason for chunk in chunks for choice in chunk.choices]
         assert reasons[-1] == "length"
     assert server.process.wait(PATIENCE_S) == 0
+    assert not any("Traceback" in line for line in server.lines)
+
+
+def test_ctrl_c_reaches_the_server_once_and_ends_it_in_good_order():
+    with live_server("--max_new_tokens", "4", process_group=0) as server:
+        os.killpg(server.process.pid, signal.SIGINT)  # as a terminal does
+        assert server.process.wait(PATIENCE_S) == 0
+        assert [line for line in server.lines if "Ready" not in line] == []
 
 
 def test_what_keeps_a_server_from_starting_is_one_sentence(r1omni):

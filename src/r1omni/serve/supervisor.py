@@ -136,6 +136,8 @@ class Supervisor:
             [sys.executable, "-P", "-m", "r1omni.serve.model_process", *map(str, (*numbers, restarts))],
             pass_fds=numbers,
             stdin=subprocess.DEVNULL,
+            # Ctrl-C reaches this process alone, which passes it on once: a second signal would cut off what was begun.
+            start_new_session=True,
             env={**os.environ, "TOKENIZERS_PARALLELISM": "false", "TRANSFORMERS_VERBOSITY": "error"},
         )
         theirs.close()
