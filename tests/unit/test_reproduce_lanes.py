@@ -43,6 +43,30 @@ def fail(folder: Path, report: Report) -> None:
     raise ConfigError("the sentence")
 
 
+def train(folder: Path, report: Report) -> None:
+    """A stage that saves when it is asked to stop."""
+
+    def stop(number: int, frame: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise StoppedError("stopped")
+
+    signal.signal(signal.SIGTERM, stop)
+    (folder / "begun").touch()
+    try:
+        time.sleep(60)
+    except StoppedError:
+        time.sleep(0.5)
+        (folder / "saved").touch()
+        raise
+
+
+def fail_beside_training(folder: Path, report: Report) -> None:
+    """A stage that fails once training has begun, so that its lane is idle when both are ended."""
+    while not (folder / "begun").exists():
+        time.sleep(0.01)
+    raise ConfigError("the sentence")
+
+
 @pytest.mark.parametrize("num_lanes", [1, 2])
 def test_every_stage_runs_once_after_those_it_needs(tmp_path: Path, num_lanes: int) -> None:
     stages = {
@@ -82,3 +106,11 @@ def test_a_request_to_stop_is_an_error_and_not_an_exit(tmp_path: Path, num_lanes
     with pytest.raises(StoppedError, match="the same command resumes the run"):
         run_stages(stages, tmp_path, num_lanes, stop_at, lambda name, seconds: None)
     assert (tmp_path / "events").read_text().split() == ["first"]
+
+
+@pytest.mark.timeout(50)
+def test_an_error_beside_a_stage_that_saves_lets_it_save_and_ends_both_lanes(tmp_path: Path) -> None:
+    stages = {"training": Stage(train), "bad": Stage(fail_beside_training)}
+    with pytest.raises(ConfigError, match="the sentence"):
+        run_stages(stages, tmp_path, 2, lambda name, share: None, lambda name, seconds: None)
+    assert (tmp_path / "saved").exists()

@@ -19,6 +19,8 @@ from r1omni.core.errors import StoppedError
 
 Report = Callable[[str, float], None]
 
+SAVING_S = 120.0
+"""How long a stage that was asked to stop may take to save."""
 _POLL_S = 0.2
 _KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "2000000000", "MALLOC_TRIM_THRESHOLD_": "4000000000"}
 """glibc's settings in the lanes: returning activations to the system takes a third of a training step."""
@@ -98,12 +100,23 @@ def _run_beside(
                     finished(running[future], future.result())
                     done.add(running.pop(future))
         except BaseException:
-            for child in multiprocessing.active_children():
-                child.terminate()
+            _end_lanes()
             raise
         finally:
             pass_on()
             told.close()
+
+
+def _end_lanes() -> None:
+    """Ask the stages that run to stop, give them time to save, and end what is left of them."""
+    lanes = multiprocessing.active_children()
+    for lane in lanes:
+        lane.terminate()
+    deadline_s = time.monotonic() + SAVING_S
+    for lane in lanes:
+        lane.join(max(0.0, deadline_s - time.monotonic()))
+    for lane in lanes:
+        lane.kill()
 
 
 _told: SimpleQueue[tuple[str, float]] | None = None
@@ -121,7 +134,12 @@ def _run(stage: Stage, context: object) -> float:
             _told.put((name, share))
 
     started_s = time.monotonic()
-    stage.run(context, report)
+    try:
+        stage.run(context, report)
+    except StoppedError:
+        # The stage has saved. This process must not ask for another one: an idle lane that was ended beside it may
+        # have held the lock of the queue that they share, and nobody would ever release it.
+        os._exit(128 + signal.SIGTERM)
     return time.monotonic() - started_s
 
 
