@@ -89,6 +89,7 @@ def record() -> dict[str, Any]:
             "values": {"": -3.0, "pictures+sound+reasons": -0.5},
             "shapley": {"pictures": 2.0, "sound": -0.5, "reasons": 1.0},
             "shares": {"pictures": 4 / 7, "sound": 1 / 7, "reasons": 2 / 7},
+            "retold": {"values": {}, "shapley": {"pictures": 1.2, "sound": 0.3}},
             "clip_shares": {"pictures": 0.8, "sound": 0.2},
             "curve": [
                 {"side": "pictures", "start_s": 0.0, "stop_s": 2.0, "effect": 1.0},
@@ -132,7 +133,7 @@ def one_sided(side: str) -> dict[str, Any]:
     attribution["players"] = [side, "reasons"]
     attribution["values"] = {"": -3.0, f"{side}+reasons": -0.5}
     attribution["shapley"] = {name: value for name, value in attribution["shapley"].items() if name != lost}
-    attribution["clip_shares"] = {side: 1.0}
+    attribution |= {"clip_shares": {side: 1.0}, "retold": None}
     attribution["curve"] = [span for span in attribution["curve"] if span["side"] == side]
     tracks = made["tracks"]
     if side == "pictures":

@@ -8,9 +8,9 @@ import torch
 
 from r1omni.core.answer_format import AnswerFormat
 from r1omni.core.instruction import REASONING_INSTRUCTION, format_answer, with_text_field
-from r1omni.explain.attribution import AnsweredClip, LeftOut, attribute
+from r1omni.explain.attribution import AnsweredClip, LeftOut, attribute, retell
 from r1omni.infer.features import ClipText
-from r1omni.infer.prompt import Prompt
+from r1omni.infer.prompt import Prompt, Sampling
 from r1omni.infer.scorer import Scorer
 from small_model import LABELS, MadeUpFeatures, small_clips, small_model
 
@@ -172,3 +172,39 @@ def test_reasons_behind_the_answer_are_no_player(parts, features):
     text = "<emotion>sad</emotion>\n<why>the voice is loud</why>"
     (found,) = attribute(Scorer(parts[0], processor), [replace(entry(features[0]), text=text)])
     assert found is not None and found.players == ("pictures", "sound") and found.words == ()
+
+
+def test_reasons_written_anew_from_each_set_of_sides_carry_the_answer(parts, features):
+    """w(S): after the reasons of S; with an output without tags, without reasons; with all, after its own."""
+    both = features[0]
+    nothing, pictures, sound = frozenset(), frozenset({"pictures"}), frozenset({"sound"})
+    retold = {nothing: "no tags", pictures: format_answer("so happy", "happy"), sound: format_answer("so sad", "sad")}
+    (found,) = attribute(Scorer(*parts, batch_size=3), [entry(both, retold=retold)], LABELS)
+    assert found is not None and found.num_prefills == 7
+    expected = {
+        nothing: directly(parts, both.without("pictures").without("sound"), REASONING_INSTRUCTION),
+        pictures: logprobs(
+            parts, both.without("sound"), REASONING_INSTRUCTION, "<think>so happy</think>\n<answer>", "Angry</answer>"
+        ),
+        sound: logprobs(
+            parts, both.without("pictures"), REASONING_INSTRUCTION, "<think>so sad</think>\n<answer>", "Angry</answer>"
+        ),
+        pictures | sound: found.values[frozenset({"pictures", "sound", "reasons"})],
+    }
+    for members, value in expected.items():
+        assert found.retold_values[members] == pytest.approx(value, abs=1e-4), members
+    gain = expected[pictures | sound] - expected[nothing]
+    assert sum(found.retold.values()) == pytest.approx(gain, abs=1e-3)
+    assert found.clip_shares != attribute(Scorer(*parts), [entry(both)], LABELS)[0].clip_shares
+
+
+def test_the_model_reasons_anew_from_all_that_it_was_given_but_the_whole(parts, features):
+    """Two sides make three sets, one makes one; with three things, or without reasons, nothing is written."""
+    both, sound, _ = features
+    asked = [entry(both), entry(sound), entry(both, words="so sad"), replace(entry(both), text="angry")]
+    generator = MadeUpFeatures(*parts).generator
+    found = retell(generator, asked, 4)
+    assert [len(texts) for texts in found] == [3, 1, 0, 0]
+    prompt = Prompt.ask(REASONING_INSTRUCTION, both.without("sound"))
+    ((completion,),) = generator.run([prompt], Sampling(max_tokens=4))
+    assert found[0][frozenset({"pictures"})] == completion.text

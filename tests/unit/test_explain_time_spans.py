@@ -37,12 +37,11 @@ def clip(encoder, waveform: np.ndarray | None, times_s: list[float] | None):
 
 
 def test_sixteen_prefills_leave_room_for_so_many_spans():
-    """(16 - 2^players) / sides, at most 8: (16 - 4) / 2, (16 - 8) / 2, (16 - 2) / 1."""
-    assert num_spans(("pictures", "sound")) == 6
-    assert num_spans(("pictures", "sound", "subtitle")) == 4
-    assert num_spans(("sound",)) == 8
-    assert num_spans(("pictures", "subtitle")) == 8
-    assert num_spans(("subtitle",)) == num_spans(()) == 0
+    """(16 - others) / sides, at most 8: (16 - 7) / 2, (16 - 8) / 2, (16 - 3) / 1."""
+    assert num_spans(("pictures", "sound"), 7) == 4
+    assert num_spans(("pictures", "sound", "subtitle"), 8) == 4
+    assert num_spans(("sound",), 3) == 8
+    assert num_spans(("subtitle",), 3) == num_spans((), 1) == 0
 
 
 def test_frames_of_a_span_are_dropped_and_the_spans_cover_the_pictures(encoder):

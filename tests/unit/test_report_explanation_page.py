@@ -87,8 +87,11 @@ def test_what_the_reasons_imply_stands_beside_the_answer():
 
 def test_bars_of_the_sides_carry_values_shares_and_signs():
     page = explanation_page(record(), pictures())
-    assert "Shapley values. pictures: +2.00 nats (57%); sound: −0.50 nats (14%); reasons: +1.00 nats (29%)" in page
-    assert "pictures 80 %, sound 20 %" in page and "−3.00 nats with nothing and −0.50 with all" in page
+    assert "Beside its reasons. pictures: +2.00 nats (57%); sound: −0.50 nats (14%); reasons: +1.00" in page
+    assert (
+        "Through its reasons. pictures: +1.20 nats (80%); sound: +0.30 nats (20%)" in page
+        and "−3.00 nats with nothing and −0.50 with all" in page
+    )
     assert "2.0 to 4.0 s: -0.50" in page and "up to 1.00 nats" in page
 
 

@@ -18,7 +18,7 @@ from r1omni.core.clip import Clip
 from r1omni.core.errors import MediaError
 from r1omni.core.json_text import json_text
 from r1omni.evidence.measure import MEASURING_VERSION, ClipMeasurer
-from r1omni.explain.attribution import AnsweredClip, attribute
+from r1omni.explain.attribution import AnsweredClip, attribute, retell
 from r1omni.explain.evidence_file import EvidenceFile
 from r1omni.explain.explanation import MAX_NEW_TOKENS
 from r1omni.explain.reading import read_alone
@@ -199,7 +199,9 @@ def _rests_on(
     places: Sequence[int],
 ) -> list[dict[str, Any] | None]:
     """Return what answers rest on: Shapley values, and the answer to the clip with another one's sound."""
-    attributed = attribute(engine.scorer, given, labels)
+    retold = retell(engine.generator, given, MAX_NEW_TOKENS)
+    again = [replace(entry, retold=texts) for entry, texts in zip(given, retold, strict=True)]
+    attributed = attribute(engine.scorer, again, labels)
     swapped = swap_sound(engine, given, [donors.get(place) for place in places], MAX_NEW_TOKENS)
     return [
         None if found is None else found.summary() | {"swapped_sound": None if other is None else asdict(other)}

@@ -19,7 +19,7 @@ from r1omni.core.instruction import LABEL_INSTRUCTION
 from r1omni.core.labels import MAFW_LABELS
 from r1omni.core.media_read import MediaRead
 from r1omni.evidence.measure import Measurement
-from r1omni.explain.attribution import AnsweredClip, Attribution, attribute
+from r1omni.explain.attribution import AnsweredClip, Attribution, attribute, retell
 from r1omni.explain.clip_tracks import Tracks, clip_tracks, distinct_frames
 from r1omni.explain.reading import read_alone
 from r1omni.explain.time_spans import leave_out_spans, num_spans
@@ -203,6 +203,9 @@ def _attribution(
     question: Question,
 ) -> Attribution | None:
     given = AnsweredClip(features, _instruction(engine, question), answer.text)
-    count = num_spans(given.clip_players)
+    if answer.answer is not None:
+        (retold,) = retell(engine.generator, [given], question.max_new_tokens)
+        given = replace(given, retold=retold)
+    count = num_spans(given.clip_players, given.num_prefills)
     left_out = leave_out_spans(engine.encoder, features, inputs, count, media.frame_times_s, start_s)
     return attribute(engine.scorer, [replace(given, left_out=left_out)], question.labels)[0]

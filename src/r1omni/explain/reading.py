@@ -7,7 +7,7 @@ written them, and every label is scored behind them. One prefill per answer.
 from collections.abc import Sequence
 
 from r1omni.core.answer_format import AnswerFormat
-from r1omni.explain.attribution import AnsweredClip
+from r1omni.explain.attribution import AnsweredClip, has_reasons
 from r1omni.infer.prompt import Prompt
 from r1omni.infer.scorer import Scorer
 
@@ -31,14 +31,3 @@ def read_alone(
     prompts = [Prompt.ask(entry.instruction) for entry in given]
     found = iter(scorer.label_probabilities(prompts, [entry.text for entry in given], labels))
     return [next(found) if is_wanted else None for is_wanted in wanted]
-
-
-def has_reasons(answer_format: AnswerFormat, text: str) -> bool:
-    """Return whether an output gives reasons before its answer, so that the answer could hang on them.
-
-    Args:
-        answer_format: its tagged parts.
-        text: the whole output.
-    """
-    head, tag, _ = text.partition(answer_format.opening)
-    return bool(tag) and answer_format.parse(head + tag).reasoning is not None

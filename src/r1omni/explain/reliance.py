@@ -14,8 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from r1omni.core.answer_format import AnswerFormat
-from r1omni.explain.attribution import AnsweredClip
-from r1omni.explain.reading import has_reasons
+from r1omni.explain.attribution import AnsweredClip, has_reasons
 from r1omni.infer.prompt import Prompt
 from r1omni.infer.scorer import Scorer
 from r1omni.scoring.claims import read_reasons, sentence_spans

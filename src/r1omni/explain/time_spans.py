@@ -26,14 +26,15 @@ _MEL_RANGE = 2.0
 """Whisper's log-mel features end 8 powers of ten below their loudest value, and are divided by 4."""
 
 
-def num_spans(players: Sequence[Player]) -> int:
+def num_spans(players: Sequence[Player], num_others: int) -> int:
     """Return into how many spans each side is cut, so that a clip takes at most `MAX_PREFILLS` prefills.
 
     Args:
         players: what the model was given.
+        num_others: prefills that are taken already.
     """
     num_sides = sum(player in ("pictures", "sound") for player in players)
-    return 0 if num_sides == 0 else min(MOST_SPANS, (MAX_PREFILLS - 2 ** len(players)) // num_sides)
+    return 0 if num_sides == 0 else min(MOST_SPANS, (MAX_PREFILLS - num_others) // num_sides)
 
 
 def leave_out_spans(

@@ -235,7 +235,20 @@ def _by_reason(unmeasured: Sequence[Record]) -> list[tuple[str, list[str]]]:
 
 
 def _rests_on(attribution: Record) -> dict[str, Any]:
-    shares = attribution["shares"] or {}
+    values = attribution["values"]
+    retold = attribution["retold"]
+    return {
+        "bars": _player_bars(attribution["shapley"], attribution["shares"], "Beside its reasons"),
+        "retold": None
+        if retold is None
+        else _player_bars(retold["shapley"], attribution["clip_shares"], "Through its reasons"),
+        "all": values["+".join(attribution["players"])],
+        "nothing": values[""],
+        "num_prefills": attribution["num_prefills"],
+    }
+
+
+def _player_bars(shapley: Mapping[str, float], shares: Mapping[str, float] | None, title: str) -> Markup | None:
     rows = [
         (
             player,
@@ -243,17 +256,9 @@ def _rests_on(attribution: Record) -> dict[str, Any]:
             f"{value:+.2f} nats".replace("-", "−") + (f" ({shares[player]:.0%})" if shares else ""),
             STYLES[player],
         )
-        for player, value in attribution["shapley"].items()
+        for player, value in shapley.items()
     ]
-    values = attribution["values"]
-    return {
-        "bars": signed_bars(rows, "Shapley values") if rows else None,
-        "all": values["+".join(attribution["players"])],
-        "nothing": values[""],
-        "clip_shares": attribution["clip_shares"],
-        "num_prefills": attribution["num_prefills"],
-        "has_reasons": "reasons" in attribution["players"],
-    }
+    return signed_bars(rows, f"Shapley values. {title}") if rows else None
 
 
 def _words(reasoning: str, words: Sequence[Record]) -> list[dict[str, Any]]:
