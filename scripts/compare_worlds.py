@@ -92,12 +92,14 @@ def _table(worlds: Sequence[Sequence[dict[str, Any]]], metrics: Sequence[str], p
         where = tuple(row[key] for key in place)
         for metric in metrics:
             values = [
-                other.get(metric)
+                other[metric]
                 for rows in worlds
                 for other in rows
-                if other["model"] == row["model"] and tuple(other[key] for key in place) == where
+                if other["model"] == row["model"]
+                and tuple(other[key] for key in place) == where
+                and other.get(metric) is not None
             ]
-            if None not in values and len(values) == len(worlds):
+            if len(values) == len(worlds):
                 figures[row["model"], where, metric] = values
     if not figures:
         return ""
