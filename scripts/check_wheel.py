@@ -15,7 +15,6 @@ import tarfile
 import time
 import tomllib
 import urllib.request
-import venv
 import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -57,6 +56,7 @@ def main(
         bool, typer.Option("--full", help="Install every extra, and run the whole recipe at its smoke scale.")
     ] = False,
     dist: Annotated[Path, typer.Option(help="Folder of the wheel and the sdist.")] = REPOSITORY / "dist",
+    python: Annotated[str, typer.Option(help="Interpreter of the empty environment.")] = sys.executable,
 ) -> None:
     """Build, inspect, install and use the package; exits with 1 at the first thing that is wrong."""
     started = time.monotonic()
@@ -73,7 +73,7 @@ def main(
         raise typer.Exit(1)
     typer.echo(f"{wheel.name}: {wheel.stat().st_size / 1e6:.1f} MB; {sdist.name}: {sdist.stat().st_size / 1e6:.1f} MB")
     with TemporaryDirectory(prefix="r1omni-package-") as folder:
-        use(wheel, Path(folder), full=full)
+        use(wheel, Path(folder), python, full=full)
     typer.echo(f"the package was built, inspected, installed and used in {time.monotonic() - started:.0f} s")
 
 
@@ -171,15 +171,16 @@ def sdist_problems(names: Iterable[str], of_version: str) -> list[str]:
     ]
 
 
-def use(wheel: Path, folder: Path, *, full: bool) -> None:
+def use(wheel: Path, folder: Path, interpreter: str, *, full: bool) -> None:
     """Install a wheel into an empty environment and run the commands from another folder.
 
     Args:
         wheel: the file.
         folder: an empty one.
+        interpreter: of the environment.
         full: install every extra and run the recipe's smoke scale too.
     """
-    binaries = install(wheel, folder / "environment", "all" if full else "serve")
+    binaries = install(wheel, folder / "environment", interpreter, "all" if full else "serve")
     here = folder / "elsewhere"
     here.mkdir()
     python, r1omni = binaries / "python", binaries / "r1omni"
@@ -202,15 +203,16 @@ def use(wheel: Path, folder: Path, *, full: bool) -> None:
         assert (here / "reproduced" / "report.html").is_file()
 
 
-def install(wheel: Path, environment: Path, extras: str) -> Path:
+def install(wheel: Path, environment: Path, interpreter: str, extras: str) -> Path:
     """Make an environment with the pinned versions of what a wheel needs; return its folder of programs.
 
     Args:
         wheel: the file.
         environment: the folder to make.
+        interpreter: that it is made with.
         extras: comma-separated.
     """
-    venv.create(environment, with_pip=True)
+    _run([interpreter, "-m", "venv", environment], REPOSITORY)
     binaries = environment / "bin"
     pip = [binaries / "python", "-m", "pip", "--disable-pip-version-check", "--quiet"]
     constraints = REPOSITORY / "constraints.txt"

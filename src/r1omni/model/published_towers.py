@@ -7,7 +7,7 @@ from typing import Any
 
 from huggingface_hub import snapshot_download
 from huggingface_hub.constants import HF_HUB_OFFLINE
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, RevisionNotFoundError
 from transformers import BertConfig, SiglipVisionConfig, WhisperConfig
 
 from r1omni.core.errors import CheckpointError
@@ -62,6 +62,8 @@ def fetch(path_or_id: str, what: str, flag: str | None = None, *, weights: bool 
         return Path(snapshot_download(repository, revision=revision or None, allow_patterns=patterns))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).strip().splitlines()[0].rstrip(".")
+        if isinstance(error, RevisionNotFoundError):
+            reason = f"it has no branch, tag or commit {revision!r}"
         if HF_HUB_OFFLINE:
             reason = "HF_HUB_OFFLINE is set, and it is not in the cache"
         raise CheckpointError(
