@@ -3,8 +3,10 @@
 import base64
 import json
 import re
+import shutil
 import subprocess
 import sys
+import urllib.request
 import wave
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +27,7 @@ from r1omni.infer.prompt import Prompt
 
 CLIPS = ASSETS / "clips"
 MODEL = "drawn-people"
+NEEDS_CURL = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +171,7 @@ def test_an_uploaded_file_answers_several_questions_and_a_side_can_be_left_out(c
 
 def test_features_are_kept_with_an_upload_alone_and_serve_its_second_question(server: LiveServer, client: OpenAI):
     def figures() -> tuple[float, float]:
-        text = curl(f"{server.url}/metrics")
+        text = fetch(f"{server.url}/metrics")
         names = ("decoded_clips", "feature_bytes")
         decoded, kept = (float(re.findall(rf"^r1omni_{name} (\S+)$", text, re.MULTILINE)[0]) for name in names)
         return decoded, kept
@@ -254,12 +257,17 @@ def test_models_health_and_figures_are_shown(client: OpenAI):
     assert model.id == MODEL and "drawn people" in model.note
     assert client.models.retrieve(MODEL).id == MODEL
     base = str(client.base_url).removesuffix("v1/")
-    assert json.loads(curl(f"{base}readyz"))["status"] == "ok"
-    assert json.loads(curl(f"{base}healthz"))["restarts"] == 0
+    assert json.loads(fetch(f"{base}readyz"))["status"] == "ok"
+    assert json.loads(fetch(f"{base}healthz"))["restarts"] == 0
     client.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": "Hello"}], max_tokens=2)
-    figures = curl(f"{base}metrics")
+    figures = fetch(f"{base}metrics")
     assert 'r1omni_requests_total{route="/v1/chat/completions",status="200"}' in figures
     assert "r1omni_answer_tokens_total" in figures and "process_resident_memory_bytes" in figures
+
+
+def fetch(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=60) as answer:
+        return answer.read().decode()
 
 
 def curl(*arguments: str) -> str:
@@ -268,6 +276,7 @@ def curl(*arguments: str) -> str:
     return run.stdout.decode()
 
 
+@NEEDS_CURL
 def test_curl_uploads_asks_and_reads_a_stream(server: LiveServer, expected):
     uploaded = json.loads(
         curl(f"{server.url}/v1/files", "-F", f"file=@{CLIPS / 'neutral.mp4'}", "-F", "purpose=user_data")
@@ -336,6 +345,7 @@ def test_a_subtitle_is_a_field_of_the_prompt(client: OpenAI):
     assert count() == plain < with_words == count(subtitle="I ran.")
 
 
+@NEEDS_CURL
 def test_the_examples_of_the_docs_run(server: LiveServer, tmp_path: Path, expected):
     page = (Path(__file__).parents[2] / "docs" / "serve.md").read_text(encoding="utf-8")
     (tmp_path / "clip.mp4").write_bytes((CLIPS / "fear.mp4").read_bytes())
