@@ -115,6 +115,7 @@ def answer_requests(
             is gone.
         work: gets a request and the path of its open file, and returns a header and arrays.
     """
+    gc.freeze()  # what was loaded stays: a collection then looks at a clip's objects alone
     while True:
         try:
             request, file = receive(connection)
