@@ -18,7 +18,7 @@ def reproduce(
     scale: Annotated[
         ScaleName,
         typer.Option(
-            help="smoke: 3 minutes, without meaningful figures; tiny: 20 minutes on two cores; small: one GPU."
+            help="smoke: 3 minutes, without meaningful figures; tiny: 20 to 25 minutes on two cores; small: one GPU."
         ),
     ] = "tiny",
     seed: Annotated[int, typer.Option(min=0, help="Seeds the world and every random choice in it.")] = 0,
