@@ -56,6 +56,8 @@ _FAILURES: dict[int | str, dict[str, Any]] = {
         504: "Not answered in time.",
     }.items()
 }
+_PURPOSES = ["user_data", "vision", "assistants"]
+"""What OpenAI's clients call files that are sent to be read."""
 _UPLOAD = {
     "requestBody": {
         "required": True,
@@ -67,7 +69,7 @@ _UPLOAD = {
                     "additionalProperties": False,
                     "properties": {
                         "file": {"type": "string", "format": "binary"},
-                        "purpose": {"type": "string", "maxLength": 64},
+                        "purpose": {"type": "string", "enum": _PURPOSES},
                     },
                 }
             }
@@ -306,9 +308,14 @@ async def _read_upload(request: Request, max_bytes: int) -> tuple[bytes, str, st
         raise ApiError(400, "The upload's content type names no boundary.", "invalid_value", "file") from error
     try:
         file, purpose = form.get("file"), form.get("purpose")
-        is_known = form.keys() <= {"file", "purpose"}
-        if not isinstance(file, UploadFile) or not isinstance(purpose, str) or len(purpose) > 64 or not is_known:
-            raise ApiError(400, "An upload has the fields file and purpose, and no other.", "invalid_value", "file")
+        is_whole = len(form.multi_items()) == 2 and purpose in _PURPOSES
+        if not isinstance(file, UploadFile) or not isinstance(purpose, str) or not is_whole:
+            raise ApiError(
+                400,
+                f"An upload has the fields file and purpose ({', '.join(_PURPOSES)}), once, and no other.",
+                "invalid_value",
+                "file",
+            )
         content = await file.read()
     finally:
         await form.close()
