@@ -9,18 +9,16 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.queues import SimpleQueue
 
 from r1omni.core.errors import StoppedError
+from r1omni.reproduce.child_processes import end_processes, environment, stopping
 
 Report = Callable[[str, float], None]
 
-SAVING_S = 120.0
-"""How long a stage that was asked to stop may take to save."""
 _POLL_S = 0.2
 _KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "2000000000", "MALLOC_TRIM_THRESHOLD_": "4000000000"}
 """glibc's settings in the lanes: returning activations to the system takes a third of a training step."""
@@ -54,7 +52,7 @@ def run_stages(
         StoppedError: SIGTERM was received; running stages were asked to stop.
         Exception: whatever a stage raises; running stages are first asked to stop, as by SIGTERM.
     """
-    with _stopping():
+    with stopping():
         if num_lanes == 1:
             _run_in_turn(stages, context, report, finished)
         else:
@@ -86,7 +84,7 @@ def _run_beside(
             report(*told.get())
 
     with (
-        _lane_environment(),
+        environment({name: os.environ.get(name, value) for name, value in _KEEP_MEMORY.items()} | _ENVIRONMENT),
         ProcessPoolExecutor(num_lanes, mp_context=spawn, initializer=_enter, initargs=(told,)) as pool,
     ):
         try:
@@ -100,23 +98,11 @@ def _run_beside(
                     finished(running[future], future.result())
                     done.add(running.pop(future))
         except BaseException:
-            _end_lanes()
+            end_processes(multiprocessing.active_children())
             raise
         finally:
             pass_on()
             told.close()
-
-
-def _end_lanes() -> None:
-    """Ask the stages that run to stop, give them time to save, and end what is left of them."""
-    lanes = multiprocessing.active_children()
-    for lane in lanes:
-        lane.terminate()
-    deadline_s = time.monotonic() + SAVING_S
-    for lane in lanes:
-        lane.join(max(0.0, deadline_s - time.monotonic()))
-    for lane in lanes:
-        lane.kill()
 
 
 _told: SimpleQueue[tuple[str, float]] | None = None
@@ -141,39 +127,6 @@ def _run(stage: Stage, context: object) -> float:
         # have held the lock of the queue that they share, and nobody would ever release it.
         os._exit(128 + signal.SIGTERM)
     return time.monotonic() - started_s
-
-
-@contextmanager
-def _lane_environment() -> Iterator[None]:
-    """Set what processes started inside inherit, and restore it afterwards."""
-    before = {name: os.environ.get(name) for name in (*_KEEP_MEMORY, *_ENVIRONMENT)}
-    os.environ.update({**_KEEP_MEMORY, **{n: v for n, v in before.items() if v is not None}, **_ENVIRONMENT})
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-@contextmanager
-def _stopping() -> Iterator[None]:
-    """Raise on SIGTERM while stages run, so that it reaches them too."""
-
-    def stop(number: int, frame: object) -> None:
-        raise StoppedError("Stopped on request; the same command resumes the run.")
-
-    try:
-        previous = signal.signal(signal.SIGTERM, stop)
-    except ValueError:  # not the main thread, which is the caller's
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)
 
 
 def lanes_here() -> int:

@@ -5,22 +5,17 @@ accelerate reads, and gradients are averaged over gloo, so that a run depends on
 alone. Results lie in the run's folder; only progress and errors pass to the caller.
 """
 
-import os
-import signal
 import socket
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
 from multiprocessing import get_context
 from multiprocessing.queues import SimpleQueue
-from typing import Any
 
-from r1omni.core.errors import R1OmniError, StoppedError
+from r1omni.core.errors import R1OmniError
+from r1omni.reproduce.child_processes import end_processes, environment, stopping
 
 Report = Callable[[str, float], None]
 
 _POLL_S = 0.2
-_END_S = 60.0
-"""How long processes that were asked to stop may take to save what they have."""
 
 
 def run_together(run: Callable[[Report], object], num_processes: int, report: Report) -> None:
@@ -44,10 +39,10 @@ def run_together(run: Callable[[Report], object], num_processes: int, report: Re
     address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port()), "ACCELERATE_USE_CPU": "true"}
     address |= {"WORLD_SIZE": str(num_processes), "LOCAL_WORLD_SIZE": str(num_processes)}
     processes = [spawn.Process(target=_join_in, args=(run, rank, told, failed)) for rank in range(num_processes)]
-    with _stopping():
+    with stopping():
         try:
             for rank, process in enumerate(processes):
-                with _environment(address | {"RANK": str(rank), "LOCAL_RANK": str(rank)}):
+                with environment(address | {"RANK": str(rank), "LOCAL_RANK": str(rank)}):
                     process.start()
             while any(process.is_alive() for process in processes) and failed.empty():
                 processes[0].join(_POLL_S)
@@ -56,24 +51,12 @@ def run_together(run: Callable[[Report], object], num_processes: int, report: Re
                 if any(process.exitcode for process in processes):
                     break
         finally:
-            _end(processes)
+            end_processes([process for process in processes if process.pid is not None])
     if not failed.empty():
         raise failed.get()
     lost = [process.exitcode for process in processes if process.exitcode]
     if lost:
         raise R1OmniError(f"A process of the stage ended with exit status {lost[0]}; the same command resumes the run.")
-
-
-def _end(processes: list[Any]) -> None:
-    started = [process for process in processes if process.pid is not None]
-    for process in started:
-        if process.is_alive():
-            process.terminate()
-    for process in started:
-        process.join(_END_S)
-        if process.is_alive():
-            process.kill()
-            process.join()
 
 
 def _join_in(
@@ -87,36 +70,6 @@ def _join_in(
     except Exception as error:  # noqa: BLE001 - the process's boundary: the caller raises it
         failed.put(error)
         raise SystemExit(1) from error
-
-
-@contextmanager
-def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-@contextmanager
-def _stopping() -> Iterator[None]:
-    def stop(number: int, frame: object) -> None:
-        raise StoppedError("Stopped on request; the same command resumes the run.")
-
-    try:
-        previous = signal.signal(signal.SIGTERM, stop)
-    except ValueError:  # not the main thread, which is the caller's
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)
 
 
 def _free_port() -> int:
