@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from r1omni.config.evaluation_run import EvaluationConfig
 from r1omni.core.answer_format import PAPER_FORMAT, AnswerFormat
@@ -48,6 +48,7 @@ class _Part:
     folder: Path
 
 
+@runtime_checkable
 class Explain(Protocol):
     """Explains the answers of a run and writes `explanations.jsonl`: `explain.explained_corpus.corpus_explainer`."""
 
