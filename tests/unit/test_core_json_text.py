@@ -10,7 +10,7 @@ import r1omni
 from r1omni.core.json_text import json_text
 
 ROOT = Path(r1omni.__file__).parent
-INTERNAL = {"evaluate/run.py", "serve/supervisor.py", "serve/decode_worker.py"}
+INTERNAL = {"evaluate/run.py", "serve/supervisor.py", "serve/worker_line.py"}
 """Files whose JSON is hashed, or passed between two processes of this package."""
 PRINTING = ("cli", "runs", "reproduce", "serve", "evaluate", "explain", "evidence")
 

@@ -1,6 +1,5 @@
 """`r1omni annotate`: an archive's clips -> shards of rows, resumable."""
 
-import json as jsonlib
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -20,6 +19,7 @@ from r1omni.cli.progress import hide_loading_bars, show_progress
 from r1omni.config.annotation_run import AnnotationConfig, Runner
 from r1omni.config.sections import EngineSection
 from r1omni.core.errors import ConfigError
+from r1omni.core.json_text import json_text
 from r1omni.core.labels import LABEL_SETS
 
 EXAMPLE = "r1omni annotate interviews/ --model models/r1-omni --labels mafw --format parquet --out runs/interviews"
@@ -95,7 +95,7 @@ def annotate(
 
         summary = annotate_archive(run, load, on_progress, answers_on_ray(run, load) if engine == "ray" else None)
     if json:
-        typer.echo(jsonlib.dumps(summary, indent=2))
+        typer.echo(json_text(summary, indent=2))
     elif summary is None:
         typer.echo(f"Shards of part {part} are written; other parts are still at work.")
     else:
