@@ -14,6 +14,7 @@ from r1omni.cli.options import (
     WindowsOption,
     meaning,
     one_of_many,
+    split_labels,
 )
 from r1omni.cli.progress import hide_loading_bars, show_progress
 from r1omni.config.annotation_run import AnnotationConfig, Runner
@@ -113,7 +114,7 @@ def _label_set(text: str) -> tuple[str, ...] | None:
         return None
     if text in LABEL_SETS:
         return LABEL_SETS[text]
-    labels = tuple(dict.fromkeys(name.strip().lower() for name in text.split(",") if name.strip()))
+    labels = tuple(dict.fromkeys(split_labels(text) or ()))
     if len(labels) < 2:
         raise ConfigError(
             f"--labels: found {text!r}; expected {', '.join(LABEL_SETS)}, open, or at least two names separated by "

@@ -7,8 +7,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from r1omni.runs.files import write_json, write_text
-
 RECORDED_PACKAGES = ("r1omni", "torch", "transformers", "accelerate", "peft", "numpy", "av")
 
 
@@ -26,18 +24,6 @@ def run_facts(seed: int | None = None, manifest_hashes: Mapping[str, str] | None
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in RECORDED_PACKAGES},
     }
-
-
-def write_record(folder: Path, configuration: str, facts: Mapping[str, Any]) -> None:
-    """Write `run.toml`, which starts the same run again, and `run.json`.
-
-    Args:
-        folder: the run folder, made where it is missing.
-        configuration: the resolved configuration as TOML.
-        facts: what `run_facts` gave.
-    """
-    write_text(folder / "run.toml", configuration)
-    write_json(folder / "run.json", facts)
 
 
 def git_revision() -> str | None:
