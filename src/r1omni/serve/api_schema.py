@@ -314,37 +314,6 @@ class ChatCompletion(BaseModel):
     system_fingerprint: str | None = None
 
 
-class AnswerDelta(BaseModel):
-    """What a chunk adds."""
-
-    role: Literal["assistant"] | None = None
-    content: str | None = None
-    reasoning: str | None = None
-    reasoning_content: str | None = None
-
-
-class ChunkChoice(BaseModel):
-    """What a chunk adds to one answer."""
-
-    index: int
-    delta: AnswerDelta
-    finish_reason: Literal["stop", "length"] | None = None
-    logprobs: Logprobs | None = None
-
-
-class ChatChunk(BaseModel):
-    """One event of a streamed answer."""
-
-    id: str
-    object: Literal["chat.completion.chunk"] = "chat.completion.chunk"
-    created: int
-    model: str
-    choices: list[ChunkChoice]
-    usage: Usage | None = None
-    clip: ClipRead | None = None
-    system_fingerprint: str | None = None
-
-
 class PredictionBody(BaseModel):
     """What the model says about a clip, as `r1omni predict --json` prints it."""
 
