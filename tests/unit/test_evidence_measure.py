@@ -15,6 +15,8 @@ from r1omni.datasets.manifest import read_manifest
 from r1omni.evidence.made_corpora import cue_items, has_cues
 from r1omni.evidence.measure import ClipMeasurer
 from r1omni.media.encode import write_video
+from r1omni.scoring.claim_grading import grade_claims
+from r1omni.scoring.claims import read_reasons
 from r1omni.synth.world import CUE_VALUES, FACE_CHANNELS, VOICE_CHANNELS
 
 CLIPS = Path(str(files("r1omni") / "assets" / "clips"))
@@ -56,8 +58,25 @@ def test_cues_of_a_manifest_replace_what_is_measured_of_drawn_people(measurer: C
     assert brows is not None and (brows.band, brows.measured_by, brows.unit) == ("raised", "manifest", "cue")
     assert pitch is not None and pitch.band == clip.meta["cues"]["pitch"]
     assert evidence.find("gaze_horizontal") is None  # geometry of a drawn face
+    assert evidence.why_not("gaze_horizontal") == "The manifest of a made corpus does not say it."
     faces = evidence.find("face_share")
     assert faces is not None and faces.measured_by != "manifest"
+
+
+@pytest.mark.parametrize("clip", [Clip("angry", CLIPS / "angry.mp4"), MADE[0]], ids=["measured", "made"])
+def test_what_nothing_measures_is_said_of_every_clip_and_claims_about_it_are_unverifiable(
+    measurer: ClipMeasurer, clip: Clip
+):
+    evidence = measurer.measure(clip).evidence
+    for name in ("laughter", "crying", "sigh", "tears", "hands", "body_movement"):
+        assert evidence.why_not(name) == "Nothing here measures it." and evidence.find(name) is None
+    text = (
+        "In the video, tears run down his face and his hands tremble. He shrugs, then turns around. "
+        "In the audio, he laughs, then sobs and sighs."
+    )
+    graded = grade_claims(read_reasons(text).claims, evidence)
+    assert {claim.claim.what for claim in graded} == {"tears", "hands", "movement", "laughter", "crying", "sighs"}
+    assert {claim.state for claim in graded} == {"unverifiable"}
 
 
 def test_sound_alone_has_no_pictures_and_the_reason(measurer: ClipMeasurer):

@@ -62,6 +62,12 @@ EVIDENCE_NAMES: dict[str, EvidenceName] = {
     "tremor": EvidenceName(
         "sound", "share", ("steady", "trembling"), "share of the pitch's movement that is between 5 and 12 Hz"
     ),
+    "voice_tone": EvidenceName(
+        "sound",
+        "",
+        ("steady", "trembling", "flat", "lively"),
+        "the one way in which a synthetic voice moves; manifest only, not ordered",
+    ),
     "digital_silence": EvidenceName(
         "sound", "", (), "the whole sound holds nothing; then spans of it in which every sample is 0"
     ),
@@ -87,6 +93,12 @@ EVIDENCE_NAMES: dict[str, EvidenceName] = {
     "mouth_asymmetry": EvidenceName(
         "pictures", "eye distances", ("even", "one-sided"), "difference in height between the corners"
     ),
+    "mouth_shape": EvidenceName(
+        "pictures",
+        "",
+        ("closed", "smiling", "drooping", "open", "stretched", "pressed", "sneering", "smirking"),
+        "the one shape of a drawn mouth; manifest only, not ordered",
+    ),
     "lip_press": EvidenceName("pictures", "share", ("relaxed", "pressed"), "lips pressed together; manifest only"),
     "nose_wrinkle": EvidenceName("pictures", "share", ("smooth", "wrinkled"), "wrinkled nose; manifest only"),
     "cheek_raise": EvidenceName("pictures", "share", ("relaxed", "raised"), "raised cheeks; manifest only"),
@@ -110,7 +122,18 @@ EVIDENCE_NAMES: dict[str, EvidenceName] = {
     "head_movement": EvidenceName(
         "pictures", "face widths/s", ("still", "moving", "restless"), "path of the face's centre per second"
     ),
+    "head_posture": EvidenceName(
+        "pictures",
+        "",
+        ("still", "forward", "back", "bowed", "tilted", "restless"),
+        "the one posture of a drawn head; manifest only, not ordered",
+    ),
     "lean": EvidenceName("pictures", "share", ("back", "upright", "forward"), "body leaning; manifest only"),
+    "tears": EvidenceName("pictures", "", (), "tears; only where something measures them"),
+    "hands": EvidenceName("pictures", "", (), "what the hands do; only where something measures it"),
+    "body_movement": EvidenceName(
+        "pictures", "", (), "how the body below the head moves; only where something measures it"
+    ),
 }
 """The names that items can have."""
 

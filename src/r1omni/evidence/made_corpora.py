@@ -1,7 +1,10 @@
 """The cues of a made clip as evidence: drawn people and synthetic voices have their own truth, the manifest's.
 
-A cue says which muscles or which way of speaking were set; everything else was at rest, which is evidence as well. The
-items have the cue's word as their value, unit `cue` and `measured_by` `manifest`.
+This is the one map from cues to evidence: training, evaluation and measuring all grade claims with it. A cue says which
+muscles or which way of speaking were set; everything else was at rest, which is evidence as well. Mouth, head and tone
+are also named as a whole (`mouth_shape`, `head_posture`, `voice_tone`), because their words exclude each other: of the
+values of one channel exactly the true one is supported. The items have the cue's word as their value, unit `cue` and
+`measured_by` `manifest`.
 """
 
 from collections.abc import Mapping
@@ -10,6 +13,7 @@ from r1omni.core.clip import Clip
 from r1omni.core.evidence import EVIDENCE_NAMES, EvidenceItem
 
 MEASURED_BY = "manifest"
+NOT_SAID = "The manifest of a made corpus does not say it."
 
 _Bands = dict[str, tuple[str, str | None]]
 """Name of an item -> its band and, where the drawing is in between, the neighbouring one."""
@@ -43,14 +47,14 @@ _CUES: dict[str, dict[str, _Bands]] = {
         "level": {},
         "raised": {"brow_height": ("raised", None)},
         "lowered": {"brow_height": ("lowered", None), "brow_gap": ("drawn together", None)},
-        "slanted": {"brow_slant": ("slanted", None), "brow_height": ("level", "raised")},
+        "slanted": {"brow_slant": ("slanted", None)},
     },
     "eyes": {
         "relaxed": {},
         "wide": {"eye_opening": ("wide", None)},
         "narrowed": {"eye_opening": ("narrowed", None)},
-        "crinkled": {"cheek_raise": ("raised", None), "eye_opening": ("usual", "narrowed")},
-        "downcast": {"gaze_vertical": ("down", None), "eye_opening": ("usual", "narrowed")},
+        "crinkled": {"cheek_raise": ("raised", None)},
+        "downcast": {"gaze_vertical": ("down", None)},
     },
     "mouth": {
         "closed": {},
@@ -81,6 +85,7 @@ _CUES: dict[str, dict[str, _Bands]] = {
     },
     "words": {word: {"topic": (word, None)} for word in EVIDENCE_NAMES["topic"].bands},
 }
+_AS_A_WHOLE = {"mouth": "mouth_shape", "head": "head_posture", "tone": "voice_tone"}
 _VOICE = ("pitch", "volume", "pace", "tone")
 _FACE = ("brows", "eyes", "mouth", "head")
 
@@ -110,9 +115,12 @@ def cue_items(clip: Clip, *, has_pictures: bool, has_sound: bool, duration_s: fl
     states = {name: band for name, band in _AT_REST.items() if sides[EVIDENCE_NAMES[name].side]}
     words: dict[str, str] = {}
     for channel in channels:
-        changed = _CUES[channel][cues[channel]]
+        word = cues[channel]
+        changed = dict(_CUES[channel][word])
+        if channel in _AS_A_WHOLE:
+            changed[_AS_A_WHOLE[channel]] = (word, None)
         states.update(changed)
-        words.update(dict.fromkeys(changed, cues[channel]))
+        words.update(dict.fromkeys(changed, word))
     start_s = clip.start_s or 0.0
     span_s = start_s, start_s + duration_s
     items = [

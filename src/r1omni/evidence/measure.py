@@ -19,17 +19,29 @@ from r1omni.evidence.face_finder import FaceFinder
 from r1omni.evidence.face_track import CUE_NAMES, FaceTrack
 from r1omni.evidence.frames import sampled_frames
 from r1omni.evidence.item import all_unmeasured
-from r1omni.evidence.made_corpora import cue_items, has_cues
+from r1omni.evidence.made_corpora import NOT_SAID, cue_items, has_cues
 from r1omni.evidence.prosody import Voice, measure_voice
 from r1omni.evidence.speech import SAMPLE_RATE_HZ, SpeechDetector
 from r1omni.evidence.subtitles import TextReader, TextTrack
 from r1omni.evidence.transcript import Transcriber
 from r1omni.media.decode import load_clip
 
-MEASURING_VERSION = 1
+MEASURING_VERSION = 2
 """Raise it with every change that gives other evidence of some clip: evidence is cached under this number."""
 
-_BY_NOTHING = ["laughter", "crying", "sigh", "lip_press", "nose_wrinkle", "cheek_raise", "lean", "topic"]
+_BY_NOTHING = [
+    "laughter",
+    "crying",
+    "sigh",
+    "tears",
+    "hands",
+    "body_movement",
+    "lip_press",
+    "nose_wrinkle",
+    "cheek_raise",
+]
+_BY_NOTHING += ["lean", "mouth_shape", "head_posture", "voice_tone", "topic"]
+"""Named so that every clip says what nothing here looks for."""
 _Net = TypeVar("_Net")
 
 
@@ -93,9 +105,11 @@ class ClipMeasurer:
             unmeasured += all_unmeasured([*_measured("pictures"), "subtitle", "mark"], reason)
         if has_cues(clip):
             known = cue_items(clip, has_pictures=has_pictures, has_sound=has_sound, duration_s=media.duration_s)
-            names = {item.name for item in known} | set(CUE_NAMES)
-            items = known + [item for item in items if item.name not in names]
-            unmeasured = [missing for missing in unmeasured if missing.name not in {item.name for item in known}]
+            names = {item.name for item in known}
+            unsaid = [name for name in CUE_NAMES if name not in names]
+            items = known + [item for item in items if item.name not in {*names, *unsaid}]
+            unmeasured = [missing for missing in unmeasured if missing.name not in {*names, *unsaid}]
+            unmeasured += all_unmeasured(unsaid, NOT_SAID if has_pictures else "The clip has no pictures.")
         order = list(EVIDENCE_NAMES)
         items.sort(key=lambda item: order.index(item.name))
         unmeasured.sort(key=lambda missing: order.index(missing.name))

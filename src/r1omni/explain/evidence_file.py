@@ -48,7 +48,7 @@ class EvidenceFile:
         """
         cues = cue_evidence(clip)
         if cues is not None:
-            self._keep(clip, f"manifest cues of {clip.id}", cues)
+            self._keep(clip, f"manifest cues of {clip.id} version {self.version}", cues)
             return cues
         try:
             key = self._key(clip)

@@ -17,7 +17,7 @@ from r1omni.scoring.quotations import best_match
 
 State = Literal["supported", "contradicted", "unverifiable"]
 
-CLAIM_RULES = 1
+CLAIM_RULES = 2
 """To be raised when other claims are read of some text, or are graded otherwise: explanations are then made anew."""
 MAX_CHARACTER_ERRORS = 0.3
 """Error rate up to which a quotation is what was written or said: OCR and recognition misread that much."""
@@ -88,7 +88,10 @@ def _checks(text: str) -> tuple[_Check, ...]:
 _RULES: dict[tuple[str, str], tuple[_Check, ...]] = {
     (what, value): _checks(text)
     for what, values in {
-        "smile": {"present": "mouth_corners=raised", "smirk": "mouth_asymmetry=one-sided"},
+        "smile": {
+            "present": "mouth_shape=smiling; mouth_corners=raised",
+            "smirk": "mouth_shape=smirking; mouth_asymmetry=one-sided",
+        },
         "frown": {"present": "brow_gap=drawn together; brow_height=lowered"},
         "brows": {
             "raised": "brow_height=raised",
@@ -111,12 +114,12 @@ _RULES: dict[tuple[str, str], tuple[_Check, ...]] = {
             "away": "gaze_horizontal=left|right!; gaze_vertical=down|up!; head_yaw=left|right!",
         },
         "mouth": {
-            "open": "mouth_open=open|wide",
-            "closed": "mouth_open=closed",
+            "open": "mouth_shape=open; mouth_open=open|wide",
+            "closed": "mouth_shape=closed; mouth_open=closed",
             "pressed": "lip_press=pressed; mouth_open=!open|wide",
             "corners_up": "mouth_corners=raised",
-            "corners_down": "mouth_corners=drooping",
-            "stretched": "mouth_width=wide",
+            "corners_down": "mouth_shape=drooping; mouth_corners=drooping",
+            "stretched": "mouth_shape=stretched; mouth_width=wide",
             "sneer": "nose_wrinkle=wrinkled",
         },
         "head": {
@@ -128,9 +131,10 @@ _RULES: dict[tuple[str, str], tuple[_Check, ...]] = {
             "shaking": "head_movement=!still",
             "forward": "lean=forward",
             "back": "lean=back",
-            "still": "head_movement=still",
+            "still": "head_posture=still; head_movement=still",
             "restless": "head_movement=restless|moving",
         },
+        "tears": {"present": "tears=yes"},
         "movement": {
             "leaning_forward": "lean=forward",
             "leaning_back": "lean=back",
@@ -155,7 +159,7 @@ _RULES: dict[tuple[str, str], tuple[_Check, ...]] = {
         },
         "pace": {"fast": "speech_rate=fast", "slow": "speech_rate=slow", "normal": "speech_rate=normal"},
         "pauses": {"present": "pause_share=some|many", "long": "longest_pause_s=long"},
-        "steadiness": {"steady": "tremor=steady", "trembling": "tremor=trembling"},
+        "steadiness": {"steady": "voice_tone=steady; tremor=steady", "trembling": "tremor=trembling"},
         "laughter": {"present": "laughter=yes"},
         "crying": {"present": "crying=yes"},
         "sighs": {"present": "sigh=yes"},
@@ -164,7 +168,11 @@ _RULES: dict[tuple[str, str], tuple[_Check, ...]] = {
     }.items()
     for value, text in values.items()
 }
-"""(what, value) -> the measurements that can decide, the better one first; what is not here is unverifiable."""
+"""(what, value) -> the measurements that can decide, the better one first; what is not here is unverifiable.
+
+Where a manifest says which one of several shapes was drawn, that decides before any single measurement: a drawn mouth
+that smiles is not the "closed mouth" of the made corpora, though its lips touch.
+"""
 
 _NEEDS_SPEECH = frozenset({"pitch", "loudness", "pace", "pauses", "steadiness"})
 _PHASES: dict[Place | None, tuple[Phase, ...]] = {
@@ -289,7 +297,7 @@ def _why_unverifiable(claim: Claim, evidence: Evidence) -> str:
     checks = _RULES.get((claim.what, claim.value), ())
     reasons = [reason for check in checks if (reason := evidence.why_not(check.name)) is not None]
     if reasons:
-        return reasons[0]
+        return reasons[-1]
     names = ", ".join(check.name for check in checks)
     return f"Not measured in this clip: {names}." if checks else "Nothing measures this."
 

@@ -1,50 +1,14 @@
-"""The evidence of a synthetic clip: its true cues, written as measurements, so that claims about it can be graded.
+"""The evidence of a synthetic clip by its manifest alone, without reading the file: for rewards and graded answers.
 
-Each cue becomes items of the names that claims about its channel are checked with, `measured_by` `manifest` and with
-the cue's word as value. The band is the one that the word stands for; a word that a name has no band for is
-its own band, so that a claim of another value of the channel is contradicted.
+What a cue means as a measurement is in `evidence.made_corpora`; here is what its maker knows besides: the length, that
+one person is seen and speaks throughout, and the words in the picture. Everything else is listed as not measured.
 """
-
-from collections.abc import Mapping
 
 from r1omni.core.clip import Clip
 from r1omni.core.evidence import EVIDENCE_NAMES, Evidence, EvidenceItem
-from r1omni.synth.world import CHANNELS, CLIP_S, Channel
-
-_WHOLE: dict[Channel, dict[str, dict[str, str]]] = {
-    "brows": {"brow_height": {}},
-    "eyes": {"eye_opening": {"relaxed": "usual"}},
-    "mouth": {"mouth_open": {}},
-    "head": {"head_movement": {}},
-    "pitch": {"pitch_semitones": {}},
-    "volume": {"loudness_db": {}},
-    "pace": {"speech_rate": {}},
-    "tone": {"tremor": {}},
-    "words": {"topic": {}},
-}
-"""Channel -> name -> word of the cue -> band; other words are their own band."""
-
-_MARKS: dict[Channel, dict[str, tuple[str, dict[str, str]]]] = {
-    "brows": {"brow_slant": ("level", {"slanted": "slanted"})},
-    "eyes": {
-        "cheek_raise": ("relaxed", {"crinkled": "raised"}),
-        "gaze_vertical": ("ahead", {"downcast": "down"}),
-    },
-    "mouth": {
-        "mouth_corners": ("level", {"smiling": "raised", "drooping": "drooping"}),
-        "mouth_asymmetry": ("even", {"smirking": "one-sided"}),
-        "mouth_width": ("usual", {"stretched": "wide"}),
-        "lip_press": ("relaxed", {"pressed": "pressed"}),
-        "nose_wrinkle": ("smooth", {"sneering": "wrinkled"}),
-    },
-    "head": {
-        "lean": ("upright", {"forward": "forward", "back": "back"}),
-        "head_pitch": ("level", {"bowed": "down"}),
-        "head_roll": ("upright", {"tilted": "left"}),
-    },
-    "tone": {"pitch_range_semitones": ("usual", {"flat": "narrow", "lively": "wide"})},
-}
-"""Channel -> name -> the band of the other cues, and the cues that have a band of their own."""
+from r1omni.evidence.item import all_unmeasured
+from r1omni.evidence.made_corpora import MEASURED_BY, NOT_SAID, cue_items, has_cues
+from r1omni.synth.world import CLIP_S
 
 
 def cue_evidence(clip: Clip) -> Evidence | None:
@@ -53,21 +17,19 @@ def cue_evidence(clip: Clip) -> Evidence | None:
     Args:
         clip: of a made corpus.
     """
-    cues: Mapping[Channel, str] | None = clip.meta.get("cues")
-    if cues is None:
+    if not has_cues(clip):
         return None
-    items = [_item("face_count", "one face", "one"), _item("speech_share", "speech", "most")]
-    for channel in CHANNELS:
-        word = cues[channel]
-        for name, bands in _WHOLE[channel].items():
-            items.append(_item(name, word, bands.get(word, word)))
-        for name, (usual, bands) in _MARKS.get(channel, {}).items():
-            items.append(_item(name, word, bands.get(word, usual)))
-    return Evidence(has_pictures=True, has_sound=True, duration_s=CLIP_S, items=tuple(items))
+    items = cue_items(clip, has_pictures=True, has_sound=True, duration_s=CLIP_S)
+    items += [_item("face_count", "one face", "one"), _item("speech_share", "speech", "most")]
+    if clip.subtitle and clip.meta.get("subtitled"):
+        items.append(_item("subtitle", clip.subtitle))
+    order = list(EVIDENCE_NAMES)
+    items.sort(key=lambda item: order.index(item.name))
+    known = {item.name for item in items} | {"subtitle", "mark"}  # a manifest without them says that there are none
+    unmeasured = all_unmeasured([name for name in order if name not in known], NOT_SAID)
+    return Evidence(True, True, CLIP_S, tuple(items), tuple(unmeasured))
 
 
-def _item(name: str, word: str, band: str) -> EvidenceItem:
-    near = "right" if (name, band) == ("head_roll", "left") else None  # which way is not a cue
-    return EvidenceItem(
-        name, EVIDENCE_NAMES[name].side, word, "cue", 0.0, CLIP_S, None, "manifest", band=band, near=near
-    )
+def _item(name: str, value: str, band: str | None = None) -> EvidenceItem:
+    unit = "cue" if band is not None else ""
+    return EvidenceItem(name, EVIDENCE_NAMES[name].side, value, unit, 0.0, CLIP_S, 1.0, MEASURED_BY, band)
