@@ -235,7 +235,7 @@ def test_clip_file_contains_the_pictures_and_the_sound(tmp_path) -> None:
     assert media.frames is not None and media.frames.shape == (19, 96, 96, 3)
     assert media.waveform is not None and len(media.waveform) / 16000 == pytest.approx(2.4, abs=0.1)
     assert geometry.landmarks.shape == (19, len(LANDMARK_NAMES), 2)
-    assert geometry.voice.shape == (120, 3)
+    assert geometry.voice is not None and geometry.voice.shape == (120, 3)
     assert ((geometry.landmarks > -0.2) & (geometry.landmarks < 1.2)).all()
 
 

@@ -176,8 +176,8 @@ def targets_path(clip: Clip) -> Path:
 def _write(planned: _Planned) -> str:
     path, targets = planned.clip.path, targets_path(planned.clip)
     if not path.exists() or (planned.targets and not targets.exists()):
-        geometry = render_clip(planned.spec, path)
-        if planned.targets:
+        geometry = render_clip(planned.spec, path, with_voice=planned.targets)
+        if geometry.voice is not None:
             with replaced_file(targets) as partial, partial.open("wb") as file:
                 np.savez(file, landmarks=geometry.landmarks, voice=geometry.voice)
     return planned.clip.id

@@ -5,13 +5,16 @@ Positions are in head units (face centre at 0, chin at y = 1, y downwards) until
 action units (AU) of Ekman and Friesen's FACS and are independent of emotions: `acting` maps cues to them.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 Colour = tuple[int, int, int]
 
 
+@lru_cache(maxsize=4096)
 def shade(colour: Colour, gain: float, towards: Colour = (0, 0, 0)) -> Colour:
     """Mix a colour with another: gain 1 keeps it, 0 gives `towards`."""
     r, g, b = (int(round(gain * own + (1.0 - gain) * other)) for own, other in zip(colour, towards, strict=True))
@@ -145,8 +148,12 @@ def head_width(person: Person, look: Look) -> float:
     return 0.80 * person.face_width * look.head_width
 
 
-def head_points(pose: FacePose, person: Person, look: Look, motion: Motion) -> dict[str, tuple[float, float]]:
-    """Landmarks of the head in head units: face centre at 0, chin at y = 1, before tilt, drop and lean."""
+@lru_cache(maxsize=2)
+def head_points(pose: FacePose, person: Person, look: Look, motion: Motion) -> Mapping[str, tuple[float, float]]:
+    """Landmarks of the head in head units: face centre at 0, chin at y = 1, before tilt, drop and lean.
+
+    The last ones are kept: the portrait and `landmarks` ask for the same.
+    """
     width = head_width(person, look)
     drop = 0.17 * pose.head_drop + look.feature_drop
     jaw = min(1.0, pose.mouth_open + 0.25 * motion.speech_open)
@@ -229,6 +236,7 @@ class Placement:
         return points * self.scale + self.body
 
 
+@lru_cache(maxsize=2)
 def placement(pose: FacePose, look: Look, motion: Motion) -> Placement:
     """Return where head and body are in the frame."""
     scale = look.size * (1.0 + 0.15 * pose.lean)

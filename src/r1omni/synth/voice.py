@@ -242,12 +242,23 @@ def _effort(sound: np.ndarray, loudness_db: float, rate_hz: int, target_rate_hz:
     Source: Traunmueller and Eriksson, "Acoustic effects of variation in vocal effort" (JASA, 2000), rounded.
     Frequencies above the target rate's limit are removed in the same pass.
     """
-    length = 1 << (len(sound) - 1).bit_length()
-    spectrum = np.fft.rfft(sound, length)
+    length = _fast_length(len(sound))
+    frequency_hz, octaves = _effort_octaves(length, rate_hz)
+    gain = np.exp(np.float32(0.5 * loudness_db * np.log(10) / 20) * octaves) * (frequency_hz < 0.48 * target_rate_hz)
+    return np.fft.irfft(np.fft.rfft(sound, length) * gain, length)[: len(sound)]
+
+
+@lru_cache(maxsize=64)
+def _effort_octaves(length: int, rate_hz: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the frequency of each line of a spectrum, and how far it lies above 500 Hz, float32 octaves up to 3."""
     frequency_hz = np.fft.rfftfreq(length, 1 / rate_hz)
-    octaves = np.log2(np.clip(frequency_hz, 500, 4000) / 500)
-    gain = 10 ** (0.5 * loudness_db * octaves / 20) * (frequency_hz < 0.48 * target_rate_hz)
-    return np.fft.irfft(spectrum * gain, length)[: len(sound)].astype(np.float32)
+    return frequency_hz, np.log2(np.clip(frequency_hz, 500, 4000) / 500).astype(np.float32)
+
+
+def _fast_length(length: int) -> int:
+    """Return the next length of 4, 5, 6 or 7 times a power of two: few enough to keep something for each."""
+    step = 1 << max(0, (length - 1).bit_length() - 3)
+    return -(-length // step) * step
 
 
 def _shake(sound: np.ndarray, tremor: float, rate_hz: int, target_rate_hz: int, rng: np.random.Generator) -> np.ndarray:
@@ -290,6 +301,16 @@ def place(sound: np.ndarray, start_s: float, duration_s: float, sample_rate_hz: 
 
 PROSODY_STEP_S = 0.02
 """Time between the rows of `prosody`."""
+_WINDOW_S = 0.045
+
+
+def level(sound: np.ndarray, sample_rate_hz: int) -> np.ndarray:
+    """Measure the level alone, at the steps of `prosody`.
+
+    Returns:
+        float32[steps], every 20 ms: dBFS.
+    """
+    return _level_db(_windows(sound, sample_rate_hz)).astype(np.float32)
 
 
 def prosody(sound: np.ndarray, sample_rate_hz: int) -> np.ndarray:
@@ -301,19 +322,10 @@ def prosody(sound: np.ndarray, sample_rate_hz: int) -> np.ndarray:
     Returns:
         float32[steps, 3], every 20 ms: octaves above 100 Hz (0 where unvoiced), level in dBFS, voicing 0 to 1.
     """
-    step, width = round(PROSODY_STEP_S * sample_rate_hz), round(0.045 * sample_rate_hz)
-    steps = len(sound) // step
-    padded = np.pad(sound, (width // 2, width))
-    frames = np.lib.stride_tricks.sliding_window_view(padded, width)[: steps * step : step]
-    energy_db = 10 * np.log10(np.mean(frames**2, axis=1) + 1e-9)
-    window = np.hanning(width).astype(np.float32)
-    size = 1 << (2 * width - 1).bit_length()
-    power = np.abs(np.fft.rfft((frames - frames.mean(1, keepdims=True)) * window, size)) ** 2
-    power[:, int(1000 * size / sample_rate_hz) :] = 0.0
-    correlation = np.fft.irfft(power, size)[:, : width // 2]
-    own = np.fft.irfft(np.abs(np.fft.rfft(window, size)) ** 2, size)[: width // 2]
-    correlation = correlation / (correlation[:, :1] + 1e-9) * (own[0] / own)
-    low, high = sample_rate_hz // 500, min(sample_rate_hz // 70, width // 2 - 2)
+    frames = _windows(sound, sample_rate_hz)
+    energy_db = _level_db(frames)
+    correlation = _autocorrelation(frames, sample_rate_hz)
+    low, high = sample_rate_hz // 500, min(sample_rate_hz // 70, correlation.shape[1] - 2)
     inside = correlation[:, low:high]
     peak = (inside >= correlation[:, low - 1 : high - 1]) & (inside >= correlation[:, low + 1 : high + 1])
     strength = np.max(np.where(peak, inside, 0.0), axis=1)
@@ -324,3 +336,33 @@ def prosody(sound: np.ndarray, sample_rate_hz: int) -> np.ndarray:
     voiced &= np.abs(octaves - usual) < 0.8
     octaves = np.where(voiced, octaves, 0.0)
     return np.stack([octaves, energy_db, np.where(voiced, np.minimum(strength, 1.0), 0.0)], axis=1).astype(np.float32)
+
+
+def _windows(sound: np.ndarray, sample_rate_hz: int) -> np.ndarray:
+    """Return windows of 45 ms around every step, [steps, samples], a view."""
+    step, width = round(PROSODY_STEP_S * sample_rate_hz), round(_WINDOW_S * sample_rate_hz)
+    padded = np.pad(sound, (width // 2, width))
+    return np.lib.stride_tricks.sliding_window_view(padded, width)[: len(sound) // step * step : step]
+
+
+def _level_db(frames: np.ndarray) -> np.ndarray:
+    return 10 * np.log10(np.mean(frames**2, axis=1) + 1e-9)
+
+
+def _autocorrelation(frames: np.ndarray, sample_rate_hz: int) -> np.ndarray:
+    """Return the autocorrelation below 1 kHz over the window's own, [steps, half a window of lags], 1 at lag 0."""
+    window, own, size = _hann(frames.shape[1])
+    spectrum = np.fft.rfft((frames - frames.mean(1, keepdims=True)) * window, size)
+    spectrum[:, size * 1000 // sample_rate_hz :] = 0.0
+    spectrum *= spectrum.conj()
+    correlation = np.fft.irfft(spectrum, size)[:, : len(own)]
+    return correlation / (correlation[:, :1] + 1e-9) * (own[0] / own)
+
+
+@lru_cache(maxsize=8)
+def _hann(width: int) -> tuple[np.ndarray, np.ndarray, int]:
+    """Return the window, its autocorrelation up to half its width, and the length of a transform without wrapping."""
+    window = np.hanning(width).astype(np.float32)
+    size = _fast_length(width + width // 2)
+    own = np.fft.irfft(np.abs(np.fft.rfft(window, size)) ** 2, size)[: width // 2]
+    return window, own.astype(np.float32), size
