@@ -6,6 +6,9 @@
 
 The server is a process of its own on loopback, with the bundled model; every request brings a clip that was never sent
 before, as a data URL, and reads a streamed answer. The clients share the processor with it.
+
+Each phase's figures go to standard error as soon as it has ended; the whole goes to standard output at the end, also
+when a later phase fails or is interrupted.
 """
 
 import asyncio
@@ -17,6 +20,7 @@ import signal
 import statistics
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine
@@ -32,6 +36,10 @@ from r1omni.cli import boundary
 from r1omni.infer.predict_files import ASSETS
 
 app = new_app()
+MOST_SHORT_S = 30.0
+"""Of the phases beside the crowd."""
+END_S = 60
+"""Seconds that the server gets to end."""
 
 
 @dataclass
@@ -65,7 +73,7 @@ class Phase:
 @app.command(epilog="Example: python benchmarks/serving.py --seconds 300 --clients 64")
 def main(
     seconds: Annotated[
-        float, typer.Option(min=1, help="Length of the crowd, in seconds; the others take a third.")
+        float, typer.Option(min=1, help="Length of the crowd; the others take a third of it, and 30 s at most.")
     ] = 30,
     clients: Annotated[int, typer.Option(min=1, help="Clients of the crowd.")] = 64,
     kill: Annotated[bool, typer.Option(help="Kill a decoding worker in the middle of the crowd.")] = True,
@@ -76,23 +84,26 @@ def main(
         [sys.executable, "-m", "r1omni.cli", "serve", "--port", "0"], stderr=subprocess.PIPE, text=True
     )
     assert process.stderr is not None
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a run that is cut off shows what it has
+    result: dict[str, Any] = {"seconds": seconds, "clients": clients, "phases": []}
     try:
         found = next((match for line in process.stderr if (match := re.search(r"Ready: (\S+)", line))), None)
         if found is None:
             raise SystemExit("the server did not start; run r1omni serve to see why")
-        result = asyncio.run(_measure(found[1], process.pid, seconds, clients, kill))
+        # The pipe is read on, so that the server is never held up by what it says.
+        threading.Thread(target=process.stderr.read, daemon=True).start()
+        asyncio.run(_measure(found[1], process.pid, seconds, clients, kill, result))
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait()
-    if json:
-        typer.echo(jsonlib.dumps(result, indent=2))
-        return
-    for row in result["phases"]:
-        typer.echo(", ".join(f"{key} {value}" for key, value in row.items()))
-    typer.echo(", ".join(f"{key} {value}" for key, value in result.items() if key != "phases"))
+        try:
+            process.wait(END_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+        _show(result, json)
 
 
-async def _measure(url: str, pid: int, seconds: float, num_clients: int, kill: bool) -> dict[str, Any]:
+async def _measure(url: str, pid: int, seconds: float, num_clients: int, kill: bool, result: dict[str, Any]) -> None:
+    """Run the phases, and add the figures of each to the result when it has ended."""
     (model_pid,) = _children(pid)
     limits = httpx.Limits(max_connections=num_clients, max_keepalive_connections=num_clients)
     async with httpx.AsyncClient(base_url=url, timeout=120, limits=limits) as client:
@@ -101,38 +112,57 @@ async def _measure(url: str, pid: int, seconds: float, num_clients: int, kill: b
         async def ask(phase: Phase, number: int) -> None:
             await _ask(client, _body(clips[number % len(clips)]), phase)
 
-        await _closed_loop(Phase("warm-up"), 2, 2, ask)
+        def note(phase: Phase) -> None:
+            row = phase.row()
+            result["phases"].append(row)
+            typer.echo(_line(row), err=True)
+
+        await _closed_loop(Phase("warm-up"), 0, 2, ask)
         alone, crowd, quarter = Phase("alone"), Phase("crowd"), Phase("quarter")
-        await _closed_loop(alone, seconds / 3, 1, ask)
+        short_s = min(seconds / 3, MOST_SHORT_S)
+        await _closed_loop(alone, short_s, 1, ask)
+        note(alone)
         watching = asyncio.create_task(_watch(model_pid, crowd))
         killing = asyncio.create_task(_kill_worker(model_pid, seconds / 2)) if kill else None
         await _closed_loop(crowd, seconds, num_clients, ask)
         watching.cancel()
         if killing is not None:
             await killing
-        rate = crowd.statuses["200"] / crowd.seconds / 4
-        await _open_loop(quarter, seconds / 3, rate, ask)
-        health = (await client.get("/healthz")).json()
+        note(crowd)
+        rates = [row["answers_per_s"] for row in result["phases"]]
+        result["throughput_ratio"] = round(rates[1] / rates[0], 2)
+        await _open_loop(quarter, short_s, rates[1] / 4, ask)
+        note(quarter)
+        medians = [row["first_token_s"]["median"] for row in result["phases"]]
+        result["first_token_ratio"] = round(medians[2] / medians[0], 2)
         figures = (await client.get("/metrics")).text
-    replaced = re.findall(r"^r1omni_decoding_workers_replaced (\S+)$", figures, re.MULTILINE)[0]
-    phases = [alone.row(), crowd.row(), quarter.row()]
-    return {
-        "phases": phases,
-        "throughput_ratio": round(phases[1]["answers_per_s"] / phases[0]["answers_per_s"], 2),
-        "first_token_ratio": round(phases[2]["first_token_s"]["median"] / phases[0]["first_token_s"]["median"], 2),
-        "workers_replaced": float(replaced),
-        "restarts": health["restarts"],
-    }
+        (replaced,) = re.findall(r"^r1omni_decoding_workers_replaced (\S+)$", figures, re.MULTILINE)
+        result["workers_replaced"] = float(replaced)
+        result["restarts"] = (await client.get("/healthz")).json()["restarts"]
+
+
+def _line(row: dict[str, Any]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in row.items())
+
+
+def _show(result: dict[str, Any], json: bool) -> None:
+    if json:
+        typer.echo(jsonlib.dumps(result, indent=2))
+        return
+    for row in result["phases"]:
+        typer.echo(_line(row))
+    typer.echo(_line({key: value for key, value in result.items() if key != "phases"}))
 
 
 Ask = Callable[[Phase, int], Coroutine[Any, Any, None]]
 
 
 async def _closed_loop(phase: Phase, seconds: float, num_clients: int, ask: Ask) -> None:
-    """Let each client ask again as soon as it is answered."""
+    """Let each client ask, and again as soon as it is answered."""
     started_s = time.monotonic()
 
     async def client(number: int) -> None:
+        await ask(phase, number)
         while time.monotonic() - started_s < seconds:
             await ask(phase, number)
 

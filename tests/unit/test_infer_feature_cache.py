@@ -13,7 +13,7 @@ from safetensors.torch import save
 
 from other_user import open_folder, run_as_other_user, take_write_rights
 from r1omni.core.media_read import NOTHING_READ, MediaRead, SoundRead
-from r1omni.infer.feature_cache import NOTHING, CacheRoom, FeatureCache
+from r1omni.infer.feature_cache import NOTHING, PATIENCE, CacheRoom, FeatureCache
 from small_disk import small_files_only
 
 
@@ -167,6 +167,31 @@ def test_entries_of_this_run_are_not_given_up_for_new_ones(tmp_path):
     admitted = [cache.put(key(number), entry(number)) for number in range(6)]
     assert admitted == [True] * 3 + [False] * 3
     assert [path.stem for path in held(tmp_path)] == [key(number) for number in range(3)]
+
+
+def test_what_was_not_asked_for_during_many_look_ups_makes_room(tmp_path):
+    cache = FeatureCache(tmp_path, max_bytes=3 * ENTRY_BYTES)
+    for number in range(3):
+        cache.put(key(number), entry(number))
+    for _ in range(3 * PATIENCE):
+        cache.get(key(2))
+    assert not cache.put(key(3), entry(3))  # 48 look-ups since 0 and 1 were written, 16 for each entry
+    cache.get(key(2))
+    assert cache.put(key(3), entry(3))
+    assert [path.stem for path in held(tmp_path)] == [key(number) for number in (1, 2, 3)]
+    FeatureCache(tmp_path).get(key(1))  # another process still reads it
+    assert not cache.put(key(4), entry(4)) and cache.get(key(1)) is not None
+
+
+def test_a_process_that_runs_for_weeks_keeps_the_clips_of_today(tmp_path):
+    cache = FeatureCache(tmp_path, max_bytes=3 * ENTRY_BYTES)
+    for number in range(90):  # each clip is asked about twice, and never again
+        for _ in range(2):
+            if cache.get(key(number)) is None:
+                cache.put(key(number), entry(number))
+        assert cache.num_bytes <= 3 * ENTRY_BYTES
+    kept = [int(path.stem[:2]) for path in held(tmp_path)]
+    assert len(kept) == 3 and min(kept) > 30
 
 
 def test_an_entry_larger_than_the_cache_costs_no_other(tmp_path):

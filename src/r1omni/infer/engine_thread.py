@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from types import TracebackType
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from r1omni.core.errors import BusyError, GenerationError
 from r1omni.infer.completion import Completion, Event
@@ -179,7 +179,8 @@ class EngineThread:
         """Run a function in the owner's thread, between two steps of the generator; returns at once.
 
         Args:
-            function: uses the model, and must not touch the generator; what it raises is the future's.
+            function: uses the model, for no longer than others may wait, and must not touch the generator; what it
+                raises is the future's.
 
         Raises:
             BusyError: too many calls are waiting, or the owner was closed.
@@ -218,7 +219,7 @@ class EngineThread:
             self._changed.notify()
         self._thread.join(timeout_s)
 
-    def __enter__(self) -> "EngineThread":
+    def __enter__(self) -> Self:
         """Return the thread itself."""
         return self
 

@@ -4,10 +4,12 @@ An entry is one side of one clip, its pictures or its sound, whatever modality w
 was read of it. Its name is the hash of all that shaped it (`Encoder` makes the names). It is written under a temporary
 name and renamed: a reader never sees half of one, and any number of writers may race.
 
-A full cache keeps a stable subset. What this process has read or written since it began stays, and a new entry is not
-admitted in its place: of a set twice as large as the cache, a shuffled pass then finds half, where replacing the entry
-read least recently would leave it with next to nothing. Entries that nobody has read since this process began go first,
-the least recently read before the others.
+A full cache keeps a stable subset. What this process has read or written lately stays, and a new entry is not admitted
+in its place: of a set twice as large as the cache, a shuffled pass then finds half, where replacing the entry read
+least recently would leave it with next to nothing. Entries that nobody has read since this process began go first, the
+least recently read before the others. Then go those that were not asked for during `PATIENCE` times as many look-ups
+as there are entries, so that a process that runs for weeks does not keep what it read on its first day. In shuffled
+passes over a set up to half of `PATIENCE` times as large as the cache, two look-ups of an entry are never so far apart.
 
 Other users' folders are read without harm. What cannot be opened is a miss; only a damaged entry of our own is removed.
 """
@@ -17,9 +19,11 @@ import os
 import shutil
 import threading
 import time
+from collections import OrderedDict
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from safetensors import SafetensorError
@@ -36,6 +40,9 @@ NOTHING = torch.empty(0)
 ENTRY_VERSION = 2
 """Raise it with every change of what an entry holds: it is part of the names."""
 
+PATIENCE = 16
+"""Look-ups, in entries of this process, after which one that was not asked for may go."""
+
 _TENSOR = "features"
 _READ = "read"
 _TOTAL = "bytes"
@@ -43,6 +50,15 @@ _TOTAL = "bytes"
 
 class _NoRoom(Exception):
     """Leaves a write that is not to happen."""
+
+
+class _Use(NamedTuple):
+    """The last time that this process read or wrote an entry."""
+
+    look_up: int
+    """Its number."""
+    time_ns: int
+    """What the file then said; a later time is another process's reading."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +83,11 @@ class FeatureCache:
         self.folder = Path(folder)
         self.max_bytes = max_bytes
         self._began_ns = time.time_ns()
-        self._used: set[str] = set()
+        self._used: OrderedDict[str, _Use] = OrderedDict()
+        """What this process has read or written, the least recent first."""
+        self._num_look_ups = 0
+        self._uses_lock = threading.Lock()
+        """Guards both."""
         self._lock = threading.Lock()
         self._account = SharedTable(self.folder / "size.sqlite3")
         self._unread: list[Path] | None = None
@@ -79,6 +99,8 @@ class FeatureCache:
             key: its name.
         """
         path = self._path(key)
+        with self._uses_lock:
+            self._num_look_ups += 1
         try:
             with path.open("rb") as file:
                 content, inode = file.read(), os.fstat(file.fileno()).st_ino
@@ -114,7 +136,7 @@ class FeatureCache:
             with ExitStack() as account:
                 with replaced_file(path) as partial:
                     partial.write_bytes(content)
-                    _touch(partial)
+                    time_ns = _touch(partial)
                     account.enter_context(self._account.exclusive())
                     previous = _size(path)
                     if not self._make_room(len(content) - previous):
@@ -122,7 +144,7 @@ class FeatureCache:
                 self._add(len(content) - previous)
         except _NoRoom:
             return False
-        self._used.add(key)
+        self._note_use(key, time_ns)
         return True
 
     def keep(self, keys: list[str]) -> int:
@@ -152,8 +174,12 @@ class FeatureCache:
         return self.folder / key[:2] / f"{key}.safetensors"
 
     def _use(self, key: str, path: Path) -> None:
-        self._used.add(key)
-        _touch(path)
+        self._note_use(key, _touch(path))
+
+    def _note_use(self, key: str, time_ns: int) -> None:
+        with self._uses_lock:
+            self._used[key] = _Use(self._num_look_ups, time_ns)
+            self._used.move_to_end(key)
 
     def _remove_damaged(self, path: Path, inode: int, num_bytes: int) -> None:
         """Remove a file of our own, unless a good one has taken its name meanwhile."""
@@ -178,18 +204,38 @@ class FeatureCache:
             self._unread = [path for read_ns, _, path in entries if read_ns < self._began_ns]
 
     def _may_fit(self, num_bytes: int) -> bool:
-        return num_bytes <= self.max_bytes and (bool(self._unread) or self.num_bytes + num_bytes <= self.max_bytes)
+        may_remove = bool(self._unread) or self._is_first_stale()
+        return num_bytes <= self.max_bytes and (may_remove or self.num_bytes + num_bytes <= self.max_bytes)
 
     def _make_room(self, num_bytes: int) -> bool:
-        """Remove entries that are no longer read until so many bytes fit; the lock is held."""
+        """Remove entries that are no longer read until so many bytes fit; the lock of the account is held."""
         while self._unread and self.num_bytes + num_bytes > self.max_bytes:
             path = self._unread.pop()
-            with suppress(OSError):
-                status = path.stat()
-                if status.st_mtime_ns < self._began_ns and path.stem not in self._used:
-                    path.unlink()
-                    self._add(-status.st_size)
+            if path.stem not in self._used:
+                self._remove(path, self._began_ns - 1)
+        while self.num_bytes + num_bytes > self.max_bytes and self._is_first_stale():
+            with self._uses_lock:
+                key, use = self._used.popitem(last=False)
+            read_ns = self._remove(self._path(key), use.time_ns)
+            if read_ns is not None:  # by another process, which counts like a reading of this one
+                self._note_use(key, read_ns)
         return self.num_bytes + num_bytes <= self.max_bytes
+
+    def _is_first_stale(self) -> bool:
+        """Whether the entry that this process used least recently may go."""
+        with self._uses_lock:
+            first = next(iter(self._used.values()), None)
+            return first is not None and self._num_look_ups - first.look_up > PATIENCE * len(self._used)
+
+    def _remove(self, path: Path, unless_after_ns: int) -> int | None:
+        """Remove an entry, unless it was read after a time: then return when."""
+        with suppress(OSError):
+            status = path.stat()
+            if status.st_mtime_ns > unless_after_ns:
+                return status.st_mtime_ns
+            path.unlink()
+            self._add(-status.st_size)
+        return None
 
     def _add(self, num_bytes: int) -> None:
         with self._account.exclusive():
@@ -263,14 +309,18 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _touch(path: Path) -> None:
-    """Note the time of reading, as well as the owner's rights allow; the kernel's own clock is milliseconds coarse."""
+def _touch(path: Path) -> int:
+    """Note the time of reading, as well as the owner's rights allow; return a time that the file's does not exceed.
+
+    The kernel's own clock is milliseconds coarse.
+    """
     now_ns = time.time_ns()
     try:
         os.utime(path, ns=(now_ns, now_ns))
     except OSError:
         with suppress(OSError):
             os.utime(path)
+    return time.time_ns()
 
 
 def _gib(num_bytes: int) -> str:

@@ -1,16 +1,18 @@
 """`/v1/explain`: a clip's answer with its reasons checked against what can be measured, and what it rests on.
 
-The clip is decoded and measured in confined processes; the model is computed in the owner's thread in one piece, so
-tokens of other requests wait for it.
+The clip is decoded and measured in confined processes. The explanation is worked out in a thread of its own, which
+hands each piece of work on the model to the model's owner, so that other requests are answered meanwhile.
 """
 
 import asyncio
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from r1omni.core.clip import Clip
 from r1omni.explain.explanation import Question, explain_decoded
 from r1omni.infer.features import ClipText
+from r1omni.infer.piecewise import Pieces, piecewise_engine
 from r1omni.report.explanation_page import explanation_page
 from r1omni.serve.api_schema import ExplanationRequest
 from r1omni.serve.clip_prediction import read_instruction, read_labels
@@ -49,8 +51,14 @@ async def explain(service: Service, request: ExplanationRequest, owner: str) -> 
     words = None if request.subtitle is None else ClipText(SUBTITLE, request.subtitle)
     question = Question(instruction, labels, max_tokens)
     clip = Clip(id=file.name, path=Path("clip"))
-    call = model.thread.call(lambda: explain_decoded(model.engine, clip, media, evidence, tracks, words, question))
-    explanation = await asyncio.wrap_future(call)
+    pieces = Pieces(model.thread)
+    work = partial(
+        explain_decoded, piecewise_engine(model.engine, pieces), clip, media, evidence, tracks, words, question
+    )
+    try:
+        explanation = await loop.run_in_executor(service.explaining, work)
+    finally:
+        pieces.stop()  # where the client left, or the time is over
     record, page = explanation.to_json(), None
     if request.page:
         page = await asyncio.to_thread(explanation_page, record, explanation.pictures, model.note)

@@ -100,8 +100,8 @@ class ConfinedWorker:
         self._connection.close()
 
 
-Work = Callable[[ConfinedWorker, int, float], Result]
-"""Asks a worker about an open file until a deadline."""
+Work = Callable[[ConfinedWorker, int, float], Result | MediaError]
+"""Asks a worker about an open file until a deadline; an error that it returns is what the worker found in the clip."""
 
 
 class WorkerPool:
@@ -159,7 +159,7 @@ class WorkerPool:
             work: what it is asked.
 
         Raises:
-            MediaError: it takes too long, or workers died of it.
+            MediaError: the worker's own, or it takes too long, or workers died of it.
             BusyError: the pool was closed, or no worker can be started.
         """
         for _ in range(_TRIES):
@@ -182,6 +182,8 @@ class WorkerPool:
             else:
                 self.num_opened += 1
                 self._idle.put(worker)
+                if isinstance(result, MediaError):
+                    raise result
                 return result
         words = f"{self._doing} it ended its process; convert it to H.264 and AAC in mp4"
         raise MediaError("unreadable", f"{CLIP}: {words}")

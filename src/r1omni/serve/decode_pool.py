@@ -1,7 +1,6 @@
 """Decoding in processes that may die: clips go out as open files without a name, arrays come back."""
 
 import math
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -30,7 +29,7 @@ class Reading:
     """What is read."""
 
 
-class DecodePool:
+class DecodePool(WorkerPool):
     """Workers that decode clips; any thread may ask.
 
     Args:
@@ -39,37 +38,11 @@ class DecodePool:
     """
 
     def __init__(self, limits: ClipLimits, num_workers: int = 2) -> None:
-        self.limits = limits
-
         def start() -> ConfinedWorker:
             return ConfinedWorker("r1omni.serve.decode_worker", (limits.decoding_bytes, limits.decoding_s))
 
-        self._workers = WorkerPool(start, num_workers, limits.decoding_s, "decoding")
-
-    @property
-    def threads(self) -> ThreadPoolExecutor:
-        """One per worker: whoever must not block asks through them."""
-        return self._workers.threads
-
-    @property
-    def num_replaced(self) -> int:
-        """Workers that were killed, or died, and were replaced."""
-        return self._workers.num_replaced
-
-    @property
-    def num_decoded(self) -> int:
-        """Clips that were decoded, or refused by a worker."""
-        return self._workers.num_opened
-
-    @property
-    def confinement(self) -> list[str]:
-        """What keeps the workers in."""
-        return self._workers.confinement
-
-    @property
-    def pids(self) -> list[int]:
-        """Processes of the workers."""
-        return self._workers.pids
+        self.limits = limits
+        super().__init__(start, num_workers, limits.decoding_s, "decoding")
 
     def decode(self, clip: bytes, reading: Reading) -> Media:
         """Decode a clip; waits for a worker, and then no longer than the limit of time.
@@ -98,14 +71,7 @@ class DecodePool:
             header = worker.ask(asdict(reading) | {"limits": allowed}, file, deadline_s)
             return as_media_error(header) if "kind" in header else _receive_media(worker, header, reading)
 
-        media = self._workers.run(clip, work)
-        if isinstance(media, MediaError):
-            raise media
-        return media
-
-    def close(self) -> None:
-        """End the workers."""
-        self._workers.close()
+        return self.run(clip, work)
 
 
 def _receive_media(worker: ConfinedWorker, header: dict[str, Any], reading: Reading) -> Media:

@@ -1,6 +1,5 @@
 """Measuring in a process that may die: a clip goes out as an open file without a name, its evidence comes back."""
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 
 from r1omni.core.errors import MediaError
@@ -11,7 +10,7 @@ from r1omni.serve.decode_pool import Reading
 from r1omni.serve.worker_line import as_media_error
 
 
-class MeasurePool:
+class MeasurePool(WorkerPool):
     """One worker that measures clips, started when it is first needed: its nets take memory and seconds to load.
 
     Args:
@@ -23,17 +22,7 @@ class MeasurePool:
         def start() -> ConfinedWorker:
             return ConfinedWorker("r1omni.serve.measure_worker", (memory_bytes, seconds))
 
-        self._workers = WorkerPool(start, 1, seconds, "measuring", starts_now=False)
-
-    @property
-    def threads(self) -> ThreadPoolExecutor:
-        """One per worker: whoever must not block asks through them."""
-        return self._workers.threads
-
-    @property
-    def num_replaced(self) -> int:
-        """Workers that were killed, or died, and were replaced."""
-        return self._workers.num_replaced
+        super().__init__(start, 1, seconds, "measuring", starts_now=False)
 
     def measure(self, clip: bytes, reading: Reading) -> tuple[Evidence, Tracks]:
         """Measure a clip that was decoded within its limits before; waits for the worker.
@@ -56,11 +45,4 @@ class MeasurePool:
                 return as_media_error(header)
             return Evidence.from_json(header["evidence"]), Tracks.from_json(header["tracks"])
 
-        found = self._workers.run(clip, work)
-        if isinstance(found, MediaError):
-            raise found
-        return found
-
-    def close(self) -> None:
-        """End the worker."""
-        self._workers.close()
+        return self.run(clip, work)

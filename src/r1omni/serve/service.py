@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from r1omni.config.serving import ServeConfig
@@ -15,6 +16,8 @@ from r1omni.serve.served_model import ServedModel
 from r1omni.serve.service_metrics import ServiceMetrics
 from r1omni.serve.uploaded_files import UploadedFile, UploadedFiles
 
+EXPLAINED_AT_ONCE = 2
+"""Explanations that take turns with the answers that are being written; others wait."""
 SWEEP_S = 5.0
 """Seconds between two looks for files and features whose time is over."""
 
@@ -35,6 +38,8 @@ class Service:
         """By name; empty until they are loaded."""
         self.pool: DecodePool | None = None
         self.measuring = MeasurePool(config.measuring_bytes, config.measuring_s)
+        self.explaining = ThreadPoolExecutor(EXPLAINED_AT_ONCE, "explain")
+        """Explanations are worked out here, and computed by the models' owners."""
         self.files = UploadedFiles(config.files_bytes, config.files_s, self._forget)
         self.parts = ClipParts(
             self.files,
@@ -110,6 +115,7 @@ class Service:
         for model in self.models.values():
             with suppress(RuntimeError):
                 model.close(finish=finish, timeout_s=self.config.shutdown_s)
+        self.explaining.shutdown(wait=False, cancel_futures=True)
         self.measuring.close()
         if self.pool is not None:
             self.pool.close()
@@ -122,7 +128,7 @@ class Service:
         return self.measuring.num_replaced + (0 if self.pool is None else self.pool.num_replaced)
 
     def _num_decoded(self) -> float:
-        return 0 if self.pool is None else self.pool.num_decoded
+        return 0 if self.pool is None else self.pool.num_opened
 
     def _num_queued(self) -> float:
         return sum(model.thread.num_queued for model in self.models.values())
