@@ -211,6 +211,30 @@ class Encoder:
                         made[index][side] = features.clone()
         return [Features(parts.get("pictures"), parts.get("sound")) for parts in made]
 
+    def encode_decoded(
+        self, clips: Sequence[Clip], inputs: Sequence[Mapping[str, Tensor]], reads: Sequence[MediaRead]
+    ) -> list[Features]:
+        """Run the towers over what `load_inputs` gave earlier, and keep the features as `stream` would.
+
+        Args:
+            clips: few enough for their features to be held.
+            inputs: what the towers read of each; a side that is left out stays unknown to the cache.
+            reads: what was read of each.
+
+        Raises:
+            OSError: a clip's file cannot be read.
+        """
+        names = self._names() if self.cache is not None else None
+        decoded = [
+            _ReadClip(
+                keys={} if names is None else names.of(clip),
+                inputs={side: entry[name] for side, name in _INPUTS.items() if name in entry},
+                read=read,
+            )
+            for clip, entry, read in zip(clips, inputs, reads, strict=True)
+        ]
+        return [found for found in self._encode_read(decoded) if isinstance(found, Features)]
+
     def room_needed(self, clips: Sequence[Clip]) -> CacheRoom | None:
         """Return how much room clips need in the cache, and mark as used what it holds of them already.
 

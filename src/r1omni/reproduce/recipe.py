@@ -183,7 +183,7 @@ def pretrain_sense(name: str, recipe: Recipe, report: Report) -> None:
     train, tower = (train_vision, settings.vision_tower) if name == "vision" else (train_audio, settings.audio_tower)
     model, processor = fresh_model(recipe)
     clips = corpus_clips(recipe, "humanomni-like")
-    facts = train(model, processor, clips, tower, settings.projectors, recipe.seed, report)
+    facts = train(engine_over(recipe, model, processor).encoder, clips, tower, settings.projectors, recipe.seed, report)
     folder.mkdir(parents=True, exist_ok=True)
     for part in SENSES[name]:
         save_file(getattr(model, part).state_dict(), folder / f"{part}.safetensors")
@@ -211,9 +211,14 @@ def load_stage(recipe: Recipe, stage: str) -> tuple[Model, HumanOmniProcessor]:
 
 
 def load_engine(recipe: Recipe, stage: str) -> Engine:
-    """Load the model that a stage wrote into the one engine, over the run's feature cache."""
+    """Load the model that a stage wrote into the one engine."""
+    return engine_over(recipe, *load_stage(recipe, stage))
+
+
+def engine_over(recipe: Recipe, model: Model, processor: HumanOmniProcessor) -> Engine:
+    """Build the one engine over a model, with the run's feature cache."""
     settings = EngineSection(batch_size=recipe.settings.eval_batch_size, cache_dir=recipe.out / "features")
-    return build_engine(*load_stage(recipe, stage), settings)
+    return build_engine(model, processor, settings)
 
 
 def run_sft(
@@ -271,6 +276,8 @@ def run_rlvr(recipe: Recipe, report: Report) -> None:
 
 def encode_once(name: str, recipe: Recipe, report: Report) -> None:
     """Encode clips of the run with the frozen towers; later stages use the cached features.
+
+    What the towers' own stages kept of the pretraining clips is found in the cache and not encoded again.
 
     Args:
         name: features-1 and features-2, the halves of the pretraining clips, or features-3, all others.

@@ -1,5 +1,8 @@
 """Pretraining of the towers on synthetic clips: their inputs and their targets.
 
+Clips are decoded once: what the projector trains on, the features of the frozen tower, goes into the cache that later
+stages read.
+
 The targets are rendering parameters and measurements, never the names of cues: landmarks of the face relative to
 the picture and to the eyes, curves of the voice, and functionals over the utterance as in paralinguistic feature sets.
 """
@@ -15,16 +18,15 @@ from torch import Tensor
 
 from r1omni.config.scale import TowerSettings
 from r1omni.core.clip import Clip
-from r1omni.media.decode import load_media
+from r1omni.core.media_read import MediaRead
+from r1omni.infer.encoder import Encoder
 from r1omni.media.sample import sample_frame_indices
-from r1omni.model.modeling import HumanOmniForConditionalGeneration
 from r1omni.model.processing import HumanOmniProcessor
 from r1omni.synth.corpus import targets_path
 from r1omni.synth.face import LANDMARK_NAMES
 from r1omni.synth.voice import PROSODY_STEP_S
 from r1omni.train.tower_pretraining import train_tower
 
-Model = HumanOmniForConditionalGeneration
 Report = Callable[[str, float], None]
 
 SEEN_CLASSES = ("sentence", "room", "clothing")
@@ -32,12 +34,10 @@ SEEN_CLASSES = ("sentence", "room", "clothing")
 HEARD_CLASSES = ("sentence", "speaker")
 _TREMOR_HZ = (5.0, 8.0)
 _MODULATION_HZ = (2.0, 15.0)
-_ENCODED_AT_ONCE = 64
 
 
 def train_vision(
-    model: Model,
-    processor: HumanOmniProcessor,
+    encoder: Encoder,
     clips: list[Clip],
     tower: TowerSettings,
     projector: TowerSettings,
@@ -47,8 +47,7 @@ def train_vision(
     """Train the vision tower, then its projector over the frozen tower, on the same targets.
 
     Args:
-        model: changed in place.
-        processor: the model's.
+        encoder: over the model, which is changed in place; its cache receives the features of the trained tower.
         clips: clips with rendering parameters.
         tower: the tower's settings.
         projector: the projector's settings.
@@ -58,21 +57,22 @@ def train_vision(
     Returns:
         The final explained variance of each; see `train_tower`.
     """
-    config, learn = model.config, partial(_learn, seed, report)
-    pictures, landmarks = _read(clips, lambda clip: _pictures(clip, processor))
+    model, learn = encoder.model, partial(_learn, seed, report)
+    config = model.config
+    (pictures, landmarks), reads = _read(clips, lambda clip: _pictures(clip, encoder))
     classes = class_ids(clips, SEEN_CLASSES)
     tokens = config.grid_patches**2
     facts = learn(
         "towers: vision",
         tower,
-        lambda x: model.encode_video(x.unsqueeze(1).float() / 127.5 - 1).squeeze(1),
+        lambda x: model.encode_video(x.unsqueeze(1).float().div_(127.5).sub_(1)).squeeze(1),
         model.vision_tower,
         pictures.flatten(0, 1),
         landmarks.flatten(0, 1)[:, None].expand(-1, tokens, -1),
         {name: ids.repeat_interleave(config.num_frames) for name, ids in classes.items()},
     )
-    with torch.no_grad():
-        seen = torch.cat([model.encode_video(part.float() / 127.5 - 1) for part in pictures.split(_ENCODED_AT_ONCE)])
+    values = _pixel_values(encoder.processor)
+    seen = _encode(encoder, clips, reads, lambda part: values[pictures[part].int()], "pixel_values")
     evenly = torch.full((1, 3), 1 / 3)
     projected = learn(
         "projectors: video",
@@ -87,8 +87,7 @@ def train_vision(
 
 
 def train_audio(
-    model: Model,
-    processor: HumanOmniProcessor,
+    encoder: Encoder,
     clips: list[Clip],
     tower: TowerSettings,
     projector: TowerSettings,
@@ -96,9 +95,9 @@ def train_audio(
     report: Report,
 ) -> dict[str, Any]:
     """Train the audio tower, then its projector over the frozen tower; arguments and result as in `train_vision`."""
-    learn = partial(_learn, seed, report)
-    pool, num_tokens = model.config.audio_pool, processor.audio_tokens
-    sounds, curves, measures = _read(clips, lambda clip: _sound(clip, processor, pool))
+    model, learn = encoder.model, partial(_learn, seed, report)
+    num_tokens = encoder.processor.audio_tokens
+    (sounds, curves, measures), reads = _read(clips, lambda clip: _sound(clip, encoder))
     speakers = class_ids(clips, ("speaker",))["speaker"]
     measures = torch.cat([measures, relative_pitch(measures[:, 0], speakers)[:, None]], dim=1)
     targets = torch.cat([curves, measures[:, None].expand(-1, num_tokens, -1)], dim=-1)
@@ -112,8 +111,7 @@ def train_audio(
         targets,
         classes,
     )
-    with torch.no_grad():
-        heard = torch.cat([model.encode_audio(part) for part in sounds.split(_ENCODED_AT_ONCE)])
+    heard = _encode(encoder, clips, reads, lambda part: sounds[part], "input_features")
     projected = learn(
         "projectors: audio",
         projector,
@@ -146,31 +144,67 @@ def class_ids(clips: list[Clip], names: tuple[str, ...]) -> dict[str, Tensor]:
     }
 
 
-def _read(clips: list[Clip], read: Callable[[Clip], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+def _read(
+    clips: list[Clip], read: Callable[[Clip], tuple[tuple[Tensor, ...], MediaRead]]
+) -> tuple[tuple[Tensor, ...], list[MediaRead]]:
+    """Return what `read` gives of the clips, each of its tensors stacked, and what was read of each clip."""
     with ThreadPoolExecutor(1) as ahead:
-        return tuple(torch.stack(column) for column in zip(*ahead.map(read, clips), strict=True))
+        rows, reads = zip(*ahead.map(read, clips), strict=True)
+    return tuple(torch.stack(column) for column in zip(*rows, strict=True)), list(reads)
 
 
-def _pictures(clip: Clip, processor: HumanOmniProcessor) -> tuple[Tensor, Tensor]:
+def _encode(
+    encoder: Encoder, clips: list[Clip], reads: list[MediaRead], inputs: Callable[[slice], Tensor], name: str
+) -> Tensor:
+    """Return the features of one side of the clips, [clips, ...], and keep them in the encoder's cache.
+
+    Args:
+        encoder: over the model.
+        clips: the clips.
+        reads: what was read of each.
+        inputs: what the tower reads of a range of the clips.
+        name: of these inputs, as `process_media` has it.
+    """
+    features: list[Tensor] = []
+    for start in range(0, len(clips), encoder.batch_size):
+        part = slice(start, start + encoder.batch_size)
+        decoded = [{name: tensor} for tensor in inputs(part)]
+        for found in encoder.encode_decoded(clips[part], decoded, reads[part]):
+            side = found.video if name == "pixel_values" else found.audio
+            assert side is not None
+            features.append(side)
+    return torch.stack(features)
+
+
+def _pixel_values(processor: HumanOmniProcessor) -> Tensor:
+    """Return what the processor makes of each level of an 8-bit picture, [256], to the bit."""
+    size_px = processor.image_processor.size["height"]
+    levels = np.resize(np.arange(256, dtype=np.uint8), (size_px, size_px, 3))
+    return processor.image_processor([levels], return_tensors="pt")["pixel_values"][0].movedim(0, -1).flatten()[:256]
+
+
+def _pictures(clip: Clip, encoder: Encoder) -> tuple[tuple[Tensor, Tensor], MediaRead]:
     """Return 8-bit pictures [frames, 3, image, image] and the landmarks of each, [frames, targets]."""
-    media = load_media(clip.path, num_frames=processor.num_frames, modality="video")
-    pictures = ((processor.process_media(media)["pixel_values"] + 1) * 127.5).round().to(torch.uint8)
+    inputs, read = encoder.load_inputs(clip, "video")
+    pictures = ((inputs["pixel_values"] + 1) * 127.5).round().to(torch.uint8)
     with np.load(targets_path(clip)) as targets:
         landmarks = torch.from_numpy(targets["landmarks"]).float()
-    landmarks = landmarks[sample_frame_indices(len(landmarks), processor.num_frames)]
-    return pictures, torch.cat([landmarks, eye_aligned(landmarks)], dim=1).flatten(1)
+    landmarks = landmarks[sample_frame_indices(len(landmarks), encoder.num_frames)]
+    return (pictures, torch.cat([landmarks, eye_aligned(landmarks)], dim=1).flatten(1)), read
 
 
-def _sound(clip: Clip, processor: HumanOmniProcessor, pool: int) -> tuple[Tensor, Tensor, Tensor]:
+def _sound(clip: Clip, encoder: Encoder) -> tuple[tuple[Tensor, Tensor, Tensor], MediaRead]:
     """Return log-mels [mels, mel_frames]; mean and deviation of pitch, level and voicing per token; functionals."""
-    features = processor.process_media(load_media(clip.path, modality="audio"))["input_features"]
+    inputs, read = encoder.load_inputs(clip, "audio")
     with np.load(targets_path(clip)) as targets:
         voice = torch.from_numpy(targets["voice"]).float()
     # The curves have a step every 20 ms, as the tower before its pooling; after the clip's end the input is silence.
-    steps = pool * processor.audio_tokens
+    pool, num_tokens = encoder.model.config.audio_pool, encoder.processor.audio_tokens
+    steps = pool * num_tokens
     silence = torch.tensor([0.0, float(voice[:, 1].min()), 0.0]).expand(max(0, steps - len(voice)), 3)
-    curves = torch.cat([voice, silence])[:steps].unflatten(0, (processor.audio_tokens, pool))
-    return features, torch.cat([curves.mean(1), curves.std(1)], dim=-1), voice_functionals(voice)
+    curves = torch.cat([voice, silence])[:steps].unflatten(0, (num_tokens, pool))
+    targets = torch.cat([curves.mean(1), curves.std(1)], dim=-1)
+    return (inputs["input_features"], targets, voice_functionals(voice)), read
 
 
 def voice_functionals(voice: Tensor) -> Tensor:
