@@ -1,5 +1,7 @@
 """Log-probabilities of given answers, and of labels, against plain rows of their own."""
 
+import math
+
 import pytest
 import torch
 
@@ -102,6 +104,28 @@ def test_label_probabilities_sum_to_1_and_equal_scoring_each_label_apart(parts, 
         rows = [processor.tokenizer(f"{given}{label}{closing}")["input_ids"] for label in LABELS]
         expected = torch.stack([plain(model, processor, bare, ids).sum() for ids in rows]).softmax(-1)
         assert list(chances.values()) == pytest.approx(expected.tolist(), abs=1e-4)
+
+
+def test_the_temperature_of_the_model_divides_the_scores_of_labels_and_of_nothing_else(prompts):
+    """p_T is p^(1/T) normalised; scores, answers' log-probabilities and the order of labels do not depend on T."""
+    scorer = Scorer(*small_model())
+    texts = ["<think>so sad</think>\n<answer>"] * 2
+    given = prompts[0], prompts[2]
+    plain, scores, scored = (
+        scorer.label_probabilities(given, texts, LABELS),
+        scorer.label_scores(given, texts, LABELS),
+        scorer.score(prompts[:1], [[[5, 6, 7]]]),
+    )
+    scorer.model.config.label_temperature = 4.0
+    warm = scorer.label_probabilities(given, texts, LABELS)
+    for row, hot, score in zip(plain, warm, scores, strict=True):
+        roots = {label: chance**0.25 for label, chance in row.items()}
+        assert hot == pytest.approx({label: root / sum(roots.values()) for label, root in roots.items()}, rel=1e-4)
+        assert sorted(hot, key=hot.__getitem__) == sorted(row, key=row.__getitem__)
+        total = sum(math.exp(value) for value in score.values())
+        assert row == pytest.approx({label: math.exp(value) / total for label, value in score.items()}, rel=1e-4)
+    assert scorer.label_scores(given, texts, LABELS) == scores
+    assert scorer.score(prompts[:1], [[[5, 6, 7]]]) == scored
 
 
 def test_an_end_of_turn_in_what_was_written_stays_text(parts, prompts):

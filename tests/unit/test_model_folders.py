@@ -16,8 +16,11 @@ from r1omni.model.checkpoint_hash import checkpoint_identity
 from r1omni.model.convert_checkpoint import convert_checkpoint
 from r1omni.model.inspect_checkpoint import inspect_checkpoint
 from r1omni.model.load_model import load_model
+from r1omni.model.presets import preset_config
+from r1omni.model.publish_checkpoint import publish_checkpoint
 from r1omni.model.save_model import save_model
 from r1omni.model.stored_answer_format import answer_format_of
+from r1omni.model.stored_temperature import write_temperature
 from small_model import small_model
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -432,6 +435,58 @@ def test_an_adapter_keeps_what_it_answers_in(adapter: Path) -> None:
     assert processor.answer_format == spelled == str(answer_format_of(adapter))
     assert (processor.video_pooling, model.config.video_pooling) == ("slow_fast", "slow_fast")
     assert load_model(adapter, video_pooling="none")[0].config.video_pooling == "none"
+
+
+def test_a_temperature_is_written_and_nothing_else_of_a_model_changes(model: Path) -> None:
+    before = {path.name: path.read_bytes() for path in model.glob("*") if path.is_file()}
+    unfitted = load_model(model)[0].config
+    assert unfitted.label_temperature == 1.0
+    identity = checkpoint_identity(model)["weights"]
+    write_temperature(model, 2.5, {"num_clips": 3})
+    after = {path.name: path.read_bytes() for path in model.glob("*") if path.is_file()}
+    assert {name for name in after if after[name] != before.get(name)} == {"config.json", "calibration.json"}
+    assert json.loads(after["config.json"]) == json.loads(before["config.json"]) | {"label_temperature": 2.5}
+    loaded, processor = load_model(model)
+    assert loaded.config.label_temperature == 2.5 and checkpoint_identity(model)["weights"] != identity
+    save_model(loaded, processor, model.parent / "again")
+    assert load_model(model.parent / "again")[0].config.label_temperature == 2.5
+    published = publish_checkpoint(model, model.parent / "published", licence="apache-2.0")
+    assert load_model(published)[0].config.label_temperature == 2.5 and (published / "calibration.json").is_file()
+
+
+def test_an_adapter_has_the_temperature_of_its_base_until_it_has_its_own(
+    adapter: Path, whole: Path, tmp_path: Path
+) -> None:
+    base = Path(shutil.copytree(whole, tmp_path / "base"))
+    write_temperature(base, 2.5, {})
+    edit_json(adapter / "adapter_config.json", base_model_name_or_path=str(base))
+    assert load_model(adapter)[0].config.label_temperature == 2.5
+    with pytest.raises(CheckpointError, match="no place for a temperature"):
+        write_temperature(adapter, 3.0, {})
+    (adapter / "processor_config.json").write_text(json.dumps({"answer_format": "think,answer"}))
+    assert load_model(adapter)[0].config.label_temperature == 2.5
+    write_temperature(adapter, 3.0, {})
+    loaded, processor = load_model(adapter)
+    assert (loaded.config.label_temperature, processor.answer_format) == (3.0, "think,answer")
+    one = convert_checkpoint(adapter, tmp_path / "one")
+    assert load_model(one)[0].config.label_temperature == 3.0
+    edit_json(adapter / "processor_config.json", label_temperature=0)
+    with pytest.raises(CheckpointError, match="label_temperature is 0; expected a finite number above 0"):
+        load_model(adapter)
+
+
+def test_a_temperature_is_written_only_into_a_folder_of_ours(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="Download a model from the hub"):
+        write_temperature(Path("owner/name"), 2.0, {})
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(CheckpointError):
+        write_temperature(tmp_path, 2.0, {})
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, float("inf"), float("nan")])
+def test_a_temperature_that_divides_by_nothing_is_refused(value: float) -> None:
+    with pytest.raises(ValueError, match="expected a finite number above 0"):
+        preset_config("tiny", label_temperature=value)
 
 
 def test_an_adapter_with_nan_is_named_with_its_base(adapter: Path, whole: Path) -> None:

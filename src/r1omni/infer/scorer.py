@@ -7,7 +7,7 @@ wrapper sees one forward call. What the projectors keep for the backward pass, a
 of the operations at full size, is computed again instead.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import torch
@@ -131,7 +131,7 @@ class Scorer(nn.Module):
     ) -> list[dict[str, float]]:
         """Return how likely each label is, given the prompt and what was written before it; they sum to 1.
 
-        A label is scored with what closes it, so that no label profits from being the beginning of another one.
+            p(label) = softmax over the labels of score(label) / T      T = label_temperature of the model's config
 
         Args:
             prompts: any number of them.
@@ -142,18 +142,44 @@ class Scorer(nn.Module):
         Raises:
             ValueError: there are not as many texts as prompts.
         """
+        temperature = self.model.config.label_temperature
+        return [
+            dict(zip(labels, row, strict=True))
+            for scores in self._label_scores(prompts, texts, labels)
+            for row in (scores / temperature).softmax(-1).tolist()
+        ]
+
+    @torch.no_grad()
+    def label_scores(
+        self, prompts: Sequence[Prompt], texts: Sequence[str], labels: Sequence[str]
+    ) -> list[dict[str, float]]:
+        """Return the log-probability of each label with what closes it, before any temperature.
+
+        Args:
+            prompts: see `label_probabilities`.
+            texts: see `label_probabilities`.
+            labels: see `label_probabilities`.
+
+        Raises:
+            ValueError: there are not as many texts as prompts.
+        """
+        batches = self._label_scores(prompts, texts, labels)
+        return [dict(zip(labels, row, strict=True)) for scores in batches for row in scores.tolist()]
+
+    def _label_scores(
+        self, prompts: Sequence[Prompt], texts: Sequence[str], labels: Sequence[str]
+    ) -> Iterator[Float[Tensor, "batch labels"]]:
+        """Score the labels batch by batch, each with what closes it: none profits from beginning another one."""
         if len(prompts) != len(texts):
             raise ValueError(f"Found {len(prompts)} prompts and {len(texts)} texts; give one text each.")
-        found: list[dict[str, float]] = []
         with evaluating(self.model):
             for start in range(0, len(prompts), self.batch_size):
                 stop = start + self.batch_size
-                found += self._label_probabilities(prompts[start:stop], texts[start:stop], labels)
-        return found
+                yield self._batch_label_scores(prompts[start:stop], texts[start:stop], labels)
 
-    def _label_probabilities(
+    def _batch_label_scores(
         self, prompts: Sequence[Prompt], texts: Sequence[str], labels: Sequence[str]
-    ) -> list[dict[str, float]]:
+    ) -> Float[Tensor, "batch labels"]:
         bare = [replace(prompt, prefix="") for prompt in prompts]
         embeds, mask = embed_prompts(self.model, self.processor, bare)
         end = stop_ids(self.model, self.processor)[0]
@@ -175,8 +201,7 @@ class Scorer(nn.Module):
             torch.cat([row[kept], embed(torch.tensor(ids, dtype=torch.long, device=row.device))])
             for row, kept, ids in zip(embeds, mask, before, strict=True)
         ]
-        logprobs = self._answer_logprobs(*left_pad(rows), *pad_answers(after)).sum(-1).softmax(-1).tolist()
-        return [dict(zip(labels, row, strict=True)) for row in logprobs]
+        return self._answer_logprobs(*left_pad(rows), *pad_answers(after)).sum(-1)
 
     def _answer_logprobs(
         self, embeds: Tensor, mask: Tensor, answer_ids: Tensor, answer_mask: Tensor, temperature: float = 1.0

@@ -3,7 +3,7 @@
 It also owns how many tokens a clip becomes, because model and processor must agree on it.
 """
 
-from math import isqrt
+from math import inf, isqrt
 from typing import ClassVar, Literal, TypeVar
 
 from transformers import AutoConfig, BertConfig, PreTrainedConfig, Qwen2Config, SiglipVisionConfig, WhisperConfig
@@ -63,6 +63,9 @@ class HumanOmniConfig(PreTrainedConfig):
     aspect: str = "pad"
     """`pad`: frames are centred on a grey square, as the published models were trained; `stretch`: resized as they are,
     as the official inference script does."""
+    label_temperature: float = 1.0
+    """What label scores are divided by before they become probabilities, above 0: fitted to labelled clips by
+    `r1omni checkpoint calibrate`. Answers and training do not depend on it."""
     tie_word_embeddings: bool = False
     """Follows `text_config`."""
     initializer_range: float = 0.02
@@ -82,6 +85,8 @@ class HumanOmniConfig(PreTrainedConfig):
             raise ValueError(f"aspect is {self.aspect!r}; expected pad or stretch.")
         if self.video_pooling not in ("none", "slow_fast"):
             raise ValueError(f"video_pooling is {self.video_pooling!r}; expected none or slow_fast.")
+        if not 0.0 < self.label_temperature < inf:
+            raise ValueError(f"label_temperature is {self.label_temperature}; expected a finite number above 0.")
         small = self.projector_type == "all_in_one_small"
         if (self.grid_patches % 2 == 0) != small:
             raise ValueError(

@@ -8,6 +8,7 @@ import logging
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +16,7 @@ from torch import Tensor
 from transformers import GenerationConfig
 
 from r1omni.core.errors import CheckpointError, ConfigError
-from r1omni.model.checkpoint_folder import CheckpointFolder, find_checkpoint
+from r1omni.model.checkpoint_folder import PROCESSOR, CheckpointFolder, find_checkpoint
 from r1omni.model.configuration import HumanOmniConfig, VideoPooling
 from r1omni.model.lora_folder import LoraFolder, base_of, read_lora
 from r1omni.model.official import (
@@ -142,6 +143,15 @@ class Checkpoint:
             yield names[id(stored)], tensor
 
 
+def _checked_temperature(folder: Path, value: object) -> float:
+    if isinstance(value, int | float) and 0.0 < value < inf:
+        return float(value)
+    raise CheckpointError(
+        f"{folder / PROCESSOR}: label_temperature is {value!r}; expected a finite number above 0. Fit it again with "
+        "`r1omni checkpoint calibrate`."
+    )
+
+
 def read_checkpoint(
     path_or_id: str | os.PathLike[str],
     *,
@@ -184,6 +194,8 @@ def read_checkpoint(
             _log.warning("%s holds its towers and router; --vision, --audio and --router are not used.", found.path)
         config, sources, unread, problems = read_own(found.path, found.raw)
         config.video_pooling = video_pooling or config.video_pooling
+    if adapter is not None and "label_temperature" in kept:
+        config.label_temperature = _checked_temperature(adapter.path, kept["label_temperature"])
     config.name_or_path = os.fspath(path_or_id)
     lora = None
     if adapter is not None:

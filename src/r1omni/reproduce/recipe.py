@@ -1,8 +1,8 @@
-"""The recipe, top to bottom: corpora -> towers -> base -> cold start -> label-only SFT -> RLVR -> Table 1 -> report.
+"""The recipe: corpora -> towers -> base -> cold start -> label-only SFT -> RLVR -> calibration -> Table 1 -> report.
 
-Every stage writes its own folder under `OUT/stages/` and is finished when the folder is complete; a second call runs
-what is missing, and a killed run resumes where it stopped. Independent stages run in parallel (`STAGES` lists the
-dependencies). The five models of the table are
+Every stage writes its own folder under `OUT/stages/` and is finished when the folder is complete (calibration adds one
+number to r1-omni's settings instead); a second call runs what is missing, and a killed run resumes where it stopped.
+Independent stages run in parallel (`STAGES` lists the dependencies). The five models of the table are
 
     base             pretrained on captions, text and a few labels        a label
     cold-start       base + the reasoned examples                         reasoning, then an answer
@@ -16,7 +16,7 @@ Left out on purpose: anything that uses a test split before the last stage.
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from r1omni.core.clip import Clip, Modality
 from r1omni.core.errors import ConfigError
 from r1omni.core.instruction import LABEL_INSTRUCTION, REASONING_INSTRUCTION
 from r1omni.datasets.manifest import read_manifest
+from r1omni.evaluate.label_temperature import ClipsOfLabelSet, fit_on_clips
 from r1omni.evaluate.predictions import read_predictions
 from r1omni.infer.engine import Engine, build_engine
 from r1omni.infer.features import Side
@@ -40,6 +41,7 @@ from r1omni.model.modeling import HumanOmniForConditionalGeneration
 from r1omni.model.presets import build_model, preset_config
 from r1omni.model.processing import HumanOmniProcessor
 from r1omni.model.save_model import save_model
+from r1omni.model.stored_temperature import CALIBRATION, write_temperature
 from r1omni.model.tokenizer import build_tokenizers
 from r1omni.reproduce.examples import caption_examples, knowledge_examples
 from r1omni.reproduce.gallery import build_report
@@ -95,6 +97,8 @@ SHORTCUT_FIGURES = {
 without any."""
 ONE_SIDED: dict[Side, Modality] = {"sound": "video", "pictures": "audio"}
 """Side that is taken away in evaluation -> what is then read of a clip."""
+CALIBRATED = "r1-omni"
+"""The model whose label probabilities are calibrated."""
 RELIED_ON = 64
 """Answers of each model and corpus whose reliance on their reasons is measured."""
 SENSES = {"vision": ("vision_tower", "projector"), "audio": ("audio_tower", "audio_projector")}
@@ -272,6 +276,22 @@ def run_rlvr(recipe: Recipe, report: Report) -> None:
         validate=validator(engine, held_out, INSTRUCTIONS["r1-omni"], settings.max_completion_length),
         on_step=lambda row: report("r1-omni", row["step"] / row["num_steps"]),
     )
+
+
+def calibrate(recipe: Recipe, report: Report) -> None:
+    """Fit the temperature of label probabilities on the validation splits, and keep it with the model.
+
+    That annotators err, and how often, is a fact of the corpora; nothing of a clip's true emotion is used.
+    """
+    model = recipe.stage(CALIBRATED) / "model"
+    if (model / CALIBRATION).exists():
+        return
+    groups = [ClipsOfLabelSet(corpus_clips(recipe, name, "val"), CORPORA[name].labels) for name in TRAINING_CORPORA]
+    limit = recipe.settings.grpo.max_completion_length
+    engine, instruction = load_engine(recipe, CALIBRATED), INSTRUCTIONS[CALIBRATED]
+    fitted = fit_on_clips(engine, groups, instruction, limit, recipe.noise.label)
+    write_temperature(model, fitted.temperature, asdict(fitted))
+    report("calibration", 1.0)
 
 
 def encode_once(name: str, recipe: Recipe, report: Report) -> None:
@@ -463,8 +483,10 @@ STAGES: dict[str, Stage] = {
     "cold-start": Stage(start_cold, ("base", "features-3")),
     "label-sft": Stage(partial(tune_on_labels, "label-sft", "base"), ("base", "features-3")),
     "r1-omni": Stage(run_rlvr, ("cold-start",)),
+    "calibration": Stage(calibrate, (CALIBRATED,)),
     "cold-start-sft": Stage(partial(tune_on_labels, "cold-start-sft", "cold-start"), ("cold-start",)),
     **{f"evaluation: {name}": Stage(partial(evaluate_model, name), (name,)) for name in INSTRUCTIONS},
+    f"evaluation: {CALIBRATED}": Stage(partial(evaluate_model, CALIBRATED), ("calibration",)),
     "table": Stage(write_table, tuple(f"evaluation: {name}" for name in INSTRUCTIONS)),
 }
 """The stages after the corpora, in order of preference; in parallel they give the same results as one after another."""

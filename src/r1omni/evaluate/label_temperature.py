@@ -1,0 +1,123 @@
+"""Fits the temperature of label probabilities on held-out clips: answers, scores of the labels after them, one number.
+
+The probability is of a label given the clip and the reasons that were written about it. As the answer follows from the
+reasons, it says how sure the model is of its conclusion, not how sure it is that the reasons are right: one temperature
+brings its average closer to the share of right answers, and cannot tell answers with wrong reasons from others.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from r1omni.core.clip import Clip
+from r1omni.core.errors import ConfigError, MediaError
+from r1omni.infer.engine import Engine
+from r1omni.infer.features import Features
+from r1omni.infer.greedy_answers import greedy_outcomes
+from r1omni.infer.prompt import Prompt
+from r1omni.scoring.calibration import expected_calibration_error, fit_temperature, tempered
+from r1omni.scoring.normalise import exact
+
+
+@dataclass(frozen=True)
+class ClipsOfLabelSet:
+    """Clips with gold labels, and the label set that these are from."""
+
+    clips: Sequence[Clip]
+    labels: Sequence[str]
+
+
+@dataclass(frozen=True)
+class FittedTemperature:
+    """A temperature, and what it does to the clips that it was fitted on; shares are fractions."""
+
+    temperature: float
+    num_clips: int
+    num_errors: int
+    """Clips that could not be read and are left out."""
+    label_errors: float
+    """Share of the gold labels that was taken as wrong."""
+    accuracy: float
+    """Share of clips whose likeliest label is the gold label."""
+    mean_confidence_before: float
+    """Of the likeliest label at temperature 1."""
+    mean_confidence: float
+    """The same at the fitted temperature."""
+    ece_before: float | None
+    """Expected calibration error against the gold labels at temperature 1."""
+    ece: float | None
+    """The same at the fitted temperature."""
+
+
+def fit_on_clips(
+    engine: Engine,
+    groups: Sequence[ClipsOfLabelSet],
+    instruction: str,
+    max_tokens: int,
+    label_errors: float = 0.0,
+) -> FittedTemperature:
+    """Answer labelled clips greedily and fit one temperature to all of them; the engine's own is left as it is.
+
+    Args:
+        engine: over the model.
+        groups: clips by label set; those without a gold label are left out.
+        instruction: what is asked.
+        max_tokens: tokens of an answer.
+        label_errors: share of the gold labels that is wrong, see `scoring.calibration`.
+
+    Raises:
+        ConfigError: no clip has a gold label or can be read, or a gold label is not in its label set.
+    """
+    scores: list[list[float]] = []
+    golds: list[int] = []
+    num_errors = 0
+    for group in groups:
+        labels = [exact(label) for label in group.labels]
+        clips = [clip for clip in group.clips if clip.label is not None]
+        strangers = sorted({exact(clip.label or "") for clip in clips} - set(labels))
+        if strangers:
+            raise ConfigError(f"Gold labels {', '.join(strangers)} are not in the label set ({', '.join(labels)}).")
+        for clip, found in zip(clips, _scores(engine, clips, labels, instruction, max_tokens), strict=True):
+            if found is None:
+                num_errors += 1
+                continue
+            scores.append([found[label] for label in labels])
+            golds.append(labels.index(exact(clip.label or "")))
+    if not scores:
+        raise ConfigError(f"Found no clip with a gold label that can be read ({num_errors} cannot); expected hundreds.")
+    temperature = fit_temperature(scores, golds, label_errors=label_errors)
+    right = [row.index(max(row)) == gold for row, gold in zip(scores, golds, strict=True)]
+    before, after = ([max(tempered(row, used)) for row in scores] for used in (1.0, temperature))
+    return FittedTemperature(
+        temperature=temperature,
+        num_clips=len(scores),
+        num_errors=num_errors,
+        label_errors=label_errors,
+        accuracy=sum(right) / len(right),
+        mean_confidence_before=sum(before) / len(before),
+        mean_confidence=sum(after) / len(after),
+        ece_before=expected_calibration_error(before, right),
+        ece=expected_calibration_error(after, right),
+    )
+
+
+def _scores(
+    engine: Engine, clips: Sequence[Clip], labels: Sequence[str], instruction: str, max_tokens: int
+) -> list[dict[str, float] | None]:
+    """Score the labels after each clip's greedy answer; None where a clip cannot be read."""
+    rows: list[dict[str, float] | None] = []
+    size = engine.scorer.batch_size
+    outcomes = list(greedy_outcomes(engine, clips, instruction, max_tokens))
+    for start in range(0, len(clips), size):
+        said = outcomes[start : start + size]
+        features = engine.encoder.features(clips[start : start + size])
+        readable = [
+            (Prompt.ask(instruction, entry), answer.text)
+            for entry, answer in zip(features, said, strict=True)
+            if isinstance(entry, Features) and not isinstance(answer, MediaError)
+        ]
+        scored = iter(engine.scorer.label_scores([row[0] for row in readable], [row[1] for row in readable], labels))
+        rows += [
+            next(scored) if isinstance(entry, Features) and not isinstance(answer, MediaError) else None
+            for entry, answer in zip(features, said, strict=True)
+        ]
+    return rows
