@@ -90,7 +90,8 @@ def test_tokens_of_a_stream_come_between_all_pieces(endless: Engine):
     spans = tuple(LeftOut("pictures", 0.0, 1.0, both) for _ in range(12))
     asked = AnsweredClip(both, REASONING_INSTRUCTION, TEXT, spans)
     (at_once,) = attribute(endless.scorer, [asked], LABELS)
-    with Watched(endless) as owner:
+    owner = Watched(endless)
+    with owner:
         ticket = owner.submit(Prompt.ask("Which?"), ENDLESS, on_event=lambda _: owner.order.append("token"))
         while "token" not in owner.order:
             time.sleep(0.001)

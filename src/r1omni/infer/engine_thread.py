@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import TypeVar
 
 from r1omni.core.errors import BusyError, GenerationError
 from r1omni.infer.completion import Completion, Event
@@ -219,7 +219,7 @@ class EngineThread:
             self._changed.notify()
         self._thread.join(timeout_s)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "EngineThread":
         """Return the thread itself."""
         return self
 
