@@ -47,6 +47,9 @@ def evaluate(
     batch_size: Annotated[int, typer.Option(min=1, help="Clips per batch.")] = 32,
     max_new_tokens: Annotated[int, typer.Option(min=1, help=meaning(EvaluationConfig, "max_new_tokens"))] = 512,
     shown: Annotated[int, typer.Option(min=0, help=meaning(EvaluationConfig, "shown"))] = 3,
+    probabilities: Annotated[
+        bool, typer.Option("--probabilities", help=meaning(EvaluationConfig, "probabilities"))
+    ] = False,
     explain: Annotated[bool, typer.Option("--explain", help=meaning(EvaluationConfig, "explain"))] = False,
     relied_on: Annotated[int, typer.Option(min=0, help=meaning(EvaluationConfig, "relied_on"))] = 128,
     shard: Annotated[
@@ -78,6 +81,7 @@ def evaluate(
         group_by=tuple(by or ()),
         max_new_tokens=max_new_tokens,
         shown=shown,
+        probabilities=probabilities,
         explain=explain,
         relied_on=relied_on,
         shard=one_of_many("--shard", shard),

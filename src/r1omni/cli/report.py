@@ -60,6 +60,8 @@ def summary(scores: dict[str, Any]) -> str:
     reasons = scores.get("explanations", {}).get("figures", {})
     shown = ((name, reasons[name]["value"]) for name in SHOWN_OF_REASONS if name in reasons)
     told += "".join(f", {name} {'-' if value is None else f'{value:.2f}'}" for name, value in shown)
+    if "calibration" in scores:
+        told += f", ece {scores['calibration']['ece']:.2f}"
     counts = f"{scores['num_scored']} of {scores['num_clips']} clips scored, {scores['num_errors']} unreadable"
     return f"{told} ({counts}, normaliser {scores['normaliser']})"
 

@@ -42,6 +42,9 @@ class EvaluationConfig(Schema):
     """Best and worst clips each that report.html shows; 0 spares the pass for them."""
     explain: bool = False
     """Also check the reasons: measure the clips, grade the claims, and test whether answers hang on their reasons."""
+    probabilities: bool = False
+    """Also ask how likely each label was after the reasons, and report whether these probabilities are as often right
+    as they say (expected calibration error); not with windows, whose answers share one."""
     relied_on: NonNegativeInt = 128
     """With explain: answers whose reliance on their reasons is measured, an even sample; 0 measures none."""
     shard: tuple[NonNegativeInt, PositiveInt] = (0, 1)
@@ -54,6 +57,11 @@ class EvaluationConfig(Schema):
     def _check(self) -> "EvaluationConfig":
         if not self.data:
             raise ValueError("data: no manifest is named")
+        if self.probabilities and self.windows:
+            raise ValueError(
+                "probabilities: a clip's probabilities are its windows' mean, which is not calibrated; set windows to "
+                "false"
+            )
         index, count = self.shard
         if index >= count:
             raise ValueError(f"shard: index {index} is out of range for {count} shards; expected 0 to {count - 1}")

@@ -20,14 +20,13 @@ from r1omni.core.errors import ConfigError, MediaError
 from r1omni.core.instruction import instruction_for
 from r1omni.core.labels import LABEL_SETS, label_set
 from r1omni.datasets.manifest import manifest_hash, read_manifest
+from r1omni.evaluate.label_chances import label_chances, write_probabilities
 from r1omni.evaluate.picks import keep_picks
 from r1omni.evaluate.predictions import read_predictions
 from r1omni.evaluate.run import Grading, evaluate, score_again
 from r1omni.evaluate.side_by_side import write_report
 from r1omni.infer.engine import Engine
-from r1omni.infer.features import Features
 from r1omni.infer.greedy_answers import greedy_outcomes, greedy_outcomes_in_windows
-from r1omni.infer.prompt import Prompt
 from r1omni.infer.text_field import text_field_identity
 from r1omni.model.checkpoint_hash import checkpoint_identity
 from r1omni.model.stored_answer_format import answer_format_of
@@ -129,6 +128,10 @@ def evaluate_manifests(
                 lambda done, total, name=name: on_progress(f"{name}: reasons", done / total),
             )
             results[name] = score_again(part.folder, part.clips, grading)
+        if results[name] is not None and run.probabilities and part.labels is not None:
+            said = read_predictions(part.folder / "predictions.jsonl")
+            write_probabilities(engine, part.clips, said, instruction, part.labels, part.folder)
+            results[name] = score_again(part.folder, part.clips, grading)
         if results[name] is not None and run.shown and part.labels is not None:
             _pick(run, part.labels, part, engine, instruction)
     if all(scores is not None for scores in results.values()):
@@ -223,16 +226,6 @@ def _pick(
     as_answered = {clip.id: clip for clip in _as_answered(part.clips, said)}
 
     def likelihood(clips: Sequence[Clip], texts: Sequence[str]) -> list[dict[str, float] | MediaError]:
-        encoder, scorer = engine().encoder, engine().scorer
-        parts = [as_answered[clip.id] for clip in clips]
-        rows: list[dict[str, float] | MediaError] = []
-        for start in range(0, len(clips), scorer.batch_size):
-            found = encoder.features(parts[start : start + scorer.batch_size])
-            readable = [(place, entry) for place, entry in enumerate(found) if isinstance(entry, Features)]
-            prompts = [Prompt.ask(instruction, entry) for _, entry in readable]
-            scored = scorer.label_probabilities(prompts, [texts[start + place] for place, _ in readable], labels)
-            rest = iter(scored)
-            rows += [entry if isinstance(entry, MediaError) else next(rest) for entry in found]
-        return rows
+        return label_chances(engine(), [as_answered[clip.id] for clip in clips], texts, instruction, labels)
 
     keep_picks(part.folder, part.clips, said, likelihood, run.shown, labels)

@@ -7,6 +7,7 @@ A run folder holds
     scores.json         written last: its presence says that the run is complete
     clips.json          which clips a report shows, where they were picked
     evidence.jsonl, explanations.jsonl   what was measured in the clips, and what is known of the reasons, where asked
+    probabilities.jsonl                  how likely each label was after the reasons, where asked
 A shard (i, n) takes every n-th clip and appends to its own file; whichever shard ends last writes the common ones.
 
 How answers are graded (normaliser, label set, groups, the format they are read in) is not part of the run: texts are
@@ -24,6 +25,7 @@ from typing import Any
 from r1omni.core.answer_format import PAPER_FORMAT, AnswerFormat
 from r1omni.core.clip import Clip
 from r1omni.core.errors import ConfigError, ManifestError, MediaError
+from r1omni.evaluate.answer_probabilities import calibration_scores, read_probabilities
 from r1omni.evaluate.explanation_scores import explanation_scores, read_explained
 from r1omni.evaluate.predictions import in_order, read_predictions, to_line
 from r1omni.evaluate.scores import check_field, closed_set_scores, open_set_scores, scores_by_group
@@ -36,7 +38,15 @@ from r1omni.scoring.prediction import Prediction, Said, predict_from
 Answer = Callable[[Sequence[Clip]], Iterable[Said | str | MediaError]]
 """What was said, or the error, per clip, in the clips' order; read one by one, so it may be lazy."""
 
-CONTENT = ("predictions*.jsonl", "timing.jsonl", "scores.json", "clips.json", "explanations.jsonl", "evidence.jsonl")
+CONTENT = (
+    "predictions*.jsonl",
+    "timing.jsonl",
+    "scores.json",
+    "clips.json",
+    "explanations.jsonl",
+    "evidence.jsonl",
+    "probabilities.jsonl",
+)
 """What a run writes beside its record."""
 
 
@@ -173,7 +183,7 @@ def _recorded(folder: Path) -> list[Prediction]:
 
 
 def score_again(folder: Path, clips: Sequence[Clip], grading: Grading) -> dict[str, Any] | None:
-    """Write scores.json of a run whose explanations have changed; None while a clip is missing.
+    """Write scores.json of a run whose explanations or probabilities have changed; None while a clip is missing.
 
     Args:
         folder: the run folder.
@@ -191,7 +201,8 @@ def _finish(folder: Path, clips: Sequence[Clip], grading: Grading) -> dict[str, 
     if ordered is None:
         return None
     write_text(folder / "predictions.jsonl", "".join(f"{to_line(prediction)}\n" for prediction in ordered))
-    scores = score(clips, ordered, grading, read_explained(folder, ordered))
+    chances = {} if grading.labels is None else read_probabilities(folder, ordered, grading.labels)
+    scores = score(clips, ordered, grading, read_explained(folder, ordered), chances)
     write_json(folder / "scores.json", scores, indent=2)
     return scores
 
@@ -201,6 +212,7 @@ def score(
     predictions: Sequence[Prediction],
     grading: Grading,
     explained: Sequence[ExplainedAnswer] = (),
+    probabilities: Mapping[str, Mapping[str, float]] | None = None,
 ) -> dict[str, Any]:
     """Score predictions that are in the manifest's order.
 
@@ -209,6 +221,7 @@ def score(
         predictions: one per clip, in the same order.
         grading: the label set, the name of what was done to the answers, and the fields to score by.
         explained: what is known of the reasons of any of the answers.
+        probabilities: of the labels after any of the answers, by the clip's id.
     """
     labels = grading.labels
     scores = (
@@ -219,6 +232,9 @@ def score(
     reasons = explanation_scores(predictions, explained)
     if reasons is not None and labels is not None:
         scores["explanations"] = reasons
+    calibration = calibration_scores(predictions, probabilities or {})
+    if calibration is not None:
+        scores["calibration"] = calibration
     if grading.group_by:
         scores["groups"] = {name: scores_by_group(clips, predictions, name) for name in grading.group_by}
     return scores

@@ -49,6 +49,7 @@ from r1omni.reproduce.lanes import Stage, lanes_here, run_stages
 from r1omni.reproduce.table1 import (
     Question,
     answer_corpus,
+    calibrate_answers,
     compare_runs,
     controls,
     explain_answers,
@@ -397,6 +398,9 @@ def evaluate_model(name: str, recipe: Recipe, report: Report) -> None:
                 evaluation_folder(recipe, name, corpus),
                 RELIED_ON,
             )
+            if name == CALIBRATED:
+                clips, folder = corpus_clips(recipe, corpus, "test"), evaluation_folder(recipe, name, corpus)
+                calibrate_answers(engine, question, corpus, clips, folder)
         report(f"evaluation: {name}", done / (len(corpora) + len(ONE_SIDED)))
     for done, (absent, modality) in enumerate(ONE_SIDED.items(), start=len(corpora) + 1):
         engine.encoder.modality = modality

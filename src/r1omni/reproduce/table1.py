@@ -14,6 +14,7 @@ from typing import Any
 from r1omni.core.clip import Clip
 from r1omni.core.labels import Emotion
 from r1omni.evaluate.explanation_scores import read_explained
+from r1omni.evaluate.label_chances import write_probabilities
 from r1omni.evaluate.predictions import read_predictions
 from r1omni.evaluate.run import Grading, evaluate, score_again
 from r1omni.evaluate.scores import compare
@@ -87,6 +88,21 @@ def explain_answers(
     """
     said, labels = read_predictions(out / "predictions.jsonl"), CORPORA[corpus].labels
     corpus_explainer(num_relied_on)(lambda: engine, clips, said, question.instruction, labels, out)
+    score_again(out, clips, Grading(labels))
+
+
+def calibrate_answers(engine: Engine, question: Question, corpus: str, clips: list[Clip], out: Path) -> None:
+    """Ask how likely each label was after one model's answers, and add the calibration error to its scores.json.
+
+    Args:
+        engine: the model's engine.
+        question: the model and its instruction.
+        corpus: name of the synthetic corpus.
+        clips: its test split, already answered.
+        out: folder of the predictions and scores.
+    """
+    said, labels = read_predictions(out / "predictions.jsonl"), CORPORA[corpus].labels
+    write_probabilities(lambda: engine, clips, said, question.instruction, labels, out)
     score_again(out, clips, Grading(labels))
 
 
@@ -182,7 +198,8 @@ def one_sided_row(
 def table_row(model: str, corpus: str, scores: dict[str, Any], hallucination: float | None) -> dict[str, Any]:
     """Return a row of table.json; percentages with two decimals, None where a figure is undefined.
 
-    EEA, EPC and FCR say how the reasons fit label and answer; see `r1omni.scoring.coherence`.
+    EEA, EPC and FCR say how the reasons fit label and answer; see `r1omni.scoring.coherence`. The calibration error and
+    the mean confidence are there for models whose label probabilities were asked for.
     """
 
     def rounded(value: float | None) -> float | None:
@@ -196,6 +213,9 @@ def table_row(model: str, corpus: str, scores: dict[str, Any], hallucination: fl
         **figures,
         **{name: rounded(reasons.get(name, {}).get("value")) for name in ("eea", "epc", "fcr")},
         "hallucination_rate": rounded(hallucination),
+        **{
+            name: rounded(scores["calibration"][name]) for name in ("ece", "mean_confidence") if "calibration" in scores
+        },
         "num_clips": scores["num_clips"],
         "war_interval": scores["war_interval"],
         "uar_interval": scores["uar_interval"],
