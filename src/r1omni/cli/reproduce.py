@@ -18,7 +18,8 @@ def reproduce(
     scale: Annotated[
         ScaleName,
         typer.Option(
-            help="smoke: 3 minutes, without meaningful figures; tiny: 20 to 25 minutes on two cores; small: one GPU."
+            help="smoke: 3 minutes, without meaningful figures; tiny: 20 to 25 minutes on two cores; small: one GPU; "
+            "real-parts: an hour on two cores, with a fetched language model."
         ),
     ] = "tiny",
     seed: Annotated[int, typer.Option(min=0, help="Seeds the world and every random choice in it.")] = 0,

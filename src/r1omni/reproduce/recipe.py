@@ -15,7 +15,7 @@ Left out on purpose: anything that uses a test split before the last stage.
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -25,7 +25,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from r1omni.config.scale import ScaleSettings
-from r1omni.config.sections import EngineSection
+from r1omni.config.sections import EngineSection, LoraSection
 from r1omni.config.sft_run import SftSettings
 from r1omni.core.clip import Clip, Modality
 from r1omni.core.errors import ConfigError
@@ -35,6 +35,7 @@ from r1omni.evaluate.label_temperature import ClipsOfLabelSet, fit_on_clips
 from r1omni.evaluate.predictions import read_predictions
 from r1omni.infer.engine import Engine, build_engine
 from r1omni.infer.features import Side
+from r1omni.model.adapters import TrainedModel
 from r1omni.model.checkpoint_hash import checkpoint_identity
 from r1omni.model.load_model import load_model
 from r1omni.model.modeling import HumanOmniForConditionalGeneration
@@ -46,6 +47,7 @@ from r1omni.model.tokenizer import build_tokenizers
 from r1omni.reproduce.examples import caption_examples, knowledge_examples
 from r1omni.reproduce.gallery import build_report
 from r1omni.reproduce.lanes import Stage, lanes_here, run_stages
+from r1omni.reproduce.real_parts import build_from_parts, fetch_parts
 from r1omni.reproduce.table1 import (
     Question,
     answer_corpus,
@@ -70,6 +72,7 @@ from r1omni.train.bookkeeping import TrainingRun
 from r1omni.train.grpo import train_grpo
 from r1omni.train.rollout import named_rewards
 from r1omni.train.sft import train_sft
+from r1omni.train.starting_model import load_starting_model
 from r1omni.train.training_data import Example, label_examples, reasoned_examples
 from r1omni.train.validation import validator
 
@@ -100,8 +103,6 @@ ONE_SIDED: dict[Side, Modality] = {"sound": "video", "pictures": "audio"}
 """Side that is taken away in evaluation -> what is then read of a clip."""
 CALIBRATED = "r1-omni"
 """The model whose label probabilities are calibrated."""
-RELIED_ON = 64
-"""Answers of each model and corpus whose reliance on their reasons is measured."""
 SENSES = {"vision": ("vision_tower", "projector"), "audio": ("audio_tower", "audio_projector")}
 """Stage -> the parts of the model that it trains."""
 
@@ -152,8 +153,13 @@ def make_corpora(recipe: Recipe, report: Report) -> None:
 
 
 def fresh_model(recipe: Recipe) -> tuple[Model, HumanOmniProcessor]:
-    """Build the untrained model, the same in every process, and its tokenizers from the corpora's texts."""
+    """Build the untrained model, the same in every process, and its tokenizers from the corpora's texts.
+
+    Where the scale names real parts, the model and its tokenizers are made of these.
+    """
     settings = recipe.settings
+    if settings.parts is not None:
+        return build_from_parts(fetch_parts(settings.parts), settings, recipe.seed)
     texts = [clip.reasoning or "" for clip in corpus_clips(recipe, "emer-like")]
     texts += [LABEL_INSTRUCTION, REASONING_INSTRUCTION, *CAPTION_INSTRUCTIONS, KNOWLEDGE_INSTRUCTION] * 200
     texts += ["<think>a</think>\n<answer>b</answer>"] * 500
@@ -185,10 +191,13 @@ def pretrain_sense(name: str, recipe: Recipe, report: Report) -> None:
     folder, settings = recipe.stage(name), recipe.settings
     if (folder / "facts.json").exists():
         return
-    train, tower = (train_vision, settings.vision_tower) if name == "vision" else (train_audio, settings.audio_tower)
     model, processor = fresh_model(recipe)
-    clips = corpus_clips(recipe, "humanomni-like")
-    facts = train(engine_over(recipe, model, processor).encoder, clips, tower, settings.projectors, recipe.seed, report)
+    clips, projectors = corpus_clips(recipe, "humanomni-like"), settings.projectors
+    encoder = engine_over(recipe, model, processor).encoder
+    if name == "vision":
+        facts = train_vision(encoder, clips, settings.vision_tower, projectors, recipe.seed, report)
+    else:
+        facts = train_audio(encoder, clips, settings.audio_tower, projectors, recipe.seed, report)
     folder.mkdir(parents=True, exist_ok=True)
     for part in SENSES[name]:
         save_file(getattr(model, part).state_dict(), folder / f"{part}.safetensors")
@@ -215,12 +224,12 @@ def load_stage(recipe: Recipe, stage: str) -> tuple[Model, HumanOmniProcessor]:
     return load_model(recipe.stage(stage) / "model", dtype="float32", device="auto")
 
 
-def load_engine(recipe: Recipe, stage: str) -> Engine:
-    """Load the model that a stage wrote into the one engine."""
-    return engine_over(recipe, *load_stage(recipe, stage))
+def load_engine(recipe: Recipe, stage: str, lora: LoraSection | None = None) -> Engine:
+    """Load the model that a stage wrote into the one engine, with adapters where some are to be trained."""
+    return engine_over(recipe, *load_starting_model(str(recipe.stage(stage) / "model"), lora))
 
 
-def engine_over(recipe: Recipe, model: Model, processor: HumanOmniProcessor) -> Engine:
+def engine_over(recipe: Recipe, model: TrainedModel, processor: HumanOmniProcessor) -> Engine:
     """Build the one engine over a model, with the run's feature cache."""
     settings = EngineSection(batch_size=recipe.settings.eval_batch_size, cache_dir=recipe.out / "features")
     return build_engine(model, processor, settings)
@@ -249,7 +258,7 @@ def run_sft(
     """
     if (recipe.stage(name) / "model").exists():
         return
-    engine = load_engine(recipe, start)
+    engine = load_engine(recipe, start, recipe.settings.lora)
     held_out = labelled_clips(recipe, "val") if validated else []
     train_sft(
         engine,
@@ -265,11 +274,12 @@ def run_rlvr(recipe: Recipe, report: Report) -> None:
     """Run RLVR by GRPO from the cold start, on the labels of the two training corpora."""
     if (recipe.stage("r1-omni") / "model").exists():
         return
-    settings, engine = recipe.settings.grpo, load_engine(recipe, "cold-start")
+    settings, lora = recipe.settings.grpo, recipe.settings.lora
+    engine = load_engine(recipe, "cold-start", lora)
     held_out = labelled_clips(recipe, "val")
     train_grpo(
         engine,
-        load_stage(recipe, "cold-start")[0],
+        load_stage(recipe, "cold-start")[0] if lora is None else None,
         labelled_clips(recipe, "train"),
         named_rewards(recipe.settings.rewards, lambda clip: CORPORA[clip.corpus or ""].labels, cue_evidence),
         settings,
@@ -396,7 +406,7 @@ def evaluate_model(name: str, recipe: Recipe, report: Report) -> None:
                 corpus,
                 corpus_clips(recipe, corpus, "test"),
                 evaluation_folder(recipe, name, corpus),
-                RELIED_ON,
+                recipe.settings.relied_on_clips,
             )
             if name == CALIBRATED:
                 clips, folder = corpus_clips(recipe, corpus, "test"), evaluation_folder(recipe, name, corpus)
@@ -419,7 +429,8 @@ def evaluate_model(name: str, recipe: Recipe, report: Report) -> None:
 def write_table(recipe: Recipe, report: Report) -> None:
     """Write table.json from the models' answers, with its controls."""
     rows, checks, one_sided, reasons = [], [], [], []
-    for name in INSTRUCTIONS:
+    models = recipe.settings.models
+    for name in models:
         for corpus in TEST_CORPORA:
             clips, folder = corpus_clips(recipe, corpus, "test"), evaluation_folder(recipe, name, corpus)
             predictions = read_predictions(folder / "predictions.jsonl")
@@ -444,6 +455,7 @@ def write_table(recipe: Recipe, report: Report) -> None:
             a, "r1-omni", corpus, evaluation_folder(recipe, a, corpus), evaluation_folder(recipe, "r1-omni", corpus)
         )
         for a in ("cold-start", "label-sft", "cold-start-sft")
+        if a in models
         for corpus in TEST_CORPORA
     ]
     table = {
@@ -467,7 +479,7 @@ def read_scores(folder: Path) -> dict[str, Any]:
 def write_report(recipe: Recipe) -> None:
     """Write report.html, one offline file."""
     tests = {corpus: corpus_clips(recipe, corpus, "test") for corpus in TEST_CORPORA}
-    page = build_report(recipe.out, list(INSTRUCTIONS), tests, recipe.settings.gallery_clips)
+    page = build_report(recipe.out, list(recipe.settings.models), tests, recipe.settings.gallery_clips)
     write_text(recipe.out / "report.html", page)
 
 
@@ -491,9 +503,22 @@ STAGES: dict[str, Stage] = {
     "cold-start-sft": Stage(partial(tune_on_labels, "cold-start-sft", "cold-start"), ("cold-start",)),
     **{f"evaluation: {name}": Stage(partial(evaluate_model, name), (name,)) for name in INSTRUCTIONS},
     f"evaluation: {CALIBRATED}": Stage(partial(evaluate_model, CALIBRATED), ("calibration",)),
-    "table": Stage(write_table, tuple(f"evaluation: {name}" for name in INSTRUCTIONS)),
 }
 """The stages after the corpora, in order of preference; in parallel they give the same results as one after another."""
+
+
+def stages_for(models: Sequence[str]) -> dict[str, Stage]:
+    """Return the stages that some models of the table need.
+
+    Args:
+        models: names out of `INSTRUCTIONS`.
+    """
+    stages = {**STAGES, "table": Stage(write_table, tuple(f"evaluation: {name}" for name in models))}
+    needed, open_ends = set(), ["table"]
+    while open_ends:
+        needed.add(name := open_ends.pop())
+        open_ends += stages[name].needs
+    return {name: stage for name, stage in stages.items() if name in needed}
 
 
 def reproduce(
@@ -522,9 +547,11 @@ def reproduce(
     recipe = Recipe(out, settings, seed)
     claim_folder(recipe)
     started_s = time.monotonic()
+    if settings.parts is not None:
+        fetch_parts(settings.parts)  # before anything else, so that a package that cannot be had costs no time
     make_corpora(recipe, report)
     recipe.record_seconds("corpora", time.monotonic() - started_s)
-    run_stages(STAGES, recipe, num_lanes or lanes_here(), report, recipe.record_seconds)
+    run_stages(stages_for(settings.models), recipe, num_lanes or lanes_here(), report, recipe.record_seconds)
     recipe.record_seconds("whole", time.monotonic() - started_s)
     write_report(recipe)
     return recipe

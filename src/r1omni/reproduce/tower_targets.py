@@ -89,12 +89,15 @@ def train_vision(
 def train_audio(
     encoder: Encoder,
     clips: list[Clip],
-    tower: TowerSettings,
+    tower: TowerSettings | None,
     projector: TowerSettings,
     seed: int,
     report: Report,
 ) -> dict[str, Any]:
-    """Train the audio tower, then its projector over the frozen tower; arguments and result as in `train_vision`."""
+    """Train the audio tower, then its projector over the frozen tower; arguments and result as in `train_vision`.
+
+    Without settings of its own the tower stays as it is, and the result says nothing of it.
+    """
     model, learn = encoder.model, partial(_learn, seed, report)
     num_tokens = encoder.processor.audio_tokens
     (sounds, curves, measures), reads = _read(clips, lambda clip: _sound(clip, encoder))
@@ -102,15 +105,9 @@ def train_audio(
     measures = torch.cat([measures, relative_pitch(measures[:, 0], speakers)[:, None]], dim=1)
     targets = torch.cat([curves, measures[:, None].expand(-1, num_tokens, -1)], dim=-1)
     classes = class_ids(clips, HEARD_CLASSES)
-    facts = learn(
-        "towers: audio",
-        tower,
-        model.encode_audio,
-        model.audio_tower,
-        sounds,
-        targets,
-        classes,
-    )
+    facts: dict[str, Any] = {}
+    if tower is not None:
+        facts["audio"] = learn("towers: audio", tower, model.encode_audio, model.audio_tower, sounds, targets, classes)
     heard = _encode(encoder, clips, reads, lambda part: sounds[part], "input_features")
     projected = learn(
         "projectors: audio",
@@ -121,7 +118,7 @@ def train_audio(
         targets,
         classes,
     )
-    return {"audio": facts, "audio_projector": projected}
+    return facts | {"audio_projector": projected}
 
 
 def _learn(seed: int, report: Report, name: str, settings: TowerSettings, *examples: Any) -> dict[str, float]:
