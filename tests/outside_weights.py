@@ -44,12 +44,13 @@ def write_gguf(path: Path, llama: LlamaForCausalLM, *, quantised: bool = False, 
     from gguf import GGMLQuantizationType, GGUFWriter, quantize
 
     config, writer = llama.config, GGUFWriter(path, architecture)
+    num_keys = config.num_key_value_heads or config.num_attention_heads
     writer.add_block_count(config.num_hidden_layers)
     writer.add_context_length(config.max_position_embeddings)
     writer.add_embedding_length(config.hidden_size)
     writer.add_feed_forward_length(config.intermediate_size)
     writer.add_head_count(config.num_attention_heads)
-    writer.add_head_count_kv(config.num_key_value_heads)
+    writer.add_head_count_kv(num_keys)
     writer.add_rope_freq_base(500.0)
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
     tokens = [*CONTROL, *sorted(pre_tokenizers.ByteLevel.alphabet()), *("".join(pair) for pair in MERGES)]
@@ -77,7 +78,7 @@ def write_gguf(path: Path, llama: LlamaForCausalLM, *, quantised: bool = False, 
         if name.startswith("layers."):
             _, layer, part = name.removesuffix(".weight").split(".", 2)
             if part.endswith(("q_proj", "k_proj")):
-                heads = config.num_attention_heads if part.endswith("q_proj") else config.num_key_value_heads
+                heads = config.num_attention_heads if part.endswith("q_proj") else num_keys
                 # `permute` of llama.cpp's convert_hf_to_gguf.py
                 stored = stored.reshape(heads, 2, len(stored) // heads // 2, -1).swapaxes(1, 2).reshape(stored.shape)
             name = f"blk.{layer}.{names[part]}.weight"
@@ -134,7 +135,7 @@ def write_ctranslate2(path: Path, whisper: Whisper, *, version: int = 6) -> Path
             new, old = part.split(":")
             variables[f"{side}/{new}"] = state[f"{side}.{old}"]
         layer, old = f"{side}/layer_0", f"{side}.layers.0"
-        blocks = {"self_attention": ("self_attn", ("qkv", "o"))}
+        blocks: dict[str, tuple[str, tuple[str, ...]]] = {"self_attention": ("self_attn", ("qkv", "o"))}
         if side == "decoder":
             blocks["attention"] = ("encoder_attn", ("q", "kv", "o"))
         for block, (name, linears) in blocks.items():
