@@ -48,5 +48,5 @@ def test_the_slurm_scripts_run_commands_of_ours():
 
 def test_the_image_has_the_pinned_ray():
     text = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
-    assert f'"ray[default]=={PINNED["ray"]}"' in text
+    assert f'"ray[data,default]=={PINNED["ray"]}"' in text
     assert re.findall(r"^FROM \S+ AS (\w+)$", text, re.MULTILINE)[-3:] == ["cuda", "ray", "cpu"]

@@ -222,7 +222,7 @@ def names(hashes, clip: Clip, change: Callable[[Encoder], None] = lambda _: None
     model, processor = small_model()
     made = encoder(None, hashes, model, processor=processor, **options)
     change(made)
-    return made._names().of(clip)
+    return made.names().of(clip)
 
 
 def set_on(part: str, name: str, value) -> Callable[[Encoder], None]:
@@ -282,11 +282,11 @@ def test_a_name_holds_the_part_and_the_content(hashes, clips):
 
 def test_names_are_the_same_after_saving_and_loading(tmp_path, hashes, clips):
     model, processor = small_model()
-    made = encoder(None, hashes, model, processor=processor)._names().of(clips[0])
+    made = encoder(None, hashes, model, processor=processor).names().of(clips[0])
     model.save_pretrained(tmp_path / "model")
     processor.save_pretrained(tmp_path / "model")
     loaded = load_model(tmp_path / "model", dtype=torch.float32)
-    assert encoder(None, hashes, loaded[0], processor=loaded[1])._names().of(clips[0]) == made
+    assert encoder(None, hashes, loaded[0], processor=loaded[1]).names().of(clips[0]) == made
 
 
 class Settled(FileHashes):

@@ -8,16 +8,19 @@ import typer
 from r1omni.cli.options import (
     AnswerFormatOption,
     Answers,
+    ClusterOption,
     DtypeOption,
+    EngineOption,
     ModalityOption,
     VideoPoolingOption,
     WindowsOption,
+    cluster_section,
     meaning,
     one_of_many,
     split_labels,
 )
 from r1omni.cli.progress import hide_loading_bars, show_progress
-from r1omni.config.annotation_run import AnnotationConfig, Runner
+from r1omni.config.annotation_run import AnnotationConfig
 from r1omni.config.sections import EngineSection
 from r1omni.core.errors import ConfigError
 from r1omni.core.json_text import json_text
@@ -50,10 +53,8 @@ def annotate(
     part: Annotated[
         str, typer.Option(help="I/N: write every N-th shard, from the I-th (0 first); for N processes on one folder.")
     ] = "0/1",
-    engine: Annotated[Runner, typer.Option(help=meaning(AnnotationConfig, "runner"))] = "local",
-    actors: Annotated[
-        int | None, typer.Option(min=1, help=meaning(AnnotationConfig, "actors"), show_default=False)
-    ] = None,
+    engine: EngineOption = "local",
+    cluster: ClusterOption = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document, and nothing else.")] = False,
 ) -> None:
     """Answer every clip of an archive once, and keep the answers as shards of rows.
@@ -73,7 +74,7 @@ def annotate(
         shard_clips=shard_clips,
         part=one_of_many("--part", part),
         runner=engine,
-        actors=actors,
+        cluster=cluster_section(cluster),
         engine=EngineSection(
             batch_size=batch_size, modality=modality, video_pooling=video_pooling, answer_format=answer_format
         ),
@@ -82,7 +83,7 @@ def annotate(
     from r1omni.infer.predict_files import BUNDLED_MODEL, BUNDLED_NOTE
     from r1omni.model.load_model import load_model
     from r1omni.scale.annotation import annotate as annotate_archive
-    from r1omni.scale.ray_actors import answers_on_ray
+    from r1omni.scale.ray_jobs import annotation_on_ray
 
     def load() -> Engine:
         hide_loading_bars()
@@ -94,7 +95,7 @@ def annotate(
         def on_progress(num_done: int, num_clips: int, num_failed: int) -> None:
             report("annotation", num_done / num_clips, f"{num_done:,} of {num_clips:,} clips, {num_failed:,} failed")
 
-        summary = annotate_archive(run, load, on_progress, answers_on_ray(run, load) if engine == "ray" else None)
+        summary = annotate_archive(run, load, on_progress, annotation_on_ray(run, load) if engine == "ray" else None)
     if json:
         typer.echo(json_text(summary, indent=2))
     elif summary is None:

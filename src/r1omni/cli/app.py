@@ -12,6 +12,7 @@ from r1omni.cli import (
     data,
     evaluate,
     explain,
+    features,
     predict,
     report,
     reproduce,
@@ -64,6 +65,7 @@ app.command(
     options_metavar="[CONFIG.toml]... [--dotted.flag VALUE]...",
 )(serve.serve)
 app.command("report", epilog=f"Example: {report.EXAMPLE}")(report.report)
+app.command("features", epilog=f"Example: {features.EXAMPLE}")(features.features)
 app.command("annotate", epilog=f"Example: {annotate.EXAMPLE}")(annotate.annotate)
 app.add_typer(train.app, name="train")
 app.add_typer(data.app, name="data")

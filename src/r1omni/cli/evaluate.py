@@ -8,12 +8,15 @@ import typer
 from r1omni.cli.options import (
     AnswerFormatOption,
     Answers,
+    ClusterOption,
+    EngineOption,
     ModalityOption,
     TextFieldOption,
     VideoPoolingOption,
     WhisperOption,
     WindowsOption,
     check_text_field,
+    cluster_section,
     meaning,
     one_of_many,
 )
@@ -58,6 +61,8 @@ def evaluate(
             help="I/N: answer every N-th clip, starting at the I-th (from 0); the last of N processes joins the shards."
         ),
     ] = "0/1",
+    engine: EngineOption = "local",
+    cluster: ClusterOption = None,
     resume: Annotated[bool, typer.Option(help="Resume an earlier run in --out.")] = True,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document, and nothing else.")] = False,
 ) -> None:
@@ -86,6 +91,8 @@ def evaluate(
         relied_on=relied_on,
         shard=one_of_many("--shard", shard),
         resume=resume,
+        runner=engine,
+        cluster=cluster_section(cluster),
         engine=EngineSection(
             batch_size=batch_size,
             modality=modality,
@@ -99,6 +106,7 @@ def evaluate(
     from r1omni.explain.explained_corpus import corpus_explainer
     from r1omni.infer.engine import Engine, build_engine
     from r1omni.model.load_model import load_model
+    from r1omni.scale.ray_jobs import evaluation_on_ray
 
     def load() -> Engine:
         hide_loading_bars()
@@ -106,7 +114,8 @@ def evaluate(
         return build_engine(*loaded, run.engine)
 
     with show_progress() as report:
-        results = evaluate_manifests(run, load, report, corpus_explainer(run.relied_on, whisper))
+        elsewhere = evaluation_on_ray(run, load) if run.runner == "ray" else None
+        results = evaluate_manifests(run, load, report, corpus_explainer(run.relied_on, whisper), elsewhere)
     if json:
         typer.echo(json_text(results, indent=2))
         return

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from r1omni.config.cluster import ClusterSection, Runner
 from r1omni.config.evaluation_run import EvaluationConfig
 from r1omni.config.schema import Schema
 from r1omni.config.sections import EngineSection, TextField, text_field_fault
@@ -78,6 +79,21 @@ LicenceOption = Annotated[
 LikeOfficialOption = Annotated[
     bool, typer.Option("--like-official", help="Prepare media as the official script does, for comparisons.")
 ]
+EngineOption = Annotated[
+    Runner,
+    typer.Option(
+        help="Who does the work: this process, or a Ray cluster (extra cluster), the one at RAY_ADDRESS or one that is "
+        "started on this machine. The results are the same."
+    ),
+]
+ClusterOption = Annotated[
+    str | None,
+    typer.Option(
+        help="With --engine ray, what its operators take, such as model_actors=8,tower_actors=2,actor_cpus=4; of "
+        f"{', '.join(ClusterSection.model_fields)}. [default: from the cluster's size]",
+        show_default=False,
+    ),
+]
 WindowsOption = Annotated[bool, typer.Option("--windows", help=meaning(EvaluationConfig, "windows"))]
 
 
@@ -93,6 +109,21 @@ def check_text_field(text_field: TextField, whisper: str | None) -> None:
     """
     if (fault := text_field_fault(text_field, whisper)) is not None:
         raise ConfigError(f"--text-field and --whisper: {fault}")
+
+
+def cluster_section(text: str | None) -> ClusterSection:
+    """Return what the operators take of a Ray cluster.
+
+    Args:
+        text: the option: names and values, such as `model_actors=8,tower_actors=2`.
+
+    Raises:
+        ConfigError: it has another form.
+    """
+    entries = [entry.strip().partition("=") for entry in (text or "").split(",") if entry.strip()]
+    if any(not value for _, _, value in entries):
+        raise ConfigError(f"--cluster: found {text!r}; expected NAME=NUMBER,..., such as model_actors=8,tower_actors=2")
+    return ClusterSection.model_validate({name.strip(): value.strip() for name, _, value in entries})
 
 
 def split_labels(text: str | None) -> tuple[str, ...] | None:

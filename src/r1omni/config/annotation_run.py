@@ -5,11 +5,11 @@ from typing import Literal
 
 from pydantic import PositiveInt, model_validator
 
+from r1omni.config.cluster import ClusterSection, Runner
 from r1omni.config.schema import Schema
 from r1omni.config.sections import EngineSection
 
 ShardFormat = Literal["parquet", "jsonl"]
-Runner = Literal["local", "ray"]
 
 
 class AnnotationConfig(Schema):
@@ -38,10 +38,10 @@ class AnnotationConfig(Schema):
     """Index and count: write every count-th shard, from the index-th (0 first); for several processes or machines on
     one folder."""
     runner: Runner = "local"
-    """Who answers: this process, or actors on a Ray cluster (extra `cluster`), the one at RAY_ADDRESS or one that is
-    started on this machine. The rows are the same."""
-    actors: PositiveInt | None = None
-    """Ray actors, each with the model; None takes one per GPU of the cluster, or one per node without GPUs."""
+    """Who answers: this process, or a Ray cluster (extra `cluster`), the one at RAY_ADDRESS or one that is started on
+    this machine. The rows are the same."""
+    cluster: ClusterSection = ClusterSection()
+    """What the operators take of the Ray cluster."""
     engine: EngineSection = EngineSection(batch_size=16)
 
     @model_validator(mode="after")

@@ -5,6 +5,7 @@ from typing import Literal
 
 from pydantic import NonNegativeInt, PositiveInt, model_validator
 
+from r1omni.config.cluster import ClusterSection, Runner
 from r1omni.config.schema import Schema
 from r1omni.config.sections import EngineSection
 
@@ -51,6 +52,11 @@ class EvaluationConfig(Schema):
     """Index and count: answer every count-th clip, from the index-th (0 first); the last process joins the shards."""
     resume: bool = True
     """Go on where an earlier run in `out` stopped."""
+    runner: Runner = "local"
+    """Who answers: this process, or a Ray cluster (extra `cluster`), the one at RAY_ADDRESS or one that is started on
+    this machine. Best and worst clips are then not picked for the report; the same command without Ray adds them."""
+    cluster: ClusterSection = ClusterSection()
+    """What the operators take of the Ray cluster."""
     engine: EngineSection = EngineSection()
 
     @model_validator(mode="after")
@@ -61,6 +67,11 @@ class EvaluationConfig(Schema):
             raise ValueError(
                 "probabilities: a clip's probabilities are its windows' mean, which is not calibrated; set windows to "
                 "false"
+            )
+        if self.runner == "ray" and (self.explain or self.probabilities):
+            raise ValueError(
+                "explain, probabilities: both are made in one process; evaluate with Ray first, and then run the same "
+                "command with them and without Ray"
             )
         index, count = self.shard
         if index >= count:

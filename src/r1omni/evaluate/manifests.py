@@ -36,6 +36,9 @@ from r1omni.scoring.prediction import Prediction, Said
 OnProgress = Callable[[str, float], None]
 """Called with a manifest and the share of its clips that is answered."""
 
+AnswerElsewhere = Callable[[Sequence[Clip], str, Sequence[str] | None], Iterator[Said | MediaError]]
+"""Clips, instruction and label set to what `outcomes` gives, by other processes."""
+
 
 @dataclass(frozen=True)
 class _Part:
@@ -80,6 +83,7 @@ def evaluate_manifests(
     load: Callable[[], Engine],
     on_progress: OnProgress = lambda manifest, share: None,
     explain: Explain | None = None,
+    elsewhere: AnswerElsewhere | None = None,
 ) -> dict[str, dict[str, Any] | None]:
     """Answer and score every manifest, and write the report once all are complete.
 
@@ -88,6 +92,7 @@ def evaluate_manifests(
         load: returns the engine over `run.model`; called only where answers or their probabilities are missing.
         on_progress: called with how far each manifest is.
         explain: explains the answers, where `run.explain` asks for it.
+        elsewhere: answers the clips in the place of the engine; no clips are then picked for the report.
 
     Returns:
         Manifest -> its scores; None where other shards are still at work.
@@ -106,7 +111,11 @@ def evaluate_manifests(
         name, digest = str(part.manifest), manifest_hash(part.manifest)
         grading = Grading(part.labels, run.normaliser, run.group_by, answer_format)
         results[name] = evaluate(
-            lambda clips, part=part: _answer(run, part, engine(), clips, instruction),
+            lambda clips, part=part: (
+                outcomes(run, engine(), clips, instruction, part.labels)
+                if elsewhere is None
+                else elsewhere(clips, instruction, part.labels)
+            ),
             part.clips,
             grading,
             out_dir=part.folder,
@@ -132,7 +141,7 @@ def evaluate_manifests(
             said = read_predictions(part.folder / "predictions.jsonl")
             write_probabilities(engine, part.clips, said, instruction, part.labels, part.folder)
             results[name] = score_again(part.folder, part.clips, grading)
-        if results[name] is not None and run.shown and part.labels is not None:
+        if results[name] is not None and run.shown and part.labels is not None and elsewhere is None:
             _pick(run, part.labels, part, engine, instruction)
     if all(scores is not None for scores in results.values()):
         write_report([part.folder for part in parts], run.out / "report.html")
@@ -164,11 +173,20 @@ def _window_identity(run: EvaluationConfig, part: _Part) -> dict[str, Any]:
     return {"windows": list(part.labels or ["open"])} if run.windows else {}
 
 
-def _answer(
-    run: EvaluationConfig, part: _Part, engine: Engine, clips: Sequence[Clip], instruction: str
+def outcomes(
+    run: EvaluationConfig, engine: Engine, clips: Sequence[Clip], instruction: str, labels: Sequence[str] | None
 ) -> Iterator[Said | MediaError]:
+    """Return what the model says of each clip, or why it cannot be read, in the clips' order.
+
+    Args:
+        run: which model answers what.
+        engine: over that model.
+        clips: any number.
+        instruction: what is asked.
+        labels: the label set; None for free words.
+    """
     if run.windows:
-        return greedy_outcomes_in_windows(engine, clips, instruction, run.max_new_tokens, part.labels)
+        return greedy_outcomes_in_windows(engine, clips, instruction, run.max_new_tokens, labels)
     return greedy_outcomes(engine, clips, instruction, run.max_new_tokens)
 
 

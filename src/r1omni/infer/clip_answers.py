@@ -9,7 +9,7 @@ from r1omni.core.clip import Clip
 from r1omni.core.errors import MediaError
 from r1omni.core.media_read import NOTHING_READ, MediaRead
 from r1omni.core.window_answer import WindowAnswer
-from r1omni.infer.clip_windows import join_windows, windows_of
+from r1omni.infer.clip_windows import join_windows
 from r1omni.infer.engine import Engine
 from r1omni.infer.features import Features
 from r1omni.infer.prompt import Prompt, Sampling
@@ -85,9 +85,8 @@ def answer_clips(
 
 
 def _pieces(engine: Engine, clips: Iterable[Clip], in_windows: bool) -> Iterator[_Piece]:
-    encoder = engine.encoder
     for clip in clips:
-        parts = windows_of(clip, encoder.heard_s, encoder.modality) if in_windows else [clip]
+        parts = engine.encoder.windows(clip) if in_windows else [clip]
         yield from (_Piece(part, number == len(parts)) for number, part in enumerate(parts, start=1))
 
 

@@ -15,54 +15,22 @@ import warnings
 from collections import OrderedDict, deque
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from r1omni.core.clip import Clip
+from r1omni.core.clip import Clip, Modality
 from r1omni.core.errors import MediaError
-from r1omni.core.media_read import NOTHING_READ, MediaRead
+from r1omni.core.media_read import MediaRead
+from r1omni.infer.clip_reader import INPUTS, ClipReader, ReadClip
 from r1omni.infer.delivery import Delivery
 from r1omni.infer.feature_cache import NOTHING, CacheRoom, FeatureCache
-from r1omni.infer.feature_names import FeatureNames
+from r1omni.infer.feature_names import FeatureNames, feature_names
 from r1omni.infer.features import ClipText, Features, Side
 from r1omni.infer.fingerprint import fingerprint_towers, weights_state
-from r1omni.media.decode import Modality, load_clip
 from r1omni.model.adapters import TrainedModel, beneath_adapters
 from r1omni.model.processing import HumanOmniProcessor
 from r1omni.runs.file_hashes import FileHashes, shared_file_hashes
-
-_INPUTS: dict[Side, str] = {"pictures": "pixel_values", "sound": "input_features"}
-"""Side -> name of what its tower reads, as `process_media` gives it."""
-_SIDES: dict[Modality, tuple[Side, ...]] = {
-    "auto": ("pictures", "sound"),
-    "video+audio": ("pictures", "sound"),
-    "video": ("pictures",),
-    "audio": ("sound",),
-}
-_ALONE: dict[Side, Modality] = {"pictures": "video", "sound": "audio"}
-_WITHOUT: dict[Side, str] = {"pictures": "no-frames", "sound": "no-sound"}
-"""The kind of error that says that a clip lacks a side."""
-
-
-@dataclass
-class _ReadClip:
-    """A clip between the pool and the towers."""
-
-    keys: dict[Side, str] = field(default_factory=dict)
-    """Names in the cache; empty where nothing is cached."""
-    features: dict[Side, Tensor] = field(default_factory=dict)
-    """Sides that were in the cache."""
-    inputs: dict[Side, Tensor] = field(default_factory=dict)
-    """Sides that the towers have to read."""
-    read: MediaRead = NOTHING_READ
-    """What was read of these sides, now or when they were cached."""
-    lacking: tuple[Side, ...] = ()
-    """Sides that the clip was found not to have."""
-    text: ClipText | None = None
-    """Its words, where prompts have a field for them."""
 
 
 class Encoder:
@@ -111,7 +79,7 @@ class Encoder:
     @property
     def window(self) -> int:
         """Clips that are taken from a stream's input and not yet delivered, at most."""
-        return max(self.batch_size, self._tower_batch + self.num_workers)
+        return max(self.batch_size, self.tower_batch + self.num_workers)
 
     def stream(self, clips: Iterable[Clip], *, remember: bool = False) -> Generator[Features | MediaError, None, None]:
         """Yield each clip's features, or the error that says why it cannot be read, in the clips' order.
@@ -123,7 +91,7 @@ class Encoder:
             clips: any number, endless too.
             remember: let `features` find in memory what was yielded, up to `memory_bytes`; otherwise nothing is kept.
         """
-        delivery = Delivery[_ReadClip | MediaError, Features | MediaError]()
+        delivery = Delivery[ReadClip | MediaError, Features | MediaError]()
         source = iter(clips)
         waiting: deque[tuple[object, ...]] = deque()
         with ThreadPoolExecutor(self.num_workers, "decode") as pool:
@@ -131,10 +99,10 @@ class Encoder:
             towers = threading.Thread(target=self._run_towers, args=(delivery,), name="towers", daemon=True)
             towers.start()
             try:
-                names = self._names() if self.cache is not None else None
+                reader = self.reader(self.names() if self.cache is not None else None)
                 while True:
                     while len(waiting) < self.window and (clip := next(source, None)) is not None:
-                        delivery.ask(pool.submit(self._read, clip, names))
+                        delivery.ask(pool.submit(reader.read, clip))
                         waiting.append(_identity(clip) if remember else ())
                     if len(waiting) < self.window:
                         delivery.ask(None)
@@ -169,8 +137,31 @@ class Encoder:
     @property
     def heard_s(self) -> float:
         """Seconds of sound that the model hears: what is behind them is not read."""
-        heard = self.processor.feature_extractor
-        return heard.n_samples / heard.sampling_rate
+        return self.reader().heard_s
+
+    def reader(self, names: FeatureNames | None = None) -> ClipReader:
+        """Return the half that decodes, as this encoder is set now.
+
+        Args:
+            names: what features are called in the cache; None looks none up.
+        """
+        return ClipReader(
+            self.processor,
+            self.num_frames,
+            self.modality,
+            self.cache,
+            names,
+            self.read_text,
+            self.load_inputs,
+        )
+
+    def windows(self, clip: Clip) -> list[Clip]:
+        """Return the windows of a clip that is longer than the model hears, or the clip itself.
+
+        Args:
+            clip: the clip.
+        """
+        return self.reader().windows(clip)
 
     def load_inputs(self, clip: Clip, modality: Modality) -> tuple[Mapping[str, Tensor], MediaRead]:
         """Decode a clip; runs in the pool's threads.
@@ -185,8 +176,7 @@ class Encoder:
         Raises:
             MediaError: the clip cannot be read.
         """
-        media = load_clip(clip, num_frames=self.num_frames, modality=modality, max_sound_s=self.heard_s)
-        return self.processor.process_media(media), media.read
+        return ClipReader(self.processor, self.num_frames).load_inputs(clip, modality)
 
     @torch.no_grad()
     def encode(self, inputs: Sequence[Mapping[str, Tensor]]) -> list[Features]:
@@ -197,14 +187,14 @@ class Encoder:
         """
         towers = {"pictures": self.model.encode_video, "sound": self.model.encode_audio}
         made: list[dict[Side, Tensor]] = [{} for _ in inputs]
-        for side, name in _INPUTS.items():
+        for side, name in INPUTS.items():
             shapes: dict[tuple[int, ...], list[int]] = {}
             for index, entry in enumerate(inputs):
                 if entry.get(name) is not None:
                     shapes.setdefault(tuple(entry[name].shape), []).append(index)
             for same in shapes.values():
-                for start in range(0, len(same), self._tower_batch):
-                    part = same[start : start + self._tower_batch]
+                for start in range(0, len(same), self.tower_batch):
+                    part = same[start : start + self.tower_batch]
                     stacked = torch.stack([inputs[index][name] for index in part]).to(self.model.device)
                     encoded = towers[side](stacked).to(dtype=self._dtype_of(side)).cpu()
                     for index, features in zip(part, encoded, strict=True):
@@ -249,7 +239,7 @@ class Encoder:
         """
         if self.cache is None:
             return None
-        num_cached, names, sides = 0, self._names(), self._sides()
+        num_cached, names, sides = 0, self.names(), self.reader().sides
         for clip in clips:
             keys = names.remembered(clip)
             if keys is not None:
@@ -258,7 +248,7 @@ class Encoder:
 
     def bytes_per_clip(self) -> int:
         """Return the size of the features of a clip that has everything that is read."""
-        config, sides = self.model.config, self._sides()
+        config, sides = self.model.config, self.reader().sides
         numbers = {
             "pictures": self.num_frames * config.grid_patches**2 * config.vision.hidden_size,
             "sound": config.audio_tokens * config.audio.d_model,
@@ -266,74 +256,31 @@ class Encoder:
         return sum(numbers[side] * self._dtype_of(side).itemsize for side in sides)
 
     @property
-    def _tower_batch(self) -> int:
+    def tower_batch(self) -> int:
+        """Clips that pass the towers at a time."""
         return max(1, self.batch_size // 2)
 
     def _dtype_of(self, side: Side) -> torch.dtype:
         tower = self.model.vision_tower if side == "pictures" else self.model.audio_tower
         return self.dtype or next(tower.parameters()).dtype
 
-    def _sides(self) -> tuple[Side, ...]:
-        """Sides that a clip with both gives."""
-        sides = _SIDES[self.modality]
-        return _SIDES["auto"] if self.processor.invents_silence and "pictures" in sides else sides
-
-    def _read(self, clip: Clip, names: FeatureNames | None) -> _ReadClip | MediaError:
-        """Take a clip's sides from the cache, and decode those that are not there."""
-        found = _ReadClip()
-        if self.cache is not None and names is not None:
-            # A file that cannot be hashed cannot be decoded either, and that error says why.
-            with suppress(OSError):
-                found.keys = names.of(clip)
-            for side in self._sides():
-                if side in found.keys and (entry := self.cache.get(found.keys[side])) is not None:
-                    found.features[side] = entry.features
-                    found.read = found.read.with_sides_of(entry.read)
-        try:
-            if self.read_text is not None:
-                found.text = self.read_text(clip)
-            return found if self._is_complete(found) else self._decode(clip, found)
-        except MediaError as error:
-            return error
-        except OSError as error:
-            return MediaError("unreadable", f"{clip.path}: {error}; check the file's permissions and the disk.")
-
-    def _is_complete(self, found: _ReadClip) -> bool:
-        """Whether nothing has to be decoded: a clip that lacks what was asked for is read again for its error."""
-        has = [side in found.features and found.features[side].numel() > 0 for side in _SIDES[self.modality]]
-        is_known = all(side in found.features for side in self._sides())
-        return is_known and (any(has) if self.modality == "auto" else all(has))
-
-    def _decode(self, clip: Clip, found: _ReadClip) -> _ReadClip:
-        """Decode what is missing, and nothing else where one side alone is."""
-        held: list[Side] = [side for side, features in found.features.items() if features.numel()]
-        missing: list[Side] = [side for side in self._sides() if side not in held]
-        is_one_side = bool(held) and not self.processor.invents_silence
-        try:
-            inputs, read = self.load_inputs(clip, _ALONE[missing[0]] if is_one_side else self.modality)
-        except MediaError as error:
-            if is_one_side and self.modality == "auto" and error.kind == _WITHOUT[missing[0]]:
-                found.lacking = (missing[0],)
-                return found
-            raise
-        found.inputs = {side: inputs[_INPUTS[side]] for side in missing if _INPUTS[side] in inputs}
-        found.lacking = tuple(side for side in missing if side not in found.inputs)
-        found.read = found.read.with_sides_of(read)
-        return found
-
-    def _run_towers(self, delivery: "Delivery[_ReadClip | MediaError, Features | MediaError]") -> None:
+    def _run_towers(self, delivery: "Delivery[ReadClip | MediaError, Features | MediaError]") -> None:
         """Encode clips as they are decoded, until there are no more or nobody wants them; a thread's whole life."""
         try:
-            while (asked := delivery.next_batch(self._tower_batch)) is not None:
+            while (asked := delivery.next_batch(self.tower_batch)) is not None:
                 read = [future.result() for future in asked]
-                delivery.give(self._encode_read(read))
+                delivery.give(self.encode_read(read))
         except BaseException as error:  # noqa: BLE001 - the thread's boundary: the consumer raises it
             delivery.fail(error)
 
-    def _encode_read(self, read: Sequence[_ReadClip | MediaError]) -> list[Features | MediaError]:
-        """Run the towers over what was not cached, and keep what they give."""
-        fresh = [clip for clip in read if isinstance(clip, _ReadClip) and clip.inputs]
-        inputs = [{_INPUTS[side]: tensor for side, tensor in clip.inputs.items()} for clip in fresh]
+    def encode_read(self, read: Sequence[ReadClip | MediaError]) -> list[Features | MediaError]:
+        """Run the towers over what was not cached, and keep what they give.
+
+        Args:
+            read: what `ClipReader.read` gave; errors pass through.
+        """
+        fresh = [clip for clip in read if isinstance(clip, ReadClip) and clip.inputs]
+        inputs = [{INPUTS[side]: tensor for side, tensor in clip.inputs.items()} for clip in fresh]
         for clip, encoded in zip(fresh, self.encode(inputs), strict=True):
             for side in clip.inputs:
                 features = encoded.video if side == "pictures" else encoded.audio
@@ -352,7 +299,7 @@ class Encoder:
             results.append(Features(parts.get("pictures"), parts.get("sound"), clip.read, clip.text))
         return results
 
-    def _keep(self, clip: _ReadClip, side: Side, features: Tensor) -> None:
+    def _keep(self, clip: ReadClip, side: Side, features: Tensor) -> None:
         """Write to the cache; a full disk costs time, not the run."""
         if self.cache is None or side not in clip.keys:
             return
@@ -365,21 +312,21 @@ class Encoder:
                 stacklevel=2,
             )
 
-    def _names(self) -> FeatureNames:
-        """What the clips' features are called in the cache, for the weights as they are now."""
+    def names(self) -> FeatureNames:
+        """Return what the clips' features are called in the cache, for the weights as they are now."""
         hashes = self.hashes or shared_file_hashes()
         with self._lock:
             self._forget_if_weights_changed()
             if self._fingerprints is None:
                 self._fingerprints = fingerprint_towers(self.model, hashes)
             fingerprints = self._fingerprints
-        return FeatureNames(
+        return feature_names(
             fingerprints,
             self.processor,
             num_frames=self.num_frames,
             sound_is_invented=self.processor.invents_silence and self.modality == "video",
             audio_pool=self.model.config.audio_pool,
-            dtypes={side: self._dtype_of(side) for side in _INPUTS},
+            dtypes={side: self._dtype_of(side) for side in INPUTS},
             hashes=hashes,
         )
 
@@ -419,3 +366,15 @@ def _identity(clip: Clip) -> tuple[object, ...]:
         else:
             looks += [status.st_size, status.st_mtime_ns, status.st_ino]
     return (clip.path, clip.start_s, clip.stop_s, clip.meta.get("frame_rate_fps"), clip.subtitle, *looks)
+
+
+def release_language_model(model: TrainedModel) -> None:
+    """Free all of a model but its towers, where it only encodes.
+
+    Args:
+        model: HumanOmni; it cannot answer any more.
+    """
+    base = beneath_adapters(model)
+    for name, _ in list(base.named_children()):
+        if name not in ("vision_tower", "audio_tower"):
+            setattr(base, name, torch.nn.Identity())

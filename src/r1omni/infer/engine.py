@@ -10,7 +10,7 @@ a clip samples depends on the seed, its id and how often it came before, never o
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,15 +19,20 @@ from r1omni.config.sections import EngineSection
 from r1omni.core.answer_format import AnswerFormat
 from r1omni.core.clip import Clip
 from r1omni.core.errors import MediaError
+from r1omni.infer.clip_reader import ClipReader
 from r1omni.infer.completion import Completion
 from r1omni.infer.encoder import Encoder
 from r1omni.infer.feature_cache import FeatureCache
+from r1omni.infer.feature_names import FeatureNames
+from r1omni.infer.features import Side
 from r1omni.infer.generator import Generator
 from r1omni.infer.prompt import Prompt, Sampling, clip_seeds
 from r1omni.infer.scorer import Scorer
 from r1omni.infer.text_field import text_field
 from r1omni.model.adapters import TrainedModel
 from r1omni.model.processing import HumanOmniProcessor
+from r1omni.model.read_checkpoint import read_checkpoint
+from r1omni.runs.file_hashes import shared_file_hashes
 
 
 @dataclass
@@ -152,11 +157,10 @@ def build_engine(
     settings = settings or EngineSection()
     if settings.answer_format is not None:
         processor = processor.with_answer_format(AnswerFormat.spelled(settings.answer_format))
-    folder = settings.cache_dir or Path(os.environ.get("R1OMNI_CACHE", "~/.cache/r1omni")).expanduser() / "features"
     encoder = Encoder(
         model,
         processor,
-        cache=FeatureCache(folder, settings.cache_bytes) if keeps else None,
+        cache=_cache(settings) if keeps else None,
         batch_size=settings.batch_size,
         num_workers=settings.num_workers,
         num_frames=settings.num_frames or processor.num_frames,
@@ -165,3 +169,34 @@ def build_engine(
     )
     generator = Generator(model, processor, max_prompts=settings.batch_size, kv_bytes=settings.kv_bytes)
     return Engine(model, processor, encoder, generator, Scorer(model, processor, batch_size=settings.batch_size))
+
+
+def build_reader(
+    model: str, settings: EngineSection, names: Mapping[Side, str] | None = None, *, keeps: bool = True
+) -> ClipReader:
+    """Build the half of an engine's encoder that decodes, without loading weights.
+
+    Args:
+        model: folder or hub id of the checkpoint.
+        settings: the engine's section of a configuration.
+        names: what features are called in the cache, `FeatureNames.shared` of the engine; None looks none up.
+        keeps: see `build_engine`.
+
+    Raises:
+        CheckpointError: the checkpoint cannot be read.
+        ConfigError: see `build_engine`.
+    """
+    processor = read_checkpoint(model, video_pooling=settings.video_pooling).processor()
+    return ClipReader(
+        processor,
+        settings.num_frames or processor.num_frames,
+        settings.modality,
+        _cache(settings) if keeps else None,
+        None if names is None else FeatureNames(names, shared_file_hashes()),
+        text_field(settings),
+    )
+
+
+def _cache(settings: EngineSection) -> FeatureCache:
+    folder = settings.cache_dir or Path(os.environ.get("R1OMNI_CACHE", "~/.cache/r1omni")).expanduser() / "features"
+    return FeatureCache(folder, settings.cache_bytes)

@@ -24,40 +24,15 @@ from r1omni.runs.file_hashes import FileHashes
 
 
 class FeatureNames:
-    """Names of clips' features, with the towers and the preprocessing as they are now.
+    """Names of clips' features.
 
     Args:
-        fingerprints: of the tower of each side.
-        processor: prepares what the towers read.
-        num_frames: frames sampled from a clip.
-        sound_is_invented: sound is not read, and silence is encoded in its place.
-        audio_pool: encoder steps averaged into one token.
-        dtypes: number format of the features of each side.
+        shared: side -> all that shapes the features of every clip alike, the file apart; `feature_names` makes it.
         hashes: what files hold.
     """
 
-    def __init__(
-        self,
-        fingerprints: Mapping[Side, str],
-        processor: HumanOmniProcessor,
-        *,
-        num_frames: int,
-        sound_is_invented: bool,
-        audio_pool: int,
-        dtypes: Mapping[Side, torch.dtype],
-        hashes: FileHashes,
-    ) -> None:
-        self._hashes = hashes
-        pictures, sound = processor.image_processor, processor.feature_extractor
-        heard = [sound.n_samples / sound.sampling_rate, audio_pool, processor.invents_silence, sound_is_invented]
-        shapes: dict[Side, list[object]] = {
-            "pictures": [_settings(pictures.to_dict()), processor.aspect, PAD_GREY, num_frames],
-            "sound": [_settings(sound.to_dict()), *heard],
-        }
-        self._shared: dict[Side, str] = {
-            side: repr([side, DECODING_VERSION, ENTRY_VERSION, fingerprints[side], str(dtypes[side]), *shape])
-            for side, shape in shapes.items()
-        }
+    def __init__(self, shared: Mapping[Side, str], hashes: FileHashes) -> None:
+        self.shared, self._hashes = dict(shared), hashes
 
     def of(self, clip: Clip) -> dict[Side, str]:
         """Return the names of a clip's two sides; its files are hashed where their hashes are not remembered.
@@ -102,8 +77,42 @@ class FeatureNames:
             content = {"pictures": [*part, whole], "sound": [*part, whole]}
         return {
             side: hashlib.sha256(f"{shared}|{content[side]!r}".encode()).hexdigest()
-            for side, shared in self._shared.items()
+            for side, shared in self.shared.items()
         }
+
+
+def feature_names(
+    fingerprints: Mapping[Side, str],
+    processor: HumanOmniProcessor,
+    *,
+    num_frames: int,
+    sound_is_invented: bool,
+    audio_pool: int,
+    dtypes: Mapping[Side, torch.dtype],
+    hashes: FileHashes,
+) -> FeatureNames:
+    """Return the names for the towers and the preprocessing as they are now.
+
+    Args:
+        fingerprints: of the tower of each side.
+        processor: prepares what the towers read.
+        num_frames: frames sampled from a clip.
+        sound_is_invented: sound is not read, and silence is encoded in its place.
+        audio_pool: encoder steps averaged into one token.
+        dtypes: number format of the features of each side.
+        hashes: what files hold.
+    """
+    pictures, sound = processor.image_processor, processor.feature_extractor
+    heard = [sound.n_samples / sound.sampling_rate, audio_pool, processor.invents_silence, sound_is_invented]
+    shapes: dict[Side, list[object]] = {
+        "pictures": [_settings(pictures.to_dict()), processor.aspect, PAD_GREY, num_frames],
+        "sound": [_settings(sound.to_dict()), *heard],
+    }
+    shared: dict[Side, str] = {
+        side: repr([side, DECODING_VERSION, ENTRY_VERSION, fingerprints[side], str(dtypes[side]), *shape])
+        for side, shape in shapes.items()
+    }
+    return FeatureNames(shared, hashes)
 
 
 def _each(paths: Sequence[Path], sha256: Callable[[Path], str]) -> list[str]:

@@ -237,13 +237,27 @@ def answer_batch(run: AnnotationConfig, engine: Engine, clips: Sequence[ListedCl
         engine: over that model.
         clips: one batch.
     """
-    instruction = instruction_for(run.answers, engine.answer_format)
     with fetched(clips) as found:
-        here = [clip for clip in found if isinstance(clip, Clip)]
-        said: Iterator[ClipAnswer] = answer_clips(
-            engine, here, instruction, labels=run.labels, max_tokens=run.max_new_tokens, in_windows=run.windows
-        )
-        outcomes = [entry if isinstance(entry, MediaError) else next(said) for entry in found]
+        return answer_found(run, engine, clips, found)
+
+
+def answer_found(
+    run: AnnotationConfig, engine: Engine, clips: Sequence[ListedClip], found: Sequence[Clip | MediaError]
+) -> list[Row]:
+    """Answer clips together whose files are here.
+
+    Args:
+        run: which model annotates what.
+        engine: over that model.
+        clips: one batch.
+        found: the same with their files on this machine, or why one could not be fetched.
+    """
+    instruction = instruction_for(run.answers, engine.answer_format)
+    here = [clip for clip in found if isinstance(clip, Clip)]
+    said: Iterator[ClipAnswer] = answer_clips(
+        engine, here, instruction, labels=run.labels, max_tokens=run.max_new_tokens, in_windows=run.windows
+    )
+    outcomes = [entry if isinstance(entry, MediaError) else next(said) for entry in found]
     return [annotation_row(clip, outcome, engine.answer_format) for clip, outcome in zip(clips, outcomes, strict=True)]
 
 
