@@ -9,10 +9,10 @@ from r1omni.cli import (
     annotate,
     checkpoint,
     clip_evidence,
+    clip_features,
     data,
     evaluate,
     explain,
-    features,
     predict,
     report,
     reproduce,
@@ -65,7 +65,7 @@ app.command(
     options_metavar="[CONFIG.toml]... [--dotted.flag VALUE]...",
 )(serve.serve)
 app.command("report", epilog=f"Example: {report.EXAMPLE}")(report.report)
-app.command("features", epilog=f"Example: {features.EXAMPLE}")(features.features)
+app.command("features", epilog=f"Example: {clip_features.EXAMPLE}")(clip_features.features)
 app.command("annotate", epilog=f"Example: {annotate.EXAMPLE}")(annotate.annotate)
 app.add_typer(train.app, name="train")
 app.add_typer(data.app, name="data")

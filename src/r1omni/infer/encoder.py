@@ -214,16 +214,16 @@ class Encoder:
         Raises:
             OSError: a clip's file cannot be read.
         """
-        names = self._names() if self.cache is not None else None
+        names = self.names() if self.cache is not None else None
         decoded = [
-            _ReadClip(
+            ReadClip(
                 keys={} if names is None else names.of(clip),
-                inputs={side: entry[name] for side, name in _INPUTS.items() if name in entry},
+                inputs={side: entry[name] for side, name in INPUTS.items() if name in entry},
                 read=read,
             )
             for clip, entry, read in zip(clips, inputs, reads, strict=True)
         ]
-        return [found for found in self._encode_read(decoded) if isinstance(found, Features)]
+        return [found for found in self.encode_read(decoded) if isinstance(found, Features)]
 
     def room_needed(self, clips: Sequence[Clip]) -> CacheRoom | None:
         """Return how much room clips need in the cache, and mark as used what it holds of them already.
