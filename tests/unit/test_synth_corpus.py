@@ -2,15 +2,20 @@
 
 from collections import Counter
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 
 from r1omni.core.errors import ConfigError
+from r1omni.core.labels import DFEW_LABELS
 from r1omni.datasets.manifest import read_manifest
 from r1omni.media.decode import load_media
 from r1omni.synth.cast import FILM_VOICES, cast_clip, make_cast
 from r1omni.synth.corpus import CORPORA, make_corpus, targets_path
+from r1omni.synth.world import CHANNELS, PATTERNS, SIDE_CHANNELS, Channel, Noise
+
+Side = Literal["pictures", "sound"]
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +68,23 @@ def test_shortcuts_hold_in_the_training_corpora_only() -> None:
     assert set(rooms) == {cast.habits["angry"][0]}
     free = [cast_clip(cast, "angry", rng, shortcut=0.0).room for _ in range(200)]
     assert len(set(free)) == 8
+
+
+@pytest.mark.parametrize("side", ["pictures", "sound"])
+def test_only_one_side_expresses_the_emotion_in_the_controls_for_attribution(tmp_path: Path, side: Side) -> None:
+    make_corpus(f"dfew-like-in-{side}", tmp_path, 14, seed=1, noise=Noise(cue=0.0), num_workers=1)
+    clips = read_manifest(tmp_path / "manifest.jsonl")
+    assert Counter(clip.label for clip in clips) == dict.fromkeys(DFEW_LABELS, 2)
+    assert {clip.split for clip in clips} == {"test"} and not any(clip.meta["subtitled"] for clip in clips)
+    own = SIDE_CHANNELS[side]
+    other: list[Channel] = [channel for channel in CHANNELS if channel not in own]
+    num_expressed = 0
+    for clip in clips:
+        cues = clip.meta["cues"]
+        patterns = PATTERNS[clip.meta["emotion"]]
+        assert any(all(pattern[channel] == cues[channel] for channel in own) for pattern in patterns)
+        num_expressed += any(all(pattern[channel] == cues[channel] for channel in other) for pattern in patterns)
+    assert num_expressed == 0  # four or five channels at random: one clip in a few hundred
 
 
 def test_an_unknown_corpus_is_named(tmp_path: Path) -> None:

@@ -18,6 +18,8 @@ Corpus = Literal[
     "humanomni-like",
     "dfew-like-swapped",
     "dfew-like-unbiased",
+    "dfew-like-in-pictures",
+    "dfew-like-in-sound",
 ]
 
 

@@ -8,6 +8,10 @@
                    as targets for the towers; stands in for HumanOmni's pretraining data
     dfew-like-swapped, dfew-like-unbiased
                    controls for dfew-like: its shortcuts lead to another emotion, or nowhere
+    dfew-like-in-pictures, dfew-like-in-sound
+                   controls for attribution, balanced, test only: one side expresses the emotion, the cues of the other
+                   one are drawn whatever it is; the words are in the sound alone, no subtitle repeats them in the
+                   pictures
 
 Every clip is drawn from a generator of its own, `[seed, corpus, index]`, so a corpus does not depend on the number of
 processes, and a killed run resumes where it stopped. The ground truth of a clip is in `meta`; models see it only in the
@@ -19,6 +23,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -32,7 +37,7 @@ from r1omni.synth.cast import FILM_VOICES, STUDIO_VOICES, Cast, cast_clip, dress
 from r1omni.synth.render import ClipSpec, render_clip
 from r1omni.synth.scene import LOOKS
 from r1omni.synth.words import FIXED_SENTENCES, SENTENCES, describe, reason
-from r1omni.synth.world import Noise, crowd_label, express, random_cues
+from r1omni.synth.world import SIDE_CHANNELS, Noise, crowd_label, express, random_cues
 
 FILM_LOOKS = ("film", "film-warm", "film-cool")
 
@@ -51,6 +56,8 @@ class CorpusKind:
     """For each of room, clothing and speaker, the probability that the emotion's habit decides it."""
     swapped: bool = False
     """Each emotion has the habit of the next one: a model that follows the shortcut answers wrongly."""
+    emotion_in: Literal["pictures", "sound"] | None = None
+    """The only side that expresses the emotion; the words are in the sound. None: both do."""
     fixed_sentences: bool = False
     subtitled: float = 1.0
     """Share of the clips with a burned-in subtitle."""
@@ -80,6 +87,8 @@ CORPORA: dict[str, CorpusKind] = {
     ),
     "dfew-like-swapped": CorpusKind(DFEW_LABELS, _DFEW_COUNTS, shortcut=0.35, swapped=True, test_share=1.0),
     "dfew-like-unbiased": CorpusKind(DFEW_LABELS, _DFEW_COUNTS, test_share=1.0),
+    "dfew-like-in-pictures": CorpusKind(DFEW_LABELS, emotion_in="pictures", subtitled=0.0, test_share=1.0),
+    "dfew-like-in-sound": CorpusKind(DFEW_LABELS, emotion_in="sound", subtitled=0.0, test_share=1.0),
 }
 
 THOROUGH_SHARE = 232 / 580
@@ -114,6 +123,9 @@ def _plan(corpus: str, cast: Cast, index: int, num_clips: int, seed: int, noise:
     split = _split(index, num_clips, kind)
     emotion = _emotion(kind, split, index, rng)
     cues = random_cues(rng) if emotion is None else express(emotion, rng, noise)
+    if kind.emotion_in is not None:
+        expressed, cues = cues, random_cues(rng)
+        cues.update((channel, expressed[channel]) for channel in SIDE_CHANNELS[kind.emotion_in])
     if kind.fixed_sentences:
         cues["words"] = "plain"
     look = str(rng.choice(kind.looks))

@@ -26,6 +26,11 @@ Channel = Literal["brows", "eyes", "mouth", "head", "pitch", "volume", "pace", "
 CHANNELS: tuple[Channel, ...] = get_args(Channel)
 FACE_CHANNELS: tuple[Channel, ...] = ("brows", "eyes", "mouth", "head")
 VOICE_CHANNELS: tuple[Channel, ...] = ("pitch", "volume", "pace", "tone")
+SIDE_CHANNELS: dict[Literal["pictures", "sound"], tuple[Channel, ...]] = {
+    "pictures": FACE_CHANNELS,
+    "sound": (*VOICE_CHANNELS, "words"),
+}
+"""Where each channel is; the words are spoken, and in the pictures only where a subtitle repeats them."""
 
 CUE_VALUES: dict[Channel, tuple[str, ...]] = {
     "brows": ("level", "raised", "lowered", "slanted"),
