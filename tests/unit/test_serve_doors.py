@@ -1,7 +1,9 @@
 """What the server lets in and out: fetched URLs, uploaded files, features that are kept."""
 
+import hashlib
 import threading
 import time
+from asyncio import run
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -153,24 +155,25 @@ def test_what_is_too_large_or_no_success_is_refused():
 def test_files_belong_to_their_key_and_the_oldest_go_first():
     gone = []
     files = UploadedFiles(10, 60.0, gone.append)
-    first = files.add(b"12345", "a", "user_data", "one")
-    assert files.get(first.id, "one").content == b"12345"
+    first = run(files.add(b"12345", "a", "user_data", "one"))
+    assert run(files.get(first.id, "one")).content == b"12345"
     with pytest.raises(ApiError, match="no file"):
-        files.get(first.id, "two")
-    second = files.add(b"1234567", "b", "user_data", "one")
-    assert [file.card.id for file in gone] == [first.id] and files.num_bytes == 7
+        run(files.get(first.id, "two"))
+    second = run(files.add(b"1234567", "b", "user_data", "one"))
+    assert gone == [hashlib.sha256(b"12345").hexdigest()] and files.num_bytes == 7
+    assert files.digests == {hashlib.sha256(b"1234567").hexdigest()}
     with pytest.raises(ApiError, match="may take 10"):
-        files.add(b"12345678901", "c", "user_data", "one")
-    files.delete(second.id, "one")
+        run(files.add(b"12345678901", "c", "user_data", "one"))
+    run(files.delete(second.id, "one"))
     assert files.num_bytes == 0 and len(gone) == 2
 
 
 def test_files_go_when_their_time_is_over():
     files = UploadedFiles(10, 0.05, lambda file: None)
-    card = files.add(b"1", "a", "user_data", "")
+    card = run(files.add(b"1", "a", "user_data", ""))
     time.sleep(0.06)
     with pytest.raises(ApiError, match="no file"):
-        files.get(card.id, "")
+        run(files.get(card.id, ""))
     assert files.num_bytes == 0
 
 

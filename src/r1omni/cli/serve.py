@@ -1,5 +1,6 @@
 """`r1omni serve`: an HTTP API that OpenAI's clients speak, and a page."""
 
+from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -35,10 +36,26 @@ def serve(
     if missing:
         raise NotReadyError(f"serve needs {', '.join(missing)}; pip install 'r1omni[serve]'")
     from r1omni.serve.gate import is_loopback
-    from r1omni.serve.supervisor import Supervisor
 
-    supervisor = Supervisor(config, lambda sentence: typer.echo(sentence, err=True))
+    run = _runner(config)
     if not is_loopback(config.host):
         whom = "anybody who can reach it" if config.api_keys_file is None else "whoever has a key"
         typer.echo(f"Warning: {config.host} is not a loopback address; {whom} can use this server.", err=True)
-    raise typer.Exit(supervisor.run())
+    raise typer.Exit(run())
+
+
+def _runner(config: ServeConfig) -> Callable[[], int]:
+    """Return what serves until it is asked to stop, and then returns the exit code."""
+
+    def announce(sentence: str) -> None:
+        typer.echo(sentence, err=True)
+
+    if config.engine == "local":
+        from r1omni.serve.supervisor import Supervisor
+
+        return Supervisor(config, announce).run
+    try:
+        from r1omni.serve.ray_replicas import run_replicas
+    except ImportError as error:
+        raise NotReadyError("--engine ray needs Ray Serve; pip install 'r1omni[replicas]'") from error
+    return partial(run_replicas, config, announce)

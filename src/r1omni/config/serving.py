@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from r1omni.config.schema import Schema
 from r1omni.config.sections import VideoPooling
@@ -40,9 +40,37 @@ class RemoteSection(Schema):
     """Redirects that are followed; each is checked like the URL itself."""
 
 
-class ServeConfig(Schema):
-    """A server: one process that answers, and one that watches over it."""
+class RaySection(Schema):
+    """Replicas on a Ray cluster, with `engine = "ray"`.
 
+    Each has the limits and the room that the other settings give; `files_bytes` is the room of all together.
+    """
+
+    replicas: PositiveInt = 1
+    """Processes that hold the models and answer; the fewest of them where `max_replicas` is set."""
+    max_replicas: PositiveInt | None = None
+    """The most: replicas are added while each has more than `target_requests`, and taken away again. None keeps
+    `replicas`."""
+    target_requests: PositiveInt | None = None
+    """Requests per replica that adding and taking away aim at; None takes `batch_size`."""
+    num_cpus: PositiveFloat = 1.0
+    """Processor cores that a replica takes of the cluster, and threads that it computes with."""
+    num_gpus: NonNegativeFloat = 0.0
+    """GPUs that a replica takes of the cluster."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "RaySection":
+        if self.max_replicas is not None and self.max_replicas < self.replicas:
+            raise ValueError(f"max_replicas is {self.max_replicas}; expected at least replicas, {self.replicas}")
+        return self
+
+
+class ServeConfig(Schema):
+    """A server: one process that answers, and one that watches over it; or replicas on a Ray cluster."""
+
+    engine: Literal["local", "ray"] = "local"
+    """Who answers: a process on this machine, or replicas on a Ray cluster (extra `replicas`), the one at RAY_ADDRESS
+    or one that is started on this machine."""
     model: str | None = None
     """Checkpoint that answers: a folder or a hub id (owner/name@revision); None takes the bundled model, unless
     `models` names some."""
@@ -103,3 +131,4 @@ class ServeConfig(Schema):
     uploaded file are kept as long as the file."""
     clip: ClipLimits = ClipLimits()
     remote: RemoteSection = RemoteSection()
+    ray: RaySection = RaySection()

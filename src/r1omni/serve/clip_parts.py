@@ -15,7 +15,7 @@ from r1omni.serve.api_schema import AudioPart, AudioUrlPart, FilePart, ImagePart
 from r1omni.serve.failures import ApiError
 from r1omni.serve.remote_clip import RemoteClips
 from r1omni.serve.served_model import ClipFile, Source
-from r1omni.serve.uploaded_files import UploadedFiles
+from r1omni.serve.uploaded_files import FileStore
 
 _DATA_URL = re.compile(r"data:[^,]{0,200};base64,", re.IGNORECASE)
 
@@ -29,7 +29,7 @@ class ClipParts:
         kept_s: seconds that the features of a clip inside a request may be kept.
     """
 
-    def __init__(self, files: UploadedFiles, remote: RemoteClips, kept_s: float) -> None:
+    def __init__(self, files: FileStore, remote: RemoteClips, kept_s: float) -> None:
         self._files, self._remote, self._kept_s = files, remote, kept_s
 
     async def open(self, parts: Sequence[MediaPart], owner: str) -> list[ClipFile]:
@@ -53,7 +53,7 @@ class ClipParts:
                         400, "A file part names either file_id or file_data; give one.", "invalid_value", "file"
                     )
                 if reference.file_id is not None:
-                    file = self._files.get(reference.file_id, owner)
+                    file = await self._files.get(reference.file_id, owner)
                     kept_s = max(self._kept_s, file.until_s - time.monotonic())
                     return ClipFile(file.content, source, kept_s, file.card.filename)
                 return await self._read_url(reference.file_data or "", source)

@@ -30,6 +30,10 @@ class ApiError(Exception):
         super().__init__(message)
         self.status, self.code, self.param, self.headers = status, code, param, dict(headers or {})
 
+    def __reduce__(self) -> tuple[type["ApiError"], tuple[object, ...]]:
+        """Let another process receive it."""
+        return type(self), (self.status, str(self), self.code, self.param, self.headers)
+
     @property
     def body(self) -> ErrorBody:
         """What the client reads."""

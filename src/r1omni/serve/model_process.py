@@ -14,7 +14,6 @@ import socket
 import sys
 import threading
 import warnings
-from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 
@@ -108,6 +107,19 @@ def load_models(config: ServeConfig, pool: DecodePool) -> dict[str, ServedModel]
     return models
 
 
+def load_parts(config: ServeConfig) -> tuple[DecodePool, dict[str, ServedModel]]:
+    """Start what decodes clips, and load all models; the arguments of `Service.open`.
+
+    Args:
+        config: the server's.
+
+    Raises:
+        CheckpointError: a model cannot be loaded.
+    """
+    pool = DecodePool(config.clip, config.decoding_workers)
+    return pool, load_models(config, pool)
+
+
 async def answer_until_told(
     config: ServeConfig, keys: list[str], restarts: int, line: socket.socket, listening: socket.socket
 ) -> int:
@@ -131,6 +143,7 @@ async def answer_until_told(
             access_log=False,
             log_config=None,
             ws="none",
+            http="h11",  # whatever else is installed
             server_header=False,
             timeout_graceful_shutdown=max(1, round(config.shutdown_s)),
         ),
@@ -151,12 +164,7 @@ async def answer_until_told(
 
 async def _load(service: Service, server: Server, line: socket.socket) -> int:
     """Load the models beside the running server; 0, or the exit code where that fails."""
-
-    def load() -> tuple[DecodePool, Mapping[str, ServedModel]]:
-        pool = DecodePool(service.config.clip, service.config.decoding_workers)
-        return pool, load_models(service.config, pool)
-
-    loading = asyncio.get_running_loop().run_in_executor(None, load)
+    loading = asyncio.get_running_loop().run_in_executor(None, load_parts, service.config)
     while not loading.done() and not server.should_exit:
         await asyncio.wait({loading}, timeout=WATCH_S / 10)
     if not loading.done():

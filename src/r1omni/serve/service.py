@@ -14,7 +14,7 @@ from r1omni.serve.measure_pool import MeasurePool
 from r1omni.serve.remote_clip import RemoteClips
 from r1omni.serve.served_model import ServedModel
 from r1omni.serve.service_metrics import ServiceMetrics
-from r1omni.serve.uploaded_files import UploadedFile, UploadedFiles
+from r1omni.serve.uploaded_files import FileStore, UploadedFiles
 
 EXPLAINED_AT_ONCE = 2
 """Explanations that take turns with the answers that are being written; others wait."""
@@ -29,9 +29,16 @@ class Service:
         config: the server's.
         restarts: how often the model process was started again.
         remote: fetches URLs; None makes it from the configuration.
+        files: holds uploaded files for several processes; None holds them here.
     """
 
-    def __init__(self, config: ServeConfig, restarts: int = 0, remote: RemoteClips | None = None) -> None:
+    def __init__(
+        self,
+        config: ServeConfig,
+        restarts: int = 0,
+        remote: RemoteClips | None = None,
+        files: FileStore | None = None,
+    ) -> None:
         self.config, self.restarts = config, restarts
         self.metrics = ServiceMetrics(restarts)
         self.models: dict[str, ServedModel] = {}
@@ -40,7 +47,7 @@ class Service:
         self.measuring = MeasurePool(config.measuring_bytes, config.measuring_s)
         self.explaining = ThreadPoolExecutor(EXPLAINED_AT_ONCE, "explain")
         """Explanations are worked out here, and computed by the models' owners."""
-        self.files = UploadedFiles(config.files_bytes, config.files_s, self._forget)
+        self.files: FileStore = files or UploadedFiles(config.files_bytes, config.files_s, self.forget)
         self.parts = ClipParts(
             self.files,
             remote
@@ -102,9 +109,22 @@ class Service:
         """Forget what is over, for as long as the server runs."""
         while True:
             await asyncio.sleep(SWEEP_S)
-            self.files.sweep()
+            await self.files.sweep()
             for model in self.models.values():
                 model.shelf.sweep(time.monotonic())
+
+    def forget(self, digest: str) -> None:
+        """Forget the features of a file.
+
+        Args:
+            digest: of its content.
+        """
+        for model in self.models.values():
+            model.shelf.forget(digest)
+
+    async def figures(self) -> bytes:
+        """Return what `/metrics` shows."""
+        return self.metrics.text()
 
     def close(self, *, finish: bool) -> None:
         """End models and workers.
@@ -119,10 +139,6 @@ class Service:
         self.measuring.close()
         if self.pool is not None:
             self.pool.close()
-
-    def _forget(self, file: UploadedFile) -> None:
-        for model in self.models.values():
-            model.shelf.forget(file.digest)
 
     def _num_replaced(self) -> float:
         return self.measuring.num_replaced + (0 if self.pool is None else self.pool.num_replaced)

@@ -1,8 +1,10 @@
 """What `/metrics` shows, in Prometheus' text format. Counts and times alone: nothing of any request."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
 
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 
@@ -54,3 +56,31 @@ class ServiceMetrics:
 
     def _gauge(self, name: str, meaning: str, value: Callable[[], float]) -> None:
         Gauge(name, meaning, registry=self.registry).set_function(value)
+
+
+class _Replicas(Collector):
+    """The figures of several processes as one page's."""
+
+    def __init__(self, figures: Mapping[str, Sequence[Metric]]) -> None:
+        self._figures = figures
+
+    def collect(self) -> Iterable[Metric]:
+        found: dict[str, Metric] = {}
+        for replica, metrics in self._figures.items():
+            for metric in metrics:
+                whole = Metric(metric.name, metric.documentation, metric.type, metric.unit)
+                found.setdefault(metric.name, whole).samples += [
+                    sample._replace(labels={**sample.labels, "replica": replica}) for sample in metric.samples
+                ]
+        return found.values()
+
+
+def replicas_text(figures: Mapping[str, Sequence[Metric]]) -> bytes:
+    """Return one page for several processes, each sample with the label `replica`.
+
+    Args:
+        figures: what each process's registry collected, by the name of the replica.
+    """
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Replicas(figures))
+    return generate_latest(registry)

@@ -1,4 +1,7 @@
-"""Files that clients uploaded: in memory, for a while, each for the key that brought it."""
+"""Files that clients uploaded: in memory, for a while, each for the key that brought it.
+
+`UploadedFiles` holds them in this process. Where several processes answer, they share one store; see `FileStore`.
+"""
 
 import hashlib
 import secrets
@@ -6,6 +9,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 from r1omni.serve.api_schema import FileCard
 from r1omni.serve.failures import ApiError
@@ -27,21 +31,47 @@ class UploadedFile:
         return hashlib.sha256(self.content).hexdigest()
 
 
+@runtime_checkable
+class FileStore(Protocol):
+    """Where uploaded files are."""
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of the files that are held."""
+        ...
+
+    async def add(self, content: bytes, filename: str, purpose: str, owner: str) -> FileCard:
+        """Hold a file; see `UploadedFiles.add`."""
+        ...
+
+    async def get(self, file_id: str, owner: str) -> UploadedFile:
+        """Return a file; see `UploadedFiles.get`."""
+        ...
+
+    async def delete(self, file_id: str, owner: str) -> None:
+        """Drop a file; see `UploadedFiles.delete`."""
+        ...
+
+    async def sweep(self) -> None:
+        """Drop what is over."""
+        ...
+
+
 class UploadedFiles:
     """Holds files until their time is over or newer ones need the room.
 
     Args:
         max_bytes: what all of them may take.
         kept_s: seconds each is held.
-        on_gone: called with each file that is dropped.
+        on_gone: called with the digest of each file that is dropped.
     """
 
-    def __init__(self, max_bytes: int, kept_s: float, on_gone: Callable[[UploadedFile], None]) -> None:
+    def __init__(self, max_bytes: int, kept_s: float, on_gone: Callable[[str], None]) -> None:
         self.max_bytes, self.kept_s, self._on_gone = max_bytes, kept_s, on_gone
         self.num_bytes = 0
         self._files: OrderedDict[str, UploadedFile] = OrderedDict()
 
-    def add(self, content: bytes, filename: str, purpose: str, owner: str) -> FileCard:
+    async def add(self, content: bytes, filename: str, purpose: str, owner: str) -> FileCard:
         """Hold a file.
 
         Args:
@@ -66,14 +96,14 @@ class UploadedFiles:
             filename=filename,
             purpose=purpose,
         )
-        self.sweep()
+        self._sweep()
         while self.num_bytes + len(content) > self.max_bytes:
             self._drop(next(iter(self._files)))
         self._files[card.id] = UploadedFile(card, owner, content, time.monotonic() + self.kept_s)
         self.num_bytes += len(content)
         return card
 
-    def get(self, file_id: str, owner: str) -> UploadedFile:
+    async def get(self, file_id: str, owner: str) -> UploadedFile:
         """Return a file.
 
         Args:
@@ -83,7 +113,7 @@ class UploadedFiles:
         Raises:
             ApiError: it does not exist, is gone, or is somebody else's.
         """
-        self.sweep()
+        self._sweep()
         file = self._files.get(file_id)
         if file is None or file.owner != owner:
             raise ApiError(
@@ -93,12 +123,20 @@ class UploadedFiles:
             )
         return file
 
-    def delete(self, file_id: str, owner: str) -> None:
+    async def delete(self, file_id: str, owner: str) -> None:
         """Drop a file; arguments and errors are those of `get`."""
-        self._drop(self.get(file_id, owner).card.id)
+        self._drop((await self.get(file_id, owner)).card.id)
 
-    def sweep(self) -> None:
+    async def sweep(self) -> None:
         """Drop what is over."""
+        self._sweep()
+
+    @property
+    def digests(self) -> frozenset[str]:
+        """SHA-256 of each file that is held."""
+        return frozenset(file.digest for file in self._files.values())
+
+    def _sweep(self) -> None:
         now_s = time.monotonic()
         for file_id in [file_id for file_id, file in self._files.items() if file.until_s <= now_s]:
             self._drop(file_id)
@@ -106,4 +144,4 @@ class UploadedFiles:
     def _drop(self, file_id: str) -> None:
         file = self._files.pop(file_id)
         self.num_bytes -= len(file.content)
-        self._on_gone(file)
+        self._on_gone(file.digest)

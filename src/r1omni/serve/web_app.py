@@ -184,17 +184,17 @@ def _add_files(app: FastAPI, service: Service) -> None:
     async def upload(request: Request) -> FileCard:
         """Hold a clip in memory for a while, so that several questions can be asked about it."""
         content, filename, purpose = await _read_upload(request, service.config.clip.max_bytes)
-        return service.files.add(content, filename, purpose, request.state.owner)
+        return await service.files.add(content, filename, purpose, request.state.owner)
 
     @app.get("/v1/files/{file_id}", response_model=FileCard)
     async def file(request: Request, file_id: str = Path(pattern=FILE_ID)) -> FileCard:
         """Say what is known about an uploaded file."""
-        return service.files.get(file_id, request.state.owner).card
+        return (await service.files.get(file_id, request.state.owner)).card
 
     @app.delete("/v1/files/{file_id}", response_model=FileDeleted)
     async def delete(request: Request, file_id: str = Path(pattern=FILE_ID)) -> FileDeleted:
         """Drop an uploaded file and its features."""
-        service.files.delete(file_id, request.state.owner)
+        await service.files.delete(file_id, request.state.owner)
         return FileDeleted(id=file_id)
 
 
@@ -231,7 +231,7 @@ def _add_state(app: FastAPI, service: Service) -> None:
     @app.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
     async def metrics() -> Response:
         """Show counts and times in Prometheus' format."""
-        return Response(service.metrics.text(), media_type="text/plain; version=0.0.4")
+        return Response(await service.figures(), media_type="text/plain; version=0.0.4")
 
 
 def _add_failures(app: FastAPI, service: Service) -> None:
