@@ -66,6 +66,14 @@ class BaseSettings(SftSettings):
     text concludes."""
 
 
+class ColdStartSettings(SftSettings):
+    """The cold start on reasoned examples."""
+
+    seen_in_captions: Share = 0.0
+    """Leave a cue out of an example where the base model names it in less than this share of sampled captions; 0 keeps
+    what the annotators wrote."""
+
+
 class ScaleSettings(Schema):
     """Everything that shapes a run of the recipe, the seed apart."""
 
@@ -87,7 +95,7 @@ class ScaleSettings(Schema):
     projectors: TowerSettings
     """Both projectors, over the frozen towers and on the same targets, before the language model reads them."""
     base: BaseSettings
-    cold_start: SftSettings
+    cold_start: ColdStartSettings
     label_sft: SftSettings
     """Also of the control that tunes the cold start on labels."""
     rewards: dict[str, float] = {"accuracy": 1.0, "format": 1.0}

@@ -1,14 +1,25 @@
-"""The supervised examples of the base: captions of cues, and what expressions mean from text alone."""
+"""The supervised examples of the recipe: captions, what expressions mean from text alone, and reasons the model can see.
 
+The reasoned examples of the cold start name what annotators saw. A model that is taught to name more than it perceives
+learns to guess, so a cue is left out of an example where the base model does not see it; compare Zhang et al. 2024,
+"R-Tuning: Instructing Large Language Models to Say 'I Don't Know'".
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
 from itertools import cycle
 from typing import get_args
 
 import numpy as np
 
 from r1omni.core.clip import Clip
+from r1omni.core.errors import MediaError
 from r1omni.core.instruction import REASONING_INSTRUCTION, format_answer
 from r1omni.core.labels import MAFW_LABELS, Emotion
+from r1omni.infer.engine import Engine
 from r1omni.infer.features import Side
+from r1omni.infer.prompt import Sampling
 from r1omni.synth.words import CAPTION_INSTRUCTIONS, KNOWLEDGE_INSTRUCTION, conclude, describe, read_claims
 from r1omni.synth.world import CHANNELS, FACE_CHANNELS, VOICE_CHANNELS, Channel, Noise, express
 from r1omni.train.training_data import Example
@@ -41,6 +52,43 @@ def caption_without(clip: Clip, side: Side) -> str:
     gone = {*SEEN[side], *(() if words_remain else ("words",))}
     claims = read_claims(clip.reasoning or "")
     return describe({channel: value for channel, value in claims.items() if channel not in gone})
+
+
+CAPTIONS_PER_CLIP = 8
+"""Captions that the base model writes of a clip, to tell what it sees."""
+_CAPTION_TOKENS = 72
+
+
+def seen_cues(engine: Engine, clips: Sequence[Clip], share: float) -> list[set[Channel]]:
+    """Return the channels of each clip whose true cue is in at least a share of the captions that a model samples.
+
+    Args:
+        engine: the base model's.
+        clips: of a made corpus.
+        share: of `CAPTIONS_PER_CLIP` captions.
+    """
+    sampling = Sampling(temperature=1.0, max_tokens=_CAPTION_TOKENS, num_samples=CAPTIONS_PER_CLIP)
+    found = []
+    for clip, captions in zip(clips, engine.answer(clips, CAPTION_INSTRUCTIONS[0], sampling), strict=True):
+        if isinstance(captions, MediaError):
+            raise captions
+        claims = Counter(claim for caption in captions for claim in read_claims(caption.text).items())
+        true: dict[Channel, str] = clip.meta["cues"]
+        found.append({channel for channel in CHANNELS if claims[channel, true[channel]] >= share * len(captions)})
+    return found
+
+
+def without_unseen(clip: Clip, seen: set[Channel]) -> Clip:
+    """Return a clip whose reasoning names only what is seen, then the emotion.
+
+    Args:
+        clip: with a reasoning that names cues and concludes.
+        seen: the channels that may be named.
+    """
+    claims = read_claims(clip.reasoning or "")
+    named = {channel: value for channel, value in claims.items() if channel in seen}
+    conclusion = conclude(clip.meta["emotion"])
+    return replace(clip, reasoning=f"{describe(named)} {conclusion}".strip())
 
 
 def knowledge_examples(

@@ -44,7 +44,7 @@ from r1omni.model.processing import HumanOmniProcessor
 from r1omni.model.save_model import save_model
 from r1omni.model.stored_temperature import CALIBRATION, write_temperature
 from r1omni.model.tokenizer import build_tokenizers
-from r1omni.reproduce.examples import caption_examples, knowledge_examples
+from r1omni.reproduce.examples import caption_examples, knowledge_examples, seen_cues, without_unseen
 from r1omni.reproduce.gallery import build_report
 from r1omni.reproduce.lanes import Stage, lanes_here, run_stages
 from r1omni.reproduce.real_parts import build_from_parts, fetch_parts
@@ -367,9 +367,14 @@ def train_base(recipe: Recipe, num_processes: int, report: Report) -> None:
 
 
 def start_cold(recipe: Recipe, report: Report) -> None:
-    """Train the cold start: the base model on the reasoned examples."""
-    examples = reasoned_examples(corpus_clips(recipe, "emer-like"))
-    run_sft(recipe, report, "cold-start", "base", examples, recipe.settings.cold_start)
+    """Train the cold start: the base model on the reasoned examples, as far as it sees what they name."""
+    if (recipe.stage("cold-start") / "model").exists():
+        return
+    clips, settings = corpus_clips(recipe, "emer-like"), recipe.settings.cold_start
+    if settings.seen_in_captions:
+        seen = seen_cues(load_engine(recipe, "base"), clips, settings.seen_in_captions)
+        clips = [without_unseen(*pair) for pair in zip(clips, seen, strict=True)]
+    run_sft(recipe, report, "cold-start", "base", reasoned_examples(clips), settings)
 
 
 def tune_on_labels(name: str, start: str, recipe: Recipe, report: Report) -> None:
