@@ -1,4 +1,4 @@
-"""The supervised examples of the recipe: captions, what expressions mean from text alone, and reasons the model can see.
+"""The supervised examples of the recipe: captions, what expressions mean from text alone, and reasons a model can see.
 
 The reasoned examples of the cold start name what annotators saw. A model that is taught to name more than it perceives
 learns to guess, so a cue is left out of an example where the base model does not see it; compare Zhang et al. 2024,
@@ -6,7 +6,7 @@ learns to guess, so a cue is left out of an example where the base model does no
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import cycle
 from typing import get_args
@@ -60,22 +60,35 @@ _CAPTION_TOKENS = 72
 
 
 def seen_cues(engine: Engine, clips: Sequence[Clip], share: float) -> list[set[Channel]]:
-    """Return the channels of each clip whose true cue is in at least a share of the captions that a model samples.
+    """Return the channels of each clip that a model sees: it names their true cue in enough of its sampled captions.
 
     Args:
         engine: the base model's.
         clips: of a made corpus.
         share: of `CAPTIONS_PER_CLIP` captions.
+
+    Raises:
+        MediaError: a clip cannot be read.
     """
     sampling = Sampling(temperature=1.0, max_tokens=_CAPTION_TOKENS, num_samples=CAPTIONS_PER_CLIP)
     found = []
     for clip, captions in zip(clips, engine.answer(clips, CAPTION_INSTRUCTIONS[0], sampling), strict=True):
         if isinstance(captions, MediaError):
             raise captions
-        claims = Counter(claim for caption in captions for claim in read_claims(caption.text).items())
-        true: dict[Channel, str] = clip.meta["cues"]
-        found.append({channel for channel in CHANNELS if claims[channel, true[channel]] >= share * len(captions)})
+        found.append(rightly_named([caption.text for caption in captions], clip.meta["cues"], share))
     return found
+
+
+def rightly_named(captions: Sequence[str], cues: Mapping[Channel, str], share: float) -> set[Channel]:
+    """Return the channels whose true cue is named in at least a share of some captions.
+
+    Args:
+        captions: of one clip.
+        cues: the clip's true cues.
+        share: of the captions.
+    """
+    claims = Counter(claim for caption in captions for claim in read_claims(caption).items())
+    return {channel for channel, value in cues.items() if claims[channel, value] >= share * len(captions)}
 
 
 def without_unseen(clip: Clip, seen: set[Channel]) -> Clip:
