@@ -7,7 +7,7 @@ from pathlib import Path
 
 from live_server import live_server
 
-FUZZED_S = 20
+FUZZED_S = 60
 
 EXPECTED = """
 [checks]

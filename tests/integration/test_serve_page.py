@@ -166,7 +166,7 @@ def test_everything_is_reached_by_keyboard(page):
     page.wait_for_selector("#stop", state="hidden")
 
 
-@pytest.mark.parametrize(("width_px", "scheme"), [(360, "dark"), (1400, "light")])
+@pytest.mark.parametrize(("width_px", "scheme"), [(360, "dark"), (360, "light"), (1400, "dark"), (1400, "light")])
 def test_the_page_fits_and_axe_finds_nothing_serious(browser, server: LiveServer, width_px: int, scheme: str):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     context = browser.new_context(viewport={"width": width_px, "height": 900}, color_scheme=scheme)
