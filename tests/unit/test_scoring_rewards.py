@@ -51,21 +51,21 @@ def test_a_label_without_reasons_is_not_coherent() -> None:
         ("Her brows are raised.", 1),
         ("Her brows are raised. The voice is loud.", 2),
         ("Her brows are raised. Her brows are raised.", 1),  # repeated
-        ("Her brows are raised. The voice is soft.", -1.5),  # one right, one wrong, which costs two and a half
-        ("Her brows are lowered.", -2.5),
+        ("Her brows are raised. The voice is soft.", -2),  # one right, one wrong, which costs three
+        ("Her brows are lowered.", -3),
         ("Her brows are raised. Her head is tilted.", 1),  # nothing measures the head here
         ("Her mouth is not closed. Her brows are raised.", 1),  # a denial earns nothing
-        ("Her brows are not raised. The voice is loud.", -1.5),  # a false denial costs
+        ("Her brows are not raised. The voice is loud.", -2),  # a false denial costs
         ("It is a room.", 0),
     ],
 )
-def test_grounding_counts_right_claims_less_wrong_ones(reasons: str, net: float) -> None:
+def test_grounding_counts_right_claims_less_wrong_ones(reasons: str, net: int) -> None:
     assert grounding(reasons) == pytest.approx(0.5 + net / 18)
 
 
 def test_a_side_that_was_taken_away_cannot_be_claimed() -> None:
     assert grounding("Her brows are raised. The voice is loud.", EVIDENCE.without("sound")) == pytest.approx(
-        0.5 - 1.5 / 18
+        0.5 - 2 / 18
     )
 
 

@@ -19,9 +19,9 @@ Reward = Callable[[Answer, str, Sequence[str], Evidence | None], float]
 
 FULL_CLAIMS = 9
 """Supported claims that earn the whole grounding reward; the drawn people have as many cues."""
-FALSE_CLAIM_COST = 2.5
+FALSE_CLAIM_COST = 3.0
 """What a contradicted claim takes, in supported claims. A claim pays where it holds in more than cost / (1 + cost) of
-the cases, here five of seven: a sure claim pays and a guess does not, so that neither guessing nor silence pays."""
+the cases, here three quarters: a sure claim pays and a guess does not, so that neither guessing nor silence pays."""
 
 
 def accuracy_reward(answer: Answer, gold: str, labels: Sequence[str], evidence: Evidence | None = None) -> float:
