@@ -47,6 +47,7 @@ def cluster() -> Iterator[object]:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("RAY_memory_monitor_refresh_ms", "0")  # what else the machine holds must not end a worker
         patch.setenv("RAY_health_check_period_ms", "500")  # a killed node is missed after seconds
+        patch.setenv("RAY_worker_niceness", "0")  # on a busy machine Ray's own niceness of 15 gets next to no time
         nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": 100_000_000})
         for _ in range(2):
             nodes.add_node(num_cpus=1, object_store_memory=100_000_000)
