@@ -188,13 +188,15 @@ def use(wheel: Path, folder: Path, interpreter: str, *, full: bool) -> None:
     clips = assets / "clips"
     _run([python, "-c", AUTO_CLASSES], here)
     assert _run([r1omni, "--version"], here).strip() == version()
-    said = json.loads(_run([r1omni, "predict", *sorted(clips.glob("*.mp4")), "--json"], here))["clips"]
-    assert len(said) == 3 and all(entry["answer"] for entry in said), said
     model, manifest = assets / "drawn-people", clips / "manifest.jsonl"
+    files = [clips / json.loads(line)["path"] for line in manifest.read_text().splitlines()]
+    assert {path.name for path in files} >= {"angry.mp4", "fear.mp4", "neutral.mp4"}
+    said = json.loads(_run([r1omni, "predict", *files, "--json"], here))["clips"]
+    assert len(said) == len(files) and all(entry["answer"] for entry in said), said
     _run([r1omni, "evaluate", "--model", model, "--data", manifest, "--out", "eval"], here)
-    assert json.loads((here / "eval" / "scores.json").read_text())["num_clips"] == 3
+    assert json.loads((here / "eval" / "scores.json").read_text())["num_clips"] == len(files)
     _run([r1omni, "annotate", clips, "--out", "annotated"], here)
-    assert json.loads((here / "annotated" / "annotations.json").read_text())["num_clips"] == 3
+    assert json.loads((here / "annotated" / "annotations.json").read_text())["num_clips"] == len(files)
     _run([r1omni, "explain", clips / "fear.mp4", "--out", "explained.html"], here)
     assert (here / "explained.html").is_file()
     serve(r1omni, here)

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from hashlib import sha256
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,7 @@ from r1omni.evidence.frames import sampled_frames
 from r1omni.media.decode import load_media
 from r1omni.media.encode import write_video
 
-CLIPS = Path(str(files("r1omni") / "assets" / "clips"))
+GOLDEN = Path(__file__).parents[1] / "golden"
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +27,7 @@ def finder() -> FaceFinder:
 
 @pytest.fixture(scope="module")
 def picture() -> np.ndarray:
-    frames = load_media(CLIPS / "neutral.mp4", num_frames=1).frames
+    frames = load_media(GOLDEN / "made-neutral.mp4", num_frames=1).frames
     assert frames is not None
     return frames[0]
 

@@ -20,6 +20,7 @@ from r1omni.scoring.claims import read_reasons
 from r1omni.synth.world import CUE_VALUES, FACE_CHANNELS, VOICE_CHANNELS
 
 CLIPS = Path(str(files("r1omni") / "assets" / "clips"))
+ANGRY = Clip("angry", Path(__file__).parents[1] / "golden" / "made-angry.mp4")
 RATE_HZ = 16000
 MADE = read_manifest(CLIPS / "manifest.jsonl")
 
@@ -33,7 +34,7 @@ def measurer() -> ClipMeasurer:
 
 def test_an_unlabelled_video_has_items_of_every_side():
     pytest.importorskip("rapidocr")
-    measured = ClipMeasurer().measure(Clip("angry", CLIPS / "angry.mp4"))
+    measured = ClipMeasurer().measure(ANGRY)
     evidence = measured.evidence
     assert evidence.has_pictures and evidence.has_sound
     assert {item.side for item in evidence.items} == {"sound", "pictures", "text"}
@@ -52,18 +53,19 @@ def test_evidence_survives_json(measurer: ClipMeasurer):
 
 
 def test_cues_of_a_manifest_replace_what_is_measured_of_drawn_people(measurer: ClipMeasurer):
-    clip = next(clip for clip in MADE if clip.meta["cues"]["brows"] == "raised")
+    clip = next(clip for clip in MADE if clip.path.stem == "angry")
+    clip = replace(clip, meta={**clip.meta, "cues": {**clip.meta["cues"], "brows": "raised", "pitch": "low"}})
     evidence = measurer.measure(clip).evidence
     brows, pitch = evidence.find("brow_height"), evidence.find("pitch_semitones")
     assert brows is not None and (brows.band, brows.measured_by, brows.unit) == ("raised", "manifest", "cue")
-    assert pitch is not None and pitch.band == clip.meta["cues"]["pitch"]
+    assert pitch is not None and pitch.band == "low"
     assert evidence.find("gaze_horizontal") is None  # geometry of a drawn face
     assert evidence.why_not("gaze_horizontal") == "The manifest of a made corpus does not say it."
     faces = evidence.find("face_share")
     assert faces is not None and faces.measured_by != "manifest"
 
 
-@pytest.mark.parametrize("clip", [Clip("angry", CLIPS / "angry.mp4"), MADE[0]], ids=["measured", "made"])
+@pytest.mark.parametrize("clip", [ANGRY, MADE[0]], ids=["measured", "made"])
 def test_what_nothing_measures_is_said_of_every_clip_and_claims_about_it_are_unverifiable(
     measurer: ClipMeasurer, clip: Clip
 ):
@@ -80,7 +82,7 @@ def test_what_nothing_measures_is_said_of_every_clip_and_claims_about_it_are_unv
 
 
 def test_sound_alone_has_no_pictures_and_the_reason(measurer: ClipMeasurer):
-    evidence = measurer.measure(Clip("angry", CLIPS / "angry.mp4"), "audio").evidence
+    evidence = measurer.measure(ANGRY, "audio").evidence
     assert (evidence.has_pictures, evidence.has_sound) == (False, True)
     assert evidence.why_not("face_count") == evidence.why_not("mark") == "The clip has no pictures."
     assert {item.side for item in evidence.items} == {"sound"}
@@ -160,7 +162,7 @@ def test_a_clip_with_other_fields_of_the_name_has_no_cues():
 def test_without_the_extra_each_part_says_what_to_install(monkeypatch: pytest.MonkeyPatch):
     for module in ("onnxruntime", "silero_vad", "rapidocr", "ai_edge_litert.interpreter"):
         monkeypatch.setitem(sys.modules, module, None)  # as if the package were not installed
-    evidence = ClipMeasurer().measure(Clip("angry", CLIPS / "angry.mp4")).evidence
+    evidence = ClipMeasurer().measure(ANGRY).evidence
     assert [item.name for item in evidence.items] == ["digital_silence"]
     for name, package in (("pitch_hz", "onnxruntime"), ("face_count", "ai-edge-litert"), ("subtitle", "rapidocr")):
         reason = evidence.why_not(name)

@@ -1,6 +1,5 @@
 """Pitch, level, speech, syllables and tremor on sounds whose truth is known."""
 
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,7 @@ from r1omni.evidence.tremor import measure_tremor
 from r1omni.media.decode import load_media
 
 RATE_HZ = 16000
-CLIPS = Path(str(files("r1omni") / "assets" / "clips"))
+GOLDEN = Path(__file__).parents[1] / "golden"
 
 
 def seconds(duration_s: float) -> np.ndarray:
@@ -125,7 +124,7 @@ def test_tremor_needs_a_voiced_stretch():
 
 
 def test_a_made_voice_is_measured(detector: SpeechDetector):
-    media = load_media(CLIPS / "neutral.mp4", num_frames=1)
+    media = load_media(GOLDEN / "made-neutral.mp4", num_frames=1)
     assert media.waveform is not None
     voice = measure_voice(media.waveform, 10.0, detector)
     values = {item.name: item for item in voice.items if item.phase == "clip"}
@@ -139,7 +138,7 @@ def test_a_made_voice_is_measured(detector: SpeechDetector):
 
 
 def test_phases_are_the_halves_of_the_speech(detector: SpeechDetector):
-    media = load_media(CLIPS / "neutral.mp4", num_frames=1)
+    media = load_media(GOLDEN / "made-neutral.mp4", num_frames=1)
     assert media.waveform is not None
     items = measure_voice(media.waveform, 0.0, detector).items
     halves = [item for item in items if item.name == "pitch_semitones" and item.phase != "clip"]

@@ -16,7 +16,8 @@ from r1omni.serve.service import Service
 
 _FOLDER = Path(__file__).parent / "page"
 _KINDS = {"page.css": "text/css", "page.js": "text/javascript"}
-_SAMPLES = {path.name: path for path in sorted((ASSETS / "clips").glob("*.mp4"))}
+_SAMPLE_KINDS = {".mp4": "video/mp4", ".m4a": "audio/mp4"}
+_SAMPLES = {path.name: path for path in sorted((ASSETS / "clips").iterdir()) if path.suffix in _SAMPLE_KINDS}
 _POLICY = "; ".join(
     (
         "default-src 'none'",
@@ -84,7 +85,8 @@ def add_page(app: FastAPI, service: Service, asks_for_key: bool) -> None:
         """Serve a sample clip."""
         if name not in _SAMPLES:
             raise _missing()
-        return FileResponse(_SAMPLES[name], media_type="video/mp4", headers=_HEADERS)
+        path = _SAMPLES[name]
+        return FileResponse(path, media_type=_SAMPLE_KINDS[path.suffix], headers=_HEADERS)
 
 
 def _contents(service: Service) -> dict[str, object]:
@@ -99,7 +101,7 @@ def _contents(service: Service) -> dict[str, object]:
         "keeping": "Clips go to this server alone and stay in its memory: an upload until you leave this page or "
         f"{config.files_s / 60:.0f} minutes have passed. Nothing is written to a disk, and nothing of it to a log.",
         "limits": f"Video, sound or picture; up to {limit_mib} MiB and {limit_s / 60:.0f} minutes.",
-        "samples": [Path(name).stem for name in _SAMPLES],
+        "samples": list(_SAMPLES),
         "instruction": models[0].instruction,
         "labels": MAFW_LABELS,
         "facts": {

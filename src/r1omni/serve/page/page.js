@@ -375,8 +375,8 @@ find("record-stop").addEventListener("click", () => state.recorder && state.reco
 for (const button of document.querySelectorAll(".sample")) {
   button.addEventListener("click", async () => {
     try {
-      const response = await call(`/page/samples/${button.dataset.name}.mp4`, {});
-      setClip(await response.blob(), `${button.dataset.name}.mp4`);
+      const response = await call(`/page/samples/${button.dataset.name}`, {});
+      setClip(await response.blob(), button.dataset.name);
     } catch (error) { complain(error); }
   });
 }
