@@ -91,6 +91,8 @@ def train_tower(
             if on_step is not None:
                 seconds = time.monotonic() - started
                 on_step({"step": step, "num_steps": num_steps, "loss": float(loss.detach()), "seconds": seconds})
+    # The fused optimizer does not count its writes; features of the untrained tower must not be taken for this one's.
+    torch.autograd.graph.increment_version(list(tower.parameters()))
     for parameter in tower.parameters():
         parameter.requires_grad_(False)
     return {name: sum(row[name] for row in last) / len(last) for name in last[0]} if last else {}
