@@ -1,6 +1,7 @@
 """The verbs on a tiny model and a synthetic corpus: what they print, what they write, how they fail."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -78,9 +79,31 @@ def test_predict_writes_plain_lines_when_not_on_a_terminal(model: Path, manifest
     first, reasoning, fit, probabilities, read = run.stdout.splitlines()
     assert "00001.mp4: " in first
     assert reasoning.startswith("  reasoning: ") and probabilities.startswith("  probabilities: ")
+    assert len(re.findall(r" (?:\d\d?|< 1|> 99) %(?:, |$)", probabilities)) == 5
     assert fit.startswith("  reasons: ")
     assert read.startswith("  read: ") and read.endswith(" s of sound")
     assert "\x1b" not in run.stdout
+
+
+def test_calibrate_keeps_a_temperature_that_predict_uses(model: Path, manifest: Path, tmp_path: Path):
+    own = Path(shutil.copytree(model, tmp_path / "own"))
+    weights = (own / "model.safetensors").read_bytes()
+    fitted = json.loads(r1omni_here("checkpoint", "calibrate", own, manifest, "--answers", "label", "--json").stdout)
+    assert fitted["num_clips"] == 4 and json.loads((own / "calibration.json").read_text()) == fitted
+    assert json.loads((own / "config.json").read_text())["label_temperature"] == fitted["temperature"]
+    assert (own / "model.safetensors").read_bytes() == weights
+    assert f"temperature     {fitted['temperature']:g}" in r1omni_here("checkpoint", "inspect", own).stdout
+    clip = manifest.parent / "clips" / "00000.mp4"
+    before, after = (
+        json.loads(r1omni_here("predict", clip, "--model", which, "--answers", "label", "--json").stdout)["clips"][0]
+        for which in (model, own)
+    )
+    assert (before["text"], before["answer"]) == (after["text"], after["answer"])
+    heated = {label: chance ** (1 / fitted["temperature"]) for label, chance in before["probabilities"].items()}
+    total = sum(heated.values())
+    assert after["probabilities"] == pytest.approx({label: h / total for label, h in heated.items()}, rel=1e-3)
+    run = r1omni_here("checkpoint", "calibrate", own, manifest, "--split", "nowhere")
+    assert run.exit_code == 1 and "holds no clip of split nowhere" in str(run.exception)
 
 
 def test_evaluate_scores_and_resumes_without_answering_again(model: Path, manifest: Path, tmp_path: Path):

@@ -88,7 +88,7 @@ def test_runs_are_shown_side_by_side_with_their_clips_and_comparisons(tmp_path: 
     assert [run["model"] for run in figures["runs"]] == ["base", "r1"]
     (row,) = figures["comparisons"]
     assert row["war"]["difference"] == 50.0 and row["mcnemar"] == {"only_a": 0, "only_b": 3, "p_value": 0.25}
-    assert "reasons of c3" in page and "Probability of the answer among the labels: 0.80" in page
+    assert "reasons of c3" in page and "Probability of the answer among the labels: 80 %" in page
     assert page.count("data:image/jpeg") == 4 * 6, "six frames of each of the four clips that are there"
     assert "clips/c4.mp4" in page, "a clip that is gone is named"
 

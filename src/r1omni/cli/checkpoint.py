@@ -1,11 +1,13 @@
 """`r1omni checkpoint`: lists a checkpoint's parts, converts published ones, and writes a folder for the hub."""
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from r1omni.cli.options import (
+    Answers,
     AudioOption,
     BaseOption,
     LicenceOption,
@@ -13,8 +15,14 @@ from r1omni.cli.options import (
     VideoPoolingOption,
     VisionOption,
 )
+from r1omni.core.json_text import json_text
 
-app = typer.Typer(help="Inspect, convert and publish checkpoints.", no_args_is_help=True, rich_markup_mode=None)
+if TYPE_CHECKING:
+    from r1omni.infer.engine import Engine
+
+app = typer.Typer(
+    help="Inspect, convert, calibrate and publish checkpoints.", no_args_is_help=True, rich_markup_mode=None
+)
 
 Source = Annotated[
     str, typer.Argument(metavar="PATH_OR_ID", help="A folder or a hub id (owner/name@revision).", show_default=False)
@@ -59,6 +67,7 @@ def inspect(
     frames = report.config.num_frames
     tokens = report.config.num_video_tokens(frames)
     typer.echo(f"  video pooling   {report.config.video_pooling}: {frames} frames become {tokens:,} tokens")
+    typer.echo(f"  temperature     {report.config.label_temperature:g}: label scores are divided by it")
     typer.echo(f"  answer format   {answer_format_of(source, base=base)}")
     typer.echo(f"  values          {'read' if values else 'not read: --values checks them for NaN and infinity'}")
     for problem in report.problems:
@@ -86,6 +95,48 @@ def convert(
             source, out, vision=vision, audio=audio, router=router, base=base, video_pooling=video_pooling
         )
     )
+
+
+@app.command(epilog="Example: r1omni checkpoint calibrate runs/rlvr/model dfew.jsonl --split val")
+def calibrate(
+    model: Annotated[Path, typer.Argument(help="The model's folder; only its settings change.", show_default=False)],
+    data: Annotated[
+        list[Path], typer.Argument(help="Manifests of clips that it was not trained on.", show_default=False)
+    ],
+    split: Annotated[
+        str | None, typer.Option(help="Only this split. [default: every clip]", show_default=False)
+    ] = None,
+    answers: Answers = "reasoning",
+    label_errors: Annotated[
+        float,
+        typer.Option(min=0.0, max=0.9, help="Share of the gold labels that is wrong, as annotators' agreement tells."),
+    ] = 0.0,
+    base: BaseOption = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document, and nothing else.")] = False,
+) -> None:
+    """Fit the temperature of label probabilities to labelled clips, and keep it in the model's settings.
+
+    Probabilities then are about as often right as they say on clips like these. Answers, weights and the order of
+    labels stay as they are.
+    """
+    from r1omni.cli.progress import hide_loading_bars
+    from r1omni.config.sections import EngineSection
+    from r1omni.evaluate.label_temperature import calibrate_checkpoint
+    from r1omni.infer.engine import build_engine
+    from r1omni.model.load_model import load_model
+
+    def load() -> "Engine":
+        hide_loading_bars()
+        return build_engine(*load_model(str(model), base=base, device="auto"), EngineSection())
+
+    fitted = calibrate_checkpoint(model, data, load, split=split, answers=answers, label_errors=label_errors)
+    if json:
+        typer.echo(json_text(asdict(fitted), indent=2))
+        return
+    typer.echo(f"temperature {fitted.temperature:g}, kept in {model}")
+    typer.echo(f"{fitted.num_clips} clips, {fitted.num_errors} unreadable, {fitted.accuracy:.1%} answered rightly")
+    typer.echo(f"mean confidence {fitted.mean_confidence_before:.1%} before, {fitted.mean_confidence:.1%} now")
+    typer.echo(f"expected calibration error {fitted.ece_before:.1%} before, {fitted.ece:.1%} now")
 
 
 @app.command(

@@ -26,6 +26,7 @@ from r1omni.cli.progress import hide_loading_bars
 from r1omni.core.errors import ConfigError
 from r1omni.core.instruction import instruction_for
 from r1omni.core.json_text import json_text
+from r1omni.core.probability_text import probability_text
 
 if TYPE_CHECKING:
     from r1omni.infer.predict_files import Prediction
@@ -125,7 +126,7 @@ def _show(prediction: "Prediction") -> None:
         typer.echo(f"{prediction.path}: {answer}")
         typer.echo(f"  reasoning: {' '.join((prediction.reasoning or 'none').split())}")
         typer.echo(f"  reasons: {_fit(prediction)}")
-        typer.echo("  probabilities: " + ", ".join(f"{label} {share:.3f}" for label, share in likeliest))
+        typer.echo("  probabilities: " + ", ".join(f"{label} {probability_text(share)}" for label, share in likeliest))
         if spans:
             typer.echo(f"  windows: {spans}")
         typer.echo(f"  read: {prediction.read.summary()}")
@@ -137,7 +138,7 @@ def _show(prediction: "Prediction") -> None:
     for label, share in likeliest:
         filled = round(share * BAR_CELLS)
         bar = Text.assemble(("█" * filled, "green"), ("░" * (BAR_CELLS - filled), "dim"))
-        console.print(Text.assemble(f"  {label:<13}", bar, f" {share:6.1%}"))
+        console.print(Text.assemble(f"  {label:<13}", bar, f" {probability_text(share):>6}"))
     if spans:
         console.print(Text(f"  {spans}", style="dim"))
     console.print(Text(f"  {prediction.read.summary()}; answered in {prediction.seconds:.2f} s\n", style="dim"))

@@ -5,15 +5,21 @@ reasons, it says how sure the model is of its conclusion, not how sure it is tha
 brings its average closer to the share of right answers, and cannot tell answers with wrong reasons from others.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
 
 from r1omni.core.clip import Clip
 from r1omni.core.errors import ConfigError, MediaError
+from r1omni.core.instruction import instruction_for
+from r1omni.core.labels import label_set
+from r1omni.datasets.manifest import read_manifest
 from r1omni.infer.engine import Engine
 from r1omni.infer.features import Features
 from r1omni.infer.greedy_answers import greedy_outcomes
 from r1omni.infer.prompt import Prompt
+from r1omni.model.stored_temperature import writable_checkpoint, write_temperature
 from r1omni.scoring.calibration import expected_calibration_error, fit_temperature, tempered
 from r1omni.scoring.normalise import exact
 
@@ -121,3 +127,45 @@ def _scores(
             for entry, answer in zip(features, said, strict=True)
         ]
     return rows
+
+
+def calibrate_checkpoint(
+    model: Path,
+    manifests: Sequence[Path],
+    load: Callable[[], Engine],
+    *,
+    split: str | None = None,
+    answers: Literal["reasoning", "label"] = "reasoning",
+    max_tokens: int = 512,
+    label_errors: float = 0.0,
+) -> FittedTemperature:
+    """Fit the temperature of a checkpoint's label probabilities on labelled clips, and keep it in its settings.
+
+    Each manifest has the smallest label set that holds its gold labels.
+
+    Args:
+        model: a folder of ours; only its settings change.
+        manifests: of clips that it was not trained on.
+        load: returns the engine over it.
+        split: only this split; None takes every clip.
+        answers: what the model is asked for.
+        max_tokens: tokens of an answer.
+        label_errors: share of the gold labels that is wrong.
+
+    Raises:
+        CheckpointError: a temperature cannot be written there.
+        ConfigError: see `fit_on_clips`; or a manifest holds no clip of the split.
+    """
+    writable_checkpoint(model)
+    groups = []
+    for manifest in manifests:
+        every = read_manifest(manifest)
+        clips = [clip for clip in every if split is None or clip.split == split]
+        if not clips:
+            raise ConfigError(f"{manifest}: holds no clip of split {split}; fix --split")
+        groups.append(ClipsOfLabelSet(clips, label_set(every)))
+    engine = load()
+    instruction = instruction_for(answers, engine.answer_format)
+    fitted = fit_on_clips(engine, groups, instruction, max_tokens, label_errors)
+    write_temperature(model, fitted.temperature, asdict(fitted))
+    return fitted

@@ -12,6 +12,7 @@ from typing import Any
 
 from r1omni.core.clip import Clip
 from r1omni.core.errors import ConfigError, ManifestError, MediaError
+from r1omni.core.probability_text import probability_text
 from r1omni.datasets.manifest import read_manifest
 from r1omni.evaluate.explanation_scores import read_explained
 from r1omni.evaluate.picks import Pick, read_picks
@@ -210,7 +211,7 @@ def _cards(run: Run, name: str) -> tuple[list[ClipCard], list[ClipCard]]:
 def _note(pick: Pick) -> str:
     if pick.probability is None:
         return "The answer is outside the label set."
-    return f"Probability of the answer among the labels: {pick.probability:.2f}"
+    return f"Probability of the answer among the labels: {probability_text(pick.probability)}"
 
 
 def card(clip: Clip, said: Sequence[tuple[str, Prediction]], note: str | None = None) -> ClipCard:

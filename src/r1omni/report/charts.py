@@ -43,6 +43,13 @@ class Bar:
 
     name: str
     value: float | None
+    text: str | None = None
+    """Shown at its end; None shows the value with one decimal."""
+
+    @property
+    def shown(self) -> str:
+        """What is written at its end."""
+        return self.text or ("none" if self.value is None else f"{self.value:.1f}")
 
 
 @dataclass(frozen=True)
@@ -221,17 +228,15 @@ def bar_chart(groups: Sequence[tuple[str, Sequence[Bar]]], title: str, *, width_
         middle = y + bar * len(bars) / 2 + 4
         rows.append(f'<text class="name" x="{left - 8}" y="{middle:.1f}" text-anchor="end">{escape(name)}</text>')
         for index, item in enumerate(bars):
-            style, text = index % _NUM_STYLES, "none" if item.value is None else f"{item.value:.1f}"
+            style = index % _NUM_STYLES
             length = scale * (item.value or 0)
             rows.append(
                 f'<rect class="bar s{style}" fill="url(#hatch{style})" x="{left}" y="{y + 1:.1f}" '
                 f'width="{length:.1f}" height="{bar - 2}"/>'
-                f'<text class="value" x="{left + length + 5:.1f}" y="{y + bar - 3:.1f}">{text}</text>'
+                f'<text class="value" x="{left + length + 5:.1f}" y="{y + bar - 3:.1f}">{escape(item.shown)}</text>'
             )
             y += bar
-        sentences.append(
-            f"{name}: " + ", ".join(f"{b.name} {'none' if b.value is None else f'{b.value:.1f}'}" for b in bars)
-        )
+        sentences.append(f"{name}: " + ", ".join(f"{item.name} {item.shown}" for item in bars))
         y += gap
     rows.insert(0, f'<line class="axis" x1="{left}" x2="{left}" y1="0" y2="{y:.1f}"/>')
     return Markup('<svg viewBox="0 0 {} {:.0f}" role="img" aria-label="{}">{}</svg>').format(

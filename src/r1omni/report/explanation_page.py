@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from r1omni.core.probability_text import probability_text
 from r1omni.report import charts
 from r1omni.report.charts import Bar
 from r1omni.report.clip_card import frame_uri
@@ -117,8 +118,12 @@ def _is_right(record: Record) -> bool | None:
     return record["gold"].strip().lower() == record["answer"]
 
 
-def _likeliest(probabilities: Mapping[str, float] | None) -> tuple[str, float] | None:
-    return max(probabilities.items(), key=lambda entry: entry[1]) if probabilities else None
+def _likeliest(probabilities: Mapping[str, float] | None) -> tuple[str, str] | None:
+    """The likeliest label and its probability as text."""
+    if not probabilities:
+        return None
+    label = max(probabilities, key=probabilities.__getitem__)
+    return label, probability_text(probabilities[label])
 
 
 def _frames(frames: Sequence[Record], pictures: np.ndarray | None, axis: TimeAxis) -> list[dict[str, Any]]:
@@ -292,5 +297,8 @@ def _leaning(reasoning: str, words: Sequence[Record]) -> list[tuple[str, list[tu
 def _labels(probabilities: Mapping[str, float], answer: str | None) -> Markup:
     ranked = sorted(probabilities.items(), key=lambda entry: -entry[1])
     shown = ranked[:SHOWN_LABELS]
-    groups = [(f"{label} ◂" if label == answer else label, [Bar("probability", 100 * share)]) for label, share in shown]
+    groups = [
+        (f"{label} ◂" if label == answer else label, [Bar("probability", 100 * share, probability_text(share))])
+        for label, share in shown
+    ]
     return charts.bar_chart(groups, "Probability of each label after the reasons", width_px=340)

@@ -330,6 +330,12 @@ function readWords(clip) {
   return `Read: ${parts.join(", ") || "no clip"}.${remarks}`;
 }
 
+// As `probability_text` in core/probability_text.py: never as certain.
+function probabilityText(probability) {
+  const rounded = (100 * probability).toFixed(0);
+  return { 0: "< 1 %", 100: "> 99 %" }[rounded] ?? `${rounded} %`;
+}
+
 function barParts(probabilities) {
   const parts = [];
   for (const [label, share] of Object.entries(probabilities).sort((a, b) => b[1] - a[1])) {
@@ -338,7 +344,7 @@ function barParts(probabilities) {
     const filled = element("span");
     filled.style.width = `${(100 * share).toFixed(1)}%`;
     bar.append(filled);
-    parts.push(element("dt", label), bar, element("dd", `${(100 * share).toFixed(1)} %`));
+    parts.push(element("dt", label), bar, element("dd", probabilityText(share)));
   }
   return parts;
 }
