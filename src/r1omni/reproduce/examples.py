@@ -99,7 +99,7 @@ def without_unseen(clip: Clip, seen: set[Channel]) -> Clip:
         seen: the channels that may be named.
     """
     claims = read_claims(clip.reasoning or "")
-    named = {channel: value for channel, value in claims.items() if channel in seen}
+    named: dict[Channel, str] = {channel: value for channel, value in claims.items() if channel in seen}
     conclusion = conclude(clip.meta["emotion"])
     return replace(clip, reasoning=f"{describe(named)} {conclusion}".strip())
 
