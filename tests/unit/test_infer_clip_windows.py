@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from explained_clips import bundled_engine
 from r1omni.config.sections import EngineSection
 from r1omni.core.clip import Clip
 from r1omni.core.errors import MediaError
@@ -19,12 +20,14 @@ from r1omni.infer.clip_answers import ClipAnswer, answer_clips
 from r1omni.infer.clip_windows import join_windows, window_spans, windows_of
 from r1omni.infer.engine import build_engine
 from r1omni.infer.predict_files import predict_files
+from r1omni.media.decode import load_media
 from r1omni.media.encode import write_video
 from r1omni.scoring.prediction import Said
 from small_model import small_model
 
 LABELS = ("happy", "sad", "angry")
 RATE_HZ = 16000
+GOLDEN = Path(__file__).parents[1] / "golden"
 
 
 @pytest.mark.parametrize(
@@ -246,3 +249,23 @@ def test_a_window_comes_back_from_json():
     broken = WindowAnswer(3, 6, error="no sound")
     assert WindowAnswer.from_json(broken.to_json()) == broken
     assert Said("text").windows == ()
+
+
+def test_the_bundled_model_answers_twelve_seconds_by_windows(tmp_path: Path):
+    """It hears 3 s; five joined clips of 2.4 s are four windows, heard to the end."""
+    frames, sounds = [], []
+    for name in ("made-angry.mp4", "made-neutral.mp4", "made-angry.mp4", "made-neutral.mp4", "made-angry.mp4"):
+        media = load_media(GOLDEN / name, num_frames=24)
+        assert media.frames is not None and media.waveform is not None
+        frames.append(media.frames)
+        sounds.append(np.resize(media.waveform, round(2.4 * RATE_HZ)))
+    write_video(tmp_path / "long.mp4", np.concatenate(frames), 10, np.concatenate(sounds), RATE_HZ)
+    engine = bundled_engine()
+    (beginning,) = predict_files(engine, [tmp_path / "long.mp4"])
+    (whole,) = predict_files(engine, [tmp_path / "long.mp4"], in_windows=True)
+    assert beginning.read.sound is not None and beginning.read.sound.used_s == pytest.approx(3.0, abs=0.01)
+    assert whole.read.sound is not None and whole.read.sound.used_s == pytest.approx(12.0, abs=0.1)
+    assert [window.start_s for window in whole.windows[:4]] == [0.0, 3.0, 6.0, pytest.approx(9.0, abs=0.1)]
+    assert all(window.answer and window.reasoning for window in whole.windows)
+    assert whole.answer_window is not None and whole.answer == whole.windows[whole.answer_window].answer
+    assert sum(whole.probabilities.values()) == pytest.approx(1)

@@ -442,7 +442,7 @@ def test_a_temperature_is_written_and_nothing_else_of_a_model_changes(model: Pat
     unfitted = load_model(model)[0].config
     assert unfitted.label_temperature == 1.0
     identity = checkpoint_identity(model)["weights"]
-    write_temperature(model, 2.5, {"num_clips": 3})
+    write_temperature(model, 2.5, {"temperature": 2.5, "num_clips": 3, "label_errors": 0.0})
     after = {path.name: path.read_bytes() for path in model.glob("*") if path.is_file()}
     assert {name for name in after if after[name] != before.get(name)} == {"config.json", "calibration.json"}
     assert json.loads(after["config.json"]) == json.loads(before["config.json"]) | {"label_temperature": 2.5}
@@ -452,6 +452,7 @@ def test_a_temperature_is_written_and_nothing_else_of_a_model_changes(model: Pat
     assert load_model(model.parent / "again")[0].config.label_temperature == 2.5
     published = publish_checkpoint(model, model.parent / "published", licence="apache-2.0")
     assert load_model(published)[0].config.label_temperature == 2.5 and (published / "calibration.json").is_file()
+    assert "one temperature, 2.5, fitted on 3 clips. On other data" in (published / "README.md").read_text()
 
 
 def test_an_adapter_has_the_temperature_of_its_base_until_it_has_its_own(

@@ -1,6 +1,7 @@
 """What a model card says follows from the files of the run and of its evaluations."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
@@ -35,6 +36,21 @@ def test_figures_stand_with_interval_counts_and_normaliser():
     assert "| dfew, fold 1 | 560 | 2 | 72.7 (69.1 to 76.3) | 70.0 | 4.0 | 100.0 | exact |" in card
     assert "- Normaliser `exact`, rule `lower-case, stripped`." in card
     assert "- Recall on dfew, fold 1: angry 81.2, fear -." in card
+
+
+def test_what_probabilities_were_calibrated_on_and_how_well_they_are_on_the_test_data():
+    assert "- The probabilities of labels are not calibrated." in model_card(MODEL, None, [CardFigures("dfew", SCORES)])
+    found = {"ece": 4.12, "num_bins": 15, "mean_confidence": 75.8, "accuracy": 73.6, "num_clips": 560}
+    fitted = {"temperature": 3.992, "num_clips": 1260, "label_errors": 0.2}
+    card = model_card(
+        replace(MODEL, calibration=fitted), None, [CardFigures("dfew", SCORES | {"calibration": found}, fold=1)]
+    )
+    assert (
+        "- Probability of the likeliest label on dfew, fold 1: 75.8 on average, right in 73.6; expected calibration "
+        "error 4.1."
+    ) in card
+    assert "one temperature, 3.992, fitted on 1,260 clips, 20 % of whose labels were taken as wrong." in card
+    assert "not calibrated" not in card
 
 
 def test_the_head_is_yaml_that_the_hub_reads():

@@ -36,6 +36,9 @@ class CardModel:
     """Hash of weights, settings and vocabularies, as the records of runs have it."""
     base: str | None = None
     """Hub id of the model it was trained from; None where it is not from the hub, or not known."""
+    calibration: Mapping[str, Any] | None = None
+    """What the temperature of its label probabilities was fitted on, as calibration.json has it; None where it never
+    was."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,7 @@ def model_card(model: CardModel, training: CardTraining | None, figures: Sequenc
             "- The figures hold for the corpora above. Other cameras, languages, cultures and ages were not measured "
             "unless a row says so.",
             "- Reasons can be wrong where the answer is right: they are generated text, not a measurement.",
-            "- The probabilities of labels are not calibrated.",
+            _calibration(model),
             f"- Sound after the first {model.sound_s:g} s is not heard, and what happens between two sampled frames is "
             "not seen, unless the clip is answered in windows (`--windows`).",
             "",
@@ -155,6 +158,20 @@ def _metadata(model: CardModel, figures: Sequence[CardFigures]) -> list[str]:
     return lines
 
 
+def _calibration(model: CardModel) -> str:
+    fitted = model.calibration
+    if fitted is None:
+        return "- The probabilities of labels are not calibrated."
+    wrong = (
+        f", {100 * fitted['label_errors']:.0f} % of whose labels were taken as wrong" if fitted["label_errors"] else ""
+    )
+    return (
+        f"- The probabilities of labels were calibrated by one temperature, {fitted['temperature']:g}, fitted on "
+        f"{fitted['num_clips']:,} clips{wrong}. On other data they can be far too high. They are of a label given the "
+        "reasons that were written: they cannot tell answers with wrong reasons from others."
+    )
+
+
 def _training(model: CardModel, training: CardTraining | None) -> list[str]:
     if training is None:
         return ["The checkpoint's folder does not say how it was trained."]
@@ -193,6 +210,12 @@ def _figures(figures: Sequence[CardFigures]) -> list[str]:
         for entry in figures
         if "war" not in entry.scores
     ]
+    measured = [(entry, entry.scores["calibration"]) for entry in closed if "calibration" in entry.scores]
+    calibrations = [
+        f"- Probability of the likeliest label on {entry.part}: {found['mean_confidence']:.1f} on average, right in "
+        f"{found['accuracy']:.1f}; expected calibration error {found['ece']:.1f}."
+        for entry, found in measured
+    ]
     rules = {entry.scores["normaliser"]: entry.scores["normaliser_rule"] for entry in figures}
     lines += ["", *(f"- Normaliser `{name}`, rule `{rule}`." for name, rule in sorted(rules.items()))]
     weak = [
@@ -202,7 +225,7 @@ def _figures(figures: Sequence[CardFigures]) -> list[str]:
         for entry in closed
         if (recall := entry.scores.get("recall"))
     ]
-    return [*lines, *weak]
+    return [*lines, *weak, *calibrations]
 
 
 def _share(scores: Mapping[str, Any], name: str) -> str:
