@@ -109,6 +109,15 @@ def test_a_sample_is_answered_by_two_models_side_by_side(page):
     assert len(answers) == 2 and answers[0] == answers[1] == "neutral"
 
 
+def test_samples_of_one_side_are_shown_as_what_they_are_and_answered(page):
+    page.get_by_role("button", name="silent-film").click()
+    page.wait_for_selector("#preview video")
+    assert " of pictures." in ask(page)
+    page.get_by_role("button", name="voice").click()
+    page.wait_for_selector("#preview audio")
+    assert "Read: 2.4 of 2.4 s of sound." in ask(page)
+
+
 def test_reasons_are_checked_and_the_explanation_is_saved(page):
     page.get_by_label("Choose a file").set_input_files(CLIPS / "fear.mp4")
     ask(page)
