@@ -46,6 +46,14 @@ def test_a_manifest_keeps_its_ids_and_parts(tmp_path: Path) -> None:
     assert found == [Clip("one", tmp_path / "a.mp4", 1.0, 2.5), Clip("two", Path("/b/c.wav"))]
 
 
+def test_a_manifest_keeps_what_its_meta_says_of_reading_and_measuring(tmp_path: Path) -> None:
+    kept = {"cues": {"mouth": "open"}, "subtitled": True, "frame_rate_fps": 5}
+    (tmp_path / "m.jsonl").write_text(json.dumps({"id": "one", "path": "a.mp4", "meta": {**kept, "look": "film"}}))
+    write_listing(str(tmp_path / "m.jsonl"), tmp_path / "clips.jsonl")
+    (found,) = read_listing(tmp_path / "clips.jsonl")
+    assert found.clip.meta == kept
+
+
 def test_a_table_is_read_as_the_data_commands_read_it(tmp_path: Path) -> None:
     files(tmp_path, "a.mp4", "b.mp4")
     (tmp_path / "t.csv").write_text("path,label\na.mp4,happy\nb.mp4,sad\n")

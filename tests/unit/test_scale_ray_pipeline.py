@@ -18,7 +18,7 @@ from r1omni.infer.encoder import Encoder
 from r1omni.infer.engine import Engine, build_engine
 from r1omni.infer.features import Features
 from r1omni.media.encode import write_video
-from r1omni.scale.annotation import answer_batch, answer_found
+from r1omni.scale.annotation import answer_batch, answer_found, lender
 from r1omni.scale.archive import ListedClip, fetched
 from r1omni.scale.ray_pipeline import (
     ClipJob,
@@ -130,26 +130,30 @@ def test_the_towers_see_the_same_parts_as_in_a_stream(clips: list[Clip], batch_s
     assert passes == streamed
 
 
-@pytest.mark.parametrize("in_windows", [False, True])
-def test_three_operators_give_the_rows_of_one_process(clips: list[Clip], in_windows: bool):
+@pytest.mark.parametrize(("in_windows", "evidence"), [(False, False), (True, False), (False, True)])
+def test_three_operators_give_the_rows_of_one_process(clips: list[Clip], in_windows: bool, evidence: bool):
     settings = EngineSection(batch_size=3)
     run = AnnotationConfig(
-        source="-", out=Path("-"), labels=("happy", "sad"), windows=in_windows, max_new_tokens=4, engine=settings
-    )
+        source="-", out=Path("-"), labels=("happy", "sad"), windows=in_windows, evidence=evidence, max_new_tokens=4,
+        engine=settings,
+    )  # fmt: skip
 
     def load() -> Engine:
         return build_engine(*small_model(), settings, keeps=False)
 
-    items = [ListedClip(clip) for clip in clips] + [ListedClip(Clip("far", Path("/")), "file:///no/such.mp4")]
+    shown = slice(1, 4) if evidence else slice(None)  # text is looked for in every picture, which takes seconds
+    items = [ListedClip(clip) for clip in clips[shown]] + [ListedClip(Clip("far", Path("/")), "file:///no/such.mp4")]
     reader = ClipReader(small_model()[1], num_frames=2)
-    job = ClipJob(load, lambda names: reader, fetched, partial(answer_found, run), in_windows)
+    job = ClipJob(load, lambda names: reader, lender(run), partial(answer_found, run), in_windows)
     row: dict[str, list] = {"number": [0], "content": [pickle.dumps(Parcel(items))]}
     for operator in (decoding(job, begun_once, None), Towers(job, begun_once), LanguageModel(job, begun_once)):
         row = operator(row)
     rows = pickle.loads(row["content"][0])
     assert rows == answer_batch(run, load(), items)
-    assert [row["error_kind"] for row in rows] == [None, None, None, "not-media"] + [None] * 3 + ["unreadable"]
+    kinds = [None, None, None, "not-media", None, None, None]
+    assert [row["error_kind"] for row in rows] == [*kinds[shown], "unreadable"]
     assert not in_windows or rows[1]["num_windows"] > 1
+    assert [row["evidence"] is not None for row in rows] == [evidence and row["error"] is None for row in rows]
 
 
 def test_a_job_without_answers_ends_with_the_towers(clips: list[Clip]):

@@ -15,6 +15,7 @@ and a row is the same bytes whoever makes it: rounding depends on what lies in a
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import chain, islice
@@ -34,6 +35,7 @@ from r1omni.model.stored_answer_format import answer_format_of
 from r1omni.runs.files import append_rows, read_rows, repair, rewind_to, write_json
 from r1omni.runs.record import run_facts
 from r1omni.runs.run_folder import RunFolder
+from r1omni.scale.annotation_evidence import column_counts, fetched_and_measured, measuring_identity
 from r1omni.scale.annotation_rows import SCHEMA_VERSION, annotation_row, check_format, read_shard, write_shard
 from r1omni.scale.archive import ListedClip, Listing, fetched, read_listing, write_listing
 
@@ -177,6 +179,7 @@ def run_identity(run: AnnotationConfig) -> dict[str, Any]:
         "format": run.format,
         "shard_clips": run.shard_clips,
         "batch_size": run.engine.batch_size,
+        "evidence": measuring_identity(run.whisper) if run.evidence else None,
     }
 
 
@@ -237,8 +240,19 @@ def answer_batch(run: AnnotationConfig, engine: Engine, clips: Sequence[ListedCl
         engine: over that model.
         clips: one batch.
     """
-    with fetched(clips) as found:
+    with lender(run)(clips) as found:
         return answer_found(run, engine, clips, found)
+
+
+def lender(
+    run: AnnotationConfig,
+) -> Callable[[Sequence[ListedClip]], AbstractContextManager[Sequence[Clip | MediaError]]]:
+    """Return what lends the clips of a batch with their files on this machine, measured where the run asks for it.
+
+    Args:
+        run: which model annotates what.
+    """
+    return partial(fetched_and_measured, whisper=run.whisper) if run.evidence else fetched
 
 
 def answer_found(
@@ -250,7 +264,7 @@ def answer_found(
         run: which model annotates what.
         engine: over that model.
         clips: one batch.
-        found: the same with their files on this machine, or why one could not be fetched.
+        found: what `lender` lends of them.
     """
     instruction = instruction_for(run.answers, engine.answer_format)
     here = [clip for clip in found if isinstance(clip, Clip)]
@@ -258,7 +272,10 @@ def answer_found(
         engine, here, instruction, labels=run.labels, max_tokens=run.max_new_tokens, in_windows=run.windows
     )
     outcomes = [entry if isinstance(entry, MediaError) else next(said) for entry in found]
-    return [annotation_row(clip, outcome, engine.answer_format) for clip, outcome in zip(clips, outcomes, strict=True)]
+    return [
+        annotation_row(clip, outcome, engine.answer_format, entry)
+        for clip, outcome, entry in zip(clips, outcomes, found, strict=True)
+    ]
 
 
 def finish(job: Job) -> dict[str, Any] | None:
@@ -272,6 +289,7 @@ def finish(job: Job) -> dict[str, Any] | None:
         return None
     failures: Counter[str] = Counter()
     labels: Counter[str] = Counter()
+    checked: Counter[str] = Counter()
     num_rows = 0
     for shard in shards:
         for row in read_shard(shard.path):
@@ -280,6 +298,7 @@ def finish(job: Job) -> dict[str, Any] | None:
                 failures[row["error_kind"]] += 1
             else:
                 labels[row["label"] or row["answer"] or "no answer"] += 1
+                checked.update(column_counts(row))
     if num_rows != job.listing.num_clips:
         raise ConfigError(
             f"{job.run.out} holds {num_rows:,} rows for {job.listing.num_clips:,} clips; a shard was changed. Remove "
@@ -291,6 +310,7 @@ def finish(job: Job) -> dict[str, Any] | None:
         "num_failed": failures.total(),
         "failures": dict(sorted(failures.items())),
         "answers": dict(labels.most_common()),
+        **({"evidence": dict(sorted(checked.items()))} if job.run.evidence else {}),
         "shards": [f"{SHARDS}/{shard.path.name}" for shard in shards],
         "passed_over": job.listing.passed_over,
     }

@@ -15,7 +15,8 @@ Version 1. A row has every column; what does not apply is null.
     pictures_s, sound_s   seconds of pictures and of sound in the part, to a millisecond
     heard_s               seconds of sound that the model heard
     num_windows           answers that were joined; null where the clip was answered whole
-    evidence, claims      JSON, where they were asked for
+    evidence              JSON: what was measured in the clip, or why nothing; null where it was not asked for
+    claims                JSON: the claims of the reasons, graded against it; null where there is no evidence
     error_kind, error     why there is no answer: one word, one sentence
 
 Columns may be added within a version; one that changes its meaning or goes makes a new version.
@@ -28,10 +29,12 @@ from typing import Any
 
 from r1omni.config.annotation_run import ShardFormat
 from r1omni.core.answer_format import AnswerFormat
+from r1omni.core.clip import Clip
 from r1omni.core.errors import ConfigError, MediaError
 from r1omni.core.json_text import json_text
 from r1omni.infer.clip_answers import ClipAnswer
 from r1omni.runs.files import replaced_file, write_text
+from r1omni.scale.annotation_evidence import MeasuredClip, evidence_columns
 from r1omni.scale.archive import ListedClip
 from r1omni.scoring.coherence import reasons_fit
 
@@ -61,13 +64,16 @@ COLUMNS = {
 """Column -> its type in Parquet."""
 
 
-def annotation_row(listed: ListedClip, said: ClipAnswer | MediaError, answer_format: AnswerFormat) -> dict[str, Any]:
+def annotation_row(
+    listed: ListedClip, said: ClipAnswer | MediaError, answer_format: AnswerFormat, found: Clip | MediaError
+) -> dict[str, Any]:
     """Return the row of one clip.
 
     Args:
         listed: the clip.
         said: what the model said of it, or why nothing.
         answer_format: reads the text.
+        found: the clip with its file; where it was measured, its evidence and claims are in the row.
     """
     row: dict[str, Any] = dict.fromkeys(COLUMNS)
     row |= {"id": listed.clip.id, "path": listed.place, "start_s": listed.clip.start_s, "stop_s": listed.clip.stop_s}
@@ -91,6 +97,7 @@ def annotation_row(listed: ListedClip, said: ClipAnswer | MediaError, answer_for
         "sound_s": None if sound is None else round(sound.total_s, 3),
         "heard_s": None if sound is None else round(sound.used_s, 3),
         "num_windows": len(said.windows) or None,
+        **(evidence_columns(found, said, answer_format) if isinstance(found, MeasuredClip) else {}),
     }
 
 

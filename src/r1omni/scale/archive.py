@@ -6,6 +6,7 @@ machine, has the same clips in the same order, and no archive has to fit in memo
     id        unique: the path below the folder or pattern, or the manifest's own id
     path      absolute, or a URL that fsspec opens, such as s3://bucket/clips/a.mp4
     start_s, stop_s, label, subtitle, corpus   where the source gives them
+    meta      of a manifest's: the cues of a made clip, whether its subtitle was drawn, and a folder's frame rate
 
 A file on object storage is fetched when its batch comes, and removed after it.
 """
@@ -34,6 +35,7 @@ from r1omni.runs.files import replaced_file
 
 TABLES = (".csv", ".tsv", ".xlsx", ".parquet", ".json")
 _KEPT = ("start_s", "stop_s", "label", "subtitle", "corpus")
+_KEPT_META = ("cues", "subtitled", "frame_rate_fps")
 _PLACE = Path(os.sep)
 """Stands for the file of a clip on object storage until it is fetched."""
 
@@ -55,7 +57,8 @@ class ListedClip:
     def to_line(self) -> str:
         """Return its line of the list, without the line end."""
         known = {name: getattr(self.clip, name) for name in _KEPT if getattr(self.clip, name) is not None}
-        return json_text({"id": self.clip.id, "path": self.place, **known})
+        meta = {name: self.clip.meta[name] for name in _KEPT_META if name in self.clip.meta}
+        return json_text({"id": self.clip.id, "path": self.place, **known, **({"meta": meta} if meta else {})})
 
     @classmethod
     def from_line(cls, line: str | bytes) -> "ListedClip":
@@ -67,7 +70,8 @@ class ListedClip:
         record = json.loads(line)
         url = record["path"] if _is_remote(record["path"]) else None
         path = _PLACE if url else Path(record["path"])
-        return cls(Clip(record["id"], path, **{name: record[name] for name in _KEPT if name in record}), url)
+        known = {name: record[name] for name in (*_KEPT, "meta") if name in record}
+        return cls(Clip(record["id"], path, **known), url)
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,7 @@ from r1omni.core.errors import MediaError
 from r1omni.evaluate.manifests import AnswerElsewhere, outcomes
 from r1omni.infer.engine import Engine, build_reader
 from r1omni.infer.predict_files import BUNDLED_MODEL
-from r1omni.scale.annotation import AnswerBatches, answer_found
-from r1omni.scale.archive import fetched
+from r1omni.scale.annotation import AnswerBatches, answer_found, lender
 from r1omni.scale.ray_pipeline import ClipJob, Found, results_on_ray
 from r1omni.scoring.prediction import Said
 
@@ -30,7 +29,7 @@ def annotation_on_ray(run: AnnotationConfig, load: Callable[[], Engine]) -> Answ
         load: returns the engine, without a cache; called in each actor.
     """
     reader = partial(build_reader, run.model or str(BUNDLED_MODEL), run.engine, keeps=False)
-    job = ClipJob(load, reader, fetched, partial(answer_found, run), run.windows)
+    job = ClipJob(load, reader, lender(run), partial(answer_found, run), run.windows)
     return partial(results_on_ray, job, run.cluster)
 
 
