@@ -73,5 +73,12 @@ def test_claims_about_a_side_that_was_taken_away_are_contradicted() -> None:
     assert states == {"pictures": "supported", "sound": "contradicted", "text": "supported"}
 
 
+def test_a_file_that_lacks_a_side_by_its_manifest_has_no_evidence_of_it() -> None:
+    whole = evidence_of(UNMARKED)
+    for modality, side in (("video", "sound"), ("audio", "pictures")):
+        clip = Clip(id="0", path=Path("0.mp4"), meta={"cues": UNMARKED, "modality": modality})
+        assert cue_evidence(clip) == whole.without(side)
+
+
 def test_a_clip_without_cues_has_no_evidence() -> None:
     assert cue_evidence(Clip(id="0", path=Path("0.mp4"))) is None

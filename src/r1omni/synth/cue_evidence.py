@@ -4,11 +4,16 @@ What a cue means as a measurement is in `evidence.made_corpora`; here is what it
 one person is seen and speaks throughout, and the words in the picture. Everything else is listed as not measured.
 """
 
+from typing import Literal
+
 from r1omni.core.clip import Clip
 from r1omni.core.evidence import EVIDENCE_NAMES, Evidence, EvidenceItem
 from r1omni.evidence.item import all_unmeasured
 from r1omni.evidence.made_corpora import MEASURED_BY, NOT_SAID, cue_items, has_cues
 from r1omni.synth.world import CLIP_S
+
+_LACKING: dict[str | None, Literal["pictures", "sound"]] = {"video": "sound", "audio": "pictures"}
+"""Modality that the manifest says a file has, where it is one -> the side that it lacks."""
 
 
 def cue_evidence(clip: Clip) -> Evidence | None:
@@ -27,7 +32,9 @@ def cue_evidence(clip: Clip) -> Evidence | None:
     items.sort(key=lambda item: order.index(item.name))
     known = {item.name for item in items} | {"subtitle", "mark"}  # a manifest without them says that there are none
     unmeasured = all_unmeasured([name for name in order if name not in known], NOT_SAID)
-    return Evidence(True, True, CLIP_S, tuple(items), tuple(unmeasured))
+    evidence = Evidence(True, True, CLIP_S, tuple(items), tuple(unmeasured))
+    lacking = _LACKING.get(clip.meta.get("modality"))
+    return evidence if lacking is None else evidence.without(lacking)
 
 
 def _item(name: str, value: str, band: str | None = None) -> EvidenceItem:
