@@ -395,26 +395,13 @@ def evaluate_model(name: str, recipe: Recipe, report: Report) -> None:
     engine = load_engine(recipe, name)
     question = Question(name, INSTRUCTIONS[name], checkpoint_identity(recipe.stage(name) / "model")["weights"])
     corpora = (*TEST_CORPORA, *(control for _, control in SHORTCUT_FIGURES.values()))
+    limit = recipe.settings.grpo.max_completion_length
     for done, corpus in enumerate(corpora, start=1):
-        answer_corpus(
-            engine,
-            question,
-            corpus,
-            corpus_clips(recipe, corpus, "test"),
-            out=evaluation_folder(recipe, name, corpus),
-            max_new_tokens=recipe.settings.grpo.max_completion_length,
-        )
+        clips, folder = corpus_clips(recipe, corpus, "test"), evaluation_folder(recipe, name, corpus)
+        answer_corpus(engine, question, corpus, clips, out=folder, max_new_tokens=limit)
         if corpus in TEST_CORPORA:
-            explain_answers(
-                engine,
-                question,
-                corpus,
-                corpus_clips(recipe, corpus, "test"),
-                evaluation_folder(recipe, name, corpus),
-                recipe.settings.relied_on_clips,
-            )
+            explain_answers(engine, question, corpus, clips, folder, recipe.settings.relied_on_clips)
             if name == CALIBRATED:
-                clips, folder = corpus_clips(recipe, corpus, "test"), evaluation_folder(recipe, name, corpus)
                 calibrate_answers(engine, question, corpus, clips, folder)
         report(f"evaluation: {name}", done / (len(corpora) + len(ONE_SIDED)))
     for done, (absent, modality) in enumerate(ONE_SIDED.items(), start=len(corpora) + 1):
@@ -426,7 +413,7 @@ def evaluate_model(name: str, recipe: Recipe, report: Report) -> None:
                 corpus,
                 corpus_clips(recipe, corpus, "test")[: recipe.settings.one_sided_clips],
                 out=evaluation_folder(recipe, name, f"{corpus}-without-{absent}"),
-                max_new_tokens=recipe.settings.grpo.max_completion_length,
+                max_new_tokens=limit,
             )
         report(f"evaluation: {name}", done / (len(corpora) + len(ONE_SIDED)))
 
