@@ -85,23 +85,26 @@ def test_predict_writes_plain_lines_when_not_on_a_terminal(model: Path, manifest
     assert "\x1b" not in run.stdout
 
 
-def test_calibrate_keeps_a_temperature_that_predict_uses(model: Path, manifest: Path, tmp_path: Path):
+def test_calibrate_keeps_what_predict_uses(model: Path, manifest: Path, tmp_path: Path):
     own = Path(shutil.copytree(model, tmp_path / "own"))
     weights = (own / "model.safetensors").read_bytes()
     fitted = json.loads(r1omni_here("checkpoint", "calibrate", own, manifest, "--answers", "label", "--json").stdout)
     assert fitted["num_clips"] == 4 and json.loads((own / "calibration.json").read_text()) == fitted
-    assert json.loads((own / "config.json").read_text())["label_temperature"] == fitted["temperature"]
+    config = json.loads((own / "config.json").read_text())
+    temperature, lapse_rate = config["label_temperature"], config["label_lapse_rate"]
+    assert (temperature, lapse_rate) == (fitted["temperature"], fitted["lapse_rate"])
     assert (own / "model.safetensors").read_bytes() == weights
-    assert f"temperature     {fitted['temperature']:g}" in r1omni_here("checkpoint", "inspect", own).stdout
+    assert f"temperature {temperature:g}, lapse rate {lapse_rate:g}" in r1omni_here("checkpoint", "inspect", own).stdout
     clip = manifest.parent / "clips" / "00000.mp4"
     before, after = (
         json.loads(r1omni_here("predict", clip, "--model", which, "--answers", "label", "--json").stdout)["clips"][0]
         for which in (model, own)
     )
     assert (before["text"], before["answer"]) == (after["text"], after["answer"])
-    heated = {label: chance ** (1 / fitted["temperature"]) for label, chance in before["probabilities"].items()}
+    heated = {label: chance ** (1 / temperature) for label, chance in before["probabilities"].items()}
     total = sum(heated.values())
-    assert after["probabilities"] == pytest.approx({label: h / total for label, h in heated.items()}, rel=1e-3)
+    expected = {label: (1 - lapse_rate) * h / total + lapse_rate / len(heated) for label, h in heated.items()}
+    assert after["probabilities"] == pytest.approx(expected, rel=1e-3)
     run = r1omni_here("checkpoint", "calibrate", own, manifest, "--split", "nowhere")
     assert run.exit_code == 1 and "holds no clip of split nowhere" in str(run.exception)
 

@@ -106,8 +106,8 @@ def test_label_probabilities_sum_to_1_and_equal_scoring_each_label_apart(parts, 
         assert list(chances.values()) == pytest.approx(expected.tolist(), abs=1e-4)
 
 
-def test_the_temperature_of_the_model_divides_the_scores_of_labels_and_of_nothing_else(prompts):
-    """p_T is p^(1/T) normalised; scores, answers' log-probabilities and the order of labels do not depend on T."""
+def test_the_calibration_of_the_model_changes_the_probabilities_of_labels_and_nothing_else(prompts):
+    """Under a temperature T they are p^(1/T), normalised; a lapse rate r gives each label r / num_labels of it."""
     scorer = Scorer(*small_model())
     texts = ["<think>so sad</think>\n<answer>"] * 2
     given = prompts[0], prompts[2]
@@ -124,6 +124,9 @@ def test_the_temperature_of_the_model_divides_the_scores_of_labels_and_of_nothin
         assert sorted(hot, key=hot.__getitem__) == sorted(row, key=row.__getitem__)
         total = sum(math.exp(value) for value in score.values())
         assert row == pytest.approx({label: math.exp(value) / total for label, value in score.items()}, rel=1e-4)
+    scorer.model.config.label_lapse_rate = 0.25
+    for row, hot in zip(scorer.label_probabilities(given, texts, LABELS), warm, strict=True):
+        assert row == pytest.approx({label: 0.75 * chance + 0.25 / len(LABELS) for label, chance in hot.items()})
     assert scorer.label_scores(given, texts, LABELS) == scores
     assert scorer.score(prompts[:1], [[[5, 6, 7]]]) == scored
 

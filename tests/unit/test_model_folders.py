@@ -20,7 +20,7 @@ from r1omni.model.presets import preset_config
 from r1omni.model.publish_checkpoint import publish_checkpoint
 from r1omni.model.save_model import save_model
 from r1omni.model.stored_answer_format import answer_format_of
-from r1omni.model.stored_temperature import write_temperature
+from r1omni.model.stored_calibration import write_calibration
 from small_model import small_model
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -437,57 +437,75 @@ def test_an_adapter_keeps_what_it_answers_in(adapter: Path) -> None:
     assert load_model(adapter, video_pooling="none")[0].config.video_pooling == "none"
 
 
-def test_a_temperature_is_written_and_nothing_else_of_a_model_changes(model: Path) -> None:
+def test_a_calibration_is_written_and_nothing_else_of_a_model_changes(model: Path) -> None:
     before = {path.name: path.read_bytes() for path in model.glob("*") if path.is_file()}
     unfitted = load_model(model)[0].config
-    assert unfitted.label_temperature == 1.0
+    assert (unfitted.label_temperature, unfitted.label_lapse_rate) == (1.0, 0.0)
     identity = checkpoint_identity(model)["weights"]
-    write_temperature(model, 2.5, {"temperature": 2.5, "num_clips": 3, "label_errors": 0.0})
+    fitted = {"label_temperature": 2.5, "label_lapse_rate": 0.25}
+    facts = {"temperature": 2.5, "lapse_rate": 0.25, "num_clips": 3, "label_errors": 0.0}
+    write_calibration(model, 2.5, 0.25, facts)
     after = {path.name: path.read_bytes() for path in model.glob("*") if path.is_file()}
     assert {name for name in after if after[name] != before.get(name)} == {"config.json", "calibration.json"}
-    assert json.loads(after["config.json"]) == json.loads(before["config.json"]) | {"label_temperature": 2.5}
+    assert json.loads(after["config.json"]) == json.loads(before["config.json"]) | fitted
     loaded, processor = load_model(model)
     assert loaded.config.label_temperature == 2.5 and checkpoint_identity(model)["weights"] != identity
     save_model(loaded, processor, model.parent / "again")
-    assert load_model(model.parent / "again")[0].config.label_temperature == 2.5
+    assert load_model(model.parent / "again")[0].config.to_dict().items() >= fitted.items()
     published = publish_checkpoint(model, model.parent / "published", licence="apache-2.0")
-    assert load_model(published)[0].config.label_temperature == 2.5 and (published / "calibration.json").is_file()
-    assert "one temperature, 2.5, fitted on 3 clips. On other data" in (published / "README.md").read_text()
+    assert (
+        load_model(published)[0].config.to_dict().items() >= fitted.items()
+        and (published / "calibration.json").is_file()
+    )
+    assert (
+        "calibrated (temperature 2.5, lapse rate 0.25) on 3 clips. On other data"
+        in (published / "README.md").read_text()
+    )
 
 
-def test_an_adapter_has_the_temperature_of_its_base_until_it_has_its_own(
+def test_an_adapter_has_the_calibration_of_its_base_until_it_has_its_own(
     adapter: Path, whole: Path, tmp_path: Path
 ) -> None:
     base = Path(shutil.copytree(whole, tmp_path / "base"))
-    write_temperature(base, 2.5, {})
+    write_calibration(base, 2.5, 0.25, {})
     edit_json(adapter / "adapter_config.json", base_model_name_or_path=str(base))
     assert load_model(adapter)[0].config.label_temperature == 2.5
-    with pytest.raises(CheckpointError, match="no place for a temperature"):
-        write_temperature(adapter, 3.0, {})
+    with pytest.raises(CheckpointError, match="no place for a calibration"):
+        write_calibration(adapter, 3.0, 0.0, {})
     (adapter / "processor_config.json").write_text(json.dumps({"answer_format": "think,answer"}))
     assert load_model(adapter)[0].config.label_temperature == 2.5
-    write_temperature(adapter, 3.0, {})
+    write_calibration(adapter, 3.0, 0.0, {})
     loaded, processor = load_model(adapter)
-    assert (loaded.config.label_temperature, processor.answer_format) == (3.0, "think,answer")
+    assert (loaded.config.label_temperature, loaded.config.label_lapse_rate) == (3.0, 0.0)
+    assert processor.answer_format == "think,answer"
     one = convert_checkpoint(adapter, tmp_path / "one")
     assert load_model(one)[0].config.label_temperature == 3.0
     edit_json(adapter / "processor_config.json", label_temperature=0)
     with pytest.raises(CheckpointError, match="label_temperature is 0; expected a finite number above 0"):
         load_model(adapter)
+    edit_json(adapter / "processor_config.json", label_temperature=2, label_lapse_rate=1)
+    with pytest.raises(CheckpointError, match="label_lapse_rate is 1; expected a share of at least 0 and below 1"):
+        load_model(adapter)
 
 
-def test_a_temperature_is_written_only_into_a_folder_of_ours(tmp_path: Path) -> None:
+def test_a_calibration_is_written_only_into_a_folder_of_ours(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="Download a model from the hub"):
-        write_temperature(Path("owner/name"), 2.0, {})
+        write_calibration(Path("owner/name"), 2.0, 0.0, {})
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(CheckpointError):
-        write_temperature(tmp_path, 2.0, {})
+        write_calibration(tmp_path, 2.0, 0.0, {})
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0, float("inf"), float("nan")])
 def test_a_temperature_that_divides_by_nothing_is_refused(value: float) -> None:
     with pytest.raises(ValueError, match="expected a finite number above 0"):
         preset_config("tiny", label_temperature=value)
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.0, float("nan")])
+def test_a_lapse_rate_that_is_no_share_is_refused(value: float) -> None:
+    with pytest.raises(ValueError, match="expected a share of at least 0 and below 1"):
+        preset_config("tiny", label_lapse_rate=value)
 
 
 def test_an_adapter_with_nan_is_named_with_its_base(adapter: Path, whole: Path) -> None:

@@ -67,7 +67,8 @@ def inspect(
     frames = report.config.num_frames
     tokens = report.config.num_video_tokens(frames)
     typer.echo(f"  video pooling   {report.config.video_pooling}: {frames} frames become {tokens:,} tokens")
-    typer.echo(f"  temperature     {report.config.label_temperature:g}: label scores are divided by it")
+    temperature, lapse_rate = report.config.label_temperature, report.config.label_lapse_rate
+    typer.echo(f"  probabilities   of labels: temperature {temperature:g}, lapse rate {lapse_rate:g}")
     typer.echo(f"  answer format   {answer_format_of(source, base=base)}")
     typer.echo(f"  values          {'read' if values else 'not read: --values checks them for NaN and infinity'}")
     for problem in report.problems:
@@ -114,14 +115,14 @@ def calibrate(
     base: BaseOption = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document, and nothing else.")] = False,
 ) -> None:
-    """Fit the temperature of label probabilities to labelled clips, and keep it in the model's settings.
+    """Calibrate label probabilities on labelled clips, and keep the result in the model's settings.
 
     Probabilities then are about as often right as they say on clips like these. Answers, weights and the order of
     labels stay as they are.
     """
     from r1omni.cli.progress import hide_loading_bars
     from r1omni.config.sections import EngineSection
-    from r1omni.evaluate.label_temperature import calibrate_checkpoint
+    from r1omni.evaluate.label_calibration import calibrate_checkpoint
     from r1omni.infer.engine import build_engine
     from r1omni.model.load_model import load_model
 
@@ -133,7 +134,7 @@ def calibrate(
     if json:
         typer.echo(json_text(asdict(fitted), indent=2))
         return
-    typer.echo(f"temperature {fitted.temperature:g}, kept in {model}")
+    typer.echo(f"temperature {fitted.temperature:g}, lapse rate {fitted.lapse_rate:g}, kept in {model}")
     typer.echo(f"{fitted.num_clips} clips, {fitted.num_errors} unreadable, {fitted.accuracy:.1%} answered rightly")
     typer.echo(f"mean confidence {fitted.mean_confidence_before:.1%} before, {fitted.mean_confidence:.1%} now")
     typer.echo(f"expected calibration error {fitted.ece_before:.1%} before, {fitted.ece:.1%} now")

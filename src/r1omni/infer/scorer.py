@@ -23,6 +23,7 @@ from r1omni.infer.shared_prefix import answer_logprobs
 from r1omni.model.adapters import TrainedModel, beneath_adapters
 from r1omni.model.modeling import HumanOmniForConditionalGeneration
 from r1omni.model.processing import HumanOmniProcessor
+from r1omni.scoring.calibration import LabelCalibration
 
 _TOWERS = ("vision_tower", "audio_tower")
 _AFTER_PROMPT = ("language_model", "lm_head")
@@ -131,7 +132,9 @@ class Scorer(nn.Module):
     ) -> list[dict[str, float]]:
         """Return how likely each label is, given the prompt and what was written before it; they sum to 1.
 
-            p(label) = softmax over the labels of score(label) / T      T = label_temperature of the model's config
+            p(label) = (1 - lapse_rate) softmax over the labels of score(label) / temperature + lapse_rate / num_labels
+
+        with `label_lapse_rate` and `label_temperature` of the model's config.
 
         Args:
             prompts: any number of them.
@@ -142,11 +145,13 @@ class Scorer(nn.Module):
         Raises:
             ValueError: there are not as many texts as prompts.
         """
-        temperature = self.model.config.label_temperature
+        config = self.model.config
+        calibration = LabelCalibration(config.label_temperature, config.label_lapse_rate)
+        batches = self._label_scores(prompts, texts, labels)
         return [
-            dict(zip(labels, row, strict=True))
-            for scores in self._label_scores(prompts, texts, labels)
-            for row in (scores / temperature).softmax(-1).tolist()
+            dict(zip(labels, calibration.probabilities(row), strict=True))
+            for scores in batches
+            for row in scores.tolist()
         ]
 
     @torch.no_grad()

@@ -19,6 +19,8 @@ from r1omni.model.weights import has_weights, no_weights, read_json
 
 ADAPTER_CONFIG = "adapter_config.json"
 PROCESSOR = "processor_config.json"
+TEMPERATURE = "label_temperature"
+LAPSE_RATE = "label_lapse_rate"
 _DEPTH = 3
 """Folders below a given one that are looked through for checkpoints."""
 _LISTED = 4

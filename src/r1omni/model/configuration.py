@@ -66,6 +66,8 @@ class HumanOmniConfig(PreTrainedConfig):
     label_temperature: float = 1.0
     """What label scores are divided by before they become probabilities, above 0: fitted to labelled clips by
     `r1omni checkpoint calibrate`. Answers and training do not depend on it."""
+    label_lapse_rate: float = 0.0
+    """How often the scores are taken to say nothing of the label, in [0, 1): fitted with `label_temperature`."""
     tie_word_embeddings: bool = False
     """Follows `text_config`."""
     initializer_range: float = 0.02
@@ -87,6 +89,10 @@ class HumanOmniConfig(PreTrainedConfig):
             raise ValueError(f"video_pooling is {self.video_pooling!r}; expected none or slow_fast.")
         if not 0.0 < self.label_temperature < inf:
             raise ValueError(f"label_temperature is {self.label_temperature}; expected a finite number above 0.")
+        if not 0.0 <= self.label_lapse_rate < 1.0:
+            raise ValueError(
+                f"label_lapse_rate is {self.label_lapse_rate}; expected a share of at least 0 and below 1."
+            )
         small = self.projector_type == "all_in_one_small"
         if (self.grid_patches % 2 == 0) != small:
             raise ValueError(

@@ -15,7 +15,7 @@ from r1omni.core.errors import CheckpointError, ConfigError
 from r1omni.model.checkpoint_hash import checkpoint_identity
 from r1omni.model.read_checkpoint import Checkpoint, read_checkpoint
 from r1omni.model.stored_answer_format import answer_format_of
-from r1omni.model.stored_temperature import CALIBRATION
+from r1omni.model.stored_calibration import CALIBRATION
 from r1omni.report.model_card import CardFigures, CardModel, CardTraining, model_card
 from r1omni.runs.files import replaced_folder, write_text
 from r1omni.runs.run_folder import CONFIGURATION, RECORD, read_record

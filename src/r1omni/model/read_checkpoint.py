@@ -6,7 +6,7 @@ and on what is wrong with it.
 
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers import GenerationConfig
 
 from r1omni.core.errors import CheckpointError, ConfigError
-from r1omni.model.checkpoint_folder import PROCESSOR, CheckpointFolder, find_checkpoint
+from r1omni.model.checkpoint_folder import LAPSE_RATE, PROCESSOR, TEMPERATURE, CheckpointFolder, find_checkpoint
 from r1omni.model.configuration import HumanOmniConfig, VideoPooling
 from r1omni.model.lora_folder import LoraFolder, base_of, read_lora
 from r1omni.model.official import (
@@ -143,13 +143,23 @@ class Checkpoint:
             yield names[id(stored)], tensor
 
 
-def _checked_temperature(folder: Path, value: object) -> float:
-    if isinstance(value, int | float) and 0.0 < value < inf:
-        return float(value)
-    raise CheckpointError(
-        f"{folder / PROCESSOR}: label_temperature is {value!r}; expected a finite number above 0. Fit it again with "
-        "`r1omni checkpoint calibrate`."
-    )
+def _set_calibration(config: HumanOmniConfig, folder: Path, kept: Mapping[str, Any]) -> None:
+    """Take over an adapter's own calibration, both numbers or neither.
+
+    Raises:
+        CheckpointError: a number is out of its range.
+    """
+    if TEMPERATURE not in kept:
+        return
+    temperature, lapse_rate = kept[TEMPERATURE], kept.get(LAPSE_RATE, 0.0)
+    if not (isinstance(temperature, int | float) and 0.0 < temperature < inf):
+        problem = f"{TEMPERATURE} is {temperature!r}; expected a finite number above 0"
+    elif not (isinstance(lapse_rate, int | float) and 0.0 <= lapse_rate < 1.0):
+        problem = f"{LAPSE_RATE} is {lapse_rate!r}; expected a share of at least 0 and below 1"
+    else:
+        config.label_temperature, config.label_lapse_rate = float(temperature), float(lapse_rate)
+        return
+    raise CheckpointError(f"{folder / PROCESSOR}: {problem}. Fit it again with `r1omni checkpoint calibrate`.")
 
 
 def read_checkpoint(
@@ -194,8 +204,8 @@ def read_checkpoint(
             _log.warning("%s holds its towers and router; --vision, --audio and --router are not used.", found.path)
         config, sources, unread, problems = read_own(found.path, found.raw)
         config.video_pooling = video_pooling or config.video_pooling
-    if adapter is not None and "label_temperature" in kept:
-        config.label_temperature = _checked_temperature(adapter.path, kept["label_temperature"])
+    if adapter is not None:
+        _set_calibration(config, adapter.path, kept)
     config.name_or_path = os.fspath(path_or_id)
     lora = None
     if adapter is not None:

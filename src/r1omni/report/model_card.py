@@ -37,8 +37,7 @@ class CardModel:
     base: str | None = None
     """Hub id of the model it was trained from; None where it is not from the hub, or not known."""
     calibration: Mapping[str, Any] | None = None
-    """What the temperature of its label probabilities was fitted on, as calibration.json has it; None where it never
-    was."""
+    """What its label probabilities were calibrated on, as calibration.json has it; None where they never were."""
 
 
 @dataclass(frozen=True)
@@ -166,9 +165,10 @@ def _calibration(model: CardModel) -> str:
         f", {100 * fitted['label_errors']:.0f} % of whose labels were taken as wrong" if fitted["label_errors"] else ""
     )
     return (
-        f"- The probabilities of labels were calibrated by one temperature, {fitted['temperature']:g}, fitted on "
-        f"{fitted['num_clips']:,} clips{wrong}. On other data they can be far too high. They are of a label given the "
-        "reasons that were written: they cannot tell answers with wrong reasons from others."
+        f"- The probabilities of labels were calibrated (temperature {fitted['temperature']:g}, lapse rate "
+        f"{fitted['lapse_rate']:g}) on {fitted['num_clips']:,} clips{wrong}. On other data they can be far too high. "
+        "They are of a label given the reasons that were written: they cannot tell answers with wrong reasons from "
+        "others."
     )
 
 

@@ -1,7 +1,7 @@
 """The recipe: corpora -> towers -> base -> cold start -> label-only SFT -> RLVR -> calibration -> Table 1 -> report.
 
-Every stage writes its own folder under `OUT/stages/` and is finished when the folder is complete (calibration adds one
-number to r1-omni's settings instead); a second call runs what is missing, and a killed run resumes where it stopped.
+Every stage writes its own folder under `OUT/stages/` and is finished when the folder is complete (calibration adds two
+numbers to r1-omni's settings instead); a second call runs what is missing, and a killed run resumes where it stopped.
 Independent stages run in parallel (`STAGES` lists the dependencies). The five models of the table are
 
     base             pretrained on captions, text and a few labels        a label
@@ -31,7 +31,7 @@ from r1omni.core.clip import Clip, Modality
 from r1omni.core.errors import ConfigError
 from r1omni.core.instruction import LABEL_INSTRUCTION, REASONING_INSTRUCTION
 from r1omni.datasets.manifest import read_manifest
-from r1omni.evaluate.label_temperature import ClipsOfLabelSet, fit_on_clips
+from r1omni.evaluate.label_calibration import ClipsOfLabelSet, fit_on_clips
 from r1omni.evaluate.predictions import read_predictions
 from r1omni.infer.engine import Engine, build_engine
 from r1omni.infer.features import Side
@@ -42,7 +42,7 @@ from r1omni.model.modeling import HumanOmniForConditionalGeneration
 from r1omni.model.presets import build_model, preset_config
 from r1omni.model.processing import HumanOmniProcessor
 from r1omni.model.save_model import save_model
-from r1omni.model.stored_temperature import CALIBRATION, write_temperature
+from r1omni.model.stored_calibration import CALIBRATION, write_calibration
 from r1omni.model.tokenizer import build_tokenizers
 from r1omni.reproduce.examples import caption_examples, knowledge_examples, seen_cues, without_unseen
 from r1omni.reproduce.gallery import build_report
@@ -290,7 +290,7 @@ def run_rlvr(recipe: Recipe, report: Report) -> None:
 
 
 def calibrate(recipe: Recipe, report: Report) -> None:
-    """Fit the temperature of label probabilities on the validation splits, and keep it with the model.
+    """Calibrate label probabilities on the validation splits, and keep what was fitted with the model.
 
     That annotators err, and how often, is a fact of the corpora; nothing of a clip's true emotion is used.
     """
@@ -301,7 +301,7 @@ def calibrate(recipe: Recipe, report: Report) -> None:
     limit = recipe.settings.grpo.max_completion_length
     engine, instruction = load_engine(recipe, CALIBRATED), INSTRUCTIONS[CALIBRATED]
     fitted = fit_on_clips(engine, groups, instruction, limit, recipe.noise.label)
-    write_temperature(model, fitted.temperature, asdict(fitted))
+    write_calibration(model, fitted.temperature, fitted.lapse_rate, asdict(fitted))
     report("calibration", 1.0)
 
 

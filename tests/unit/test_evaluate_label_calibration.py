@@ -1,20 +1,20 @@
-"""One temperature for clips of several label sets, over a model whose features are made up."""
+"""One calibration for clips of several label sets, over a model whose features are made up."""
 
 from dataclasses import replace
 
 import pytest
 
 from r1omni.core.errors import ConfigError
-from r1omni.evaluate.label_temperature import ClipsOfLabelSet, fit_on_clips
+from r1omni.evaluate.label_calibration import ClipsOfLabelSet, fit_on_clips
 from r1omni.infer.features import Features
 from r1omni.infer.prompt import Prompt, Sampling
-from r1omni.scoring.calibration import fit_temperature, tempered
+from r1omni.scoring.calibration import LabelCalibration, fit_calibration
 from small_model import LABELS, MadeUpFeatures, small_clips, small_model
 
 MORE = (*LABELS, "fear")
 
 
-def test_the_temperature_is_fitted_to_all_label_sets_and_leaves_the_model_alone() -> None:
+def test_the_calibration_is_fitted_to_all_label_sets_and_leaves_the_model_alone() -> None:
     engine = MadeUpFeatures(*small_model())
     first, second = small_clips(9), [replace(clip, id=f"n{clip.id}") for clip in small_clips(6)]
     unread = replace(first[0], id="x-1")
@@ -32,10 +32,13 @@ def test_the_temperature_is_fitted_to_all_label_sets_and_leaves_the_model_alone(
         rows += [list(row.values()) for row in engine.scorer.label_scores(prompts, texts, labels)]
         golds += [labels.index(clip.label) for clip in clips]
     right = [row.index(max(row)) == gold for row, gold in zip(rows, golds, strict=True)]
-    assert found.temperature == pytest.approx(fit_temperature(rows, golds), rel=1e-2)
+    expected = fit_calibration(rows, golds)
+    assert (found.temperature, found.lapse_rate) == pytest.approx((expected.temperature, expected.lapse_rate), rel=1e-2)
     assert (found.num_clips, found.num_errors) == (15, 1)
     assert found.accuracy == sum(right) / 15
-    assert found.mean_confidence_before == pytest.approx(sum(max(tempered(row, 1.0)) for row in rows) / 15, rel=1e-3)
+    assert found.mean_confidence_before == pytest.approx(
+        sum(max(LabelCalibration().probabilities(row)) for row in rows) / 15, rel=1e-3
+    )
 
 
 def test_clips_without_a_usable_gold_label_are_refused() -> None:

@@ -1,8 +1,8 @@
-"""Fits the temperature of label probabilities on held-out clips: answers, scores of the labels after them, one number.
+"""Calibrates label probabilities on held-out clips: answers, scores of the labels after them, two numbers.
 
 The probability is of a label given the clip and the reasons that were written about it. As the answer follows from the
-reasons, it says how sure the model is of its conclusion, not how sure it is that the reasons are right: one temperature
-brings its average closer to the share of right answers, and cannot tell answers with wrong reasons from others.
+reasons, it says how sure the model is of its conclusion, not how sure it is that the reasons are right: how often they
+are wrong is in the lapse rate, on average, and nothing tells answers with wrong reasons from others.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,8 +19,8 @@ from r1omni.infer.engine import Engine
 from r1omni.infer.features import Features
 from r1omni.infer.greedy_answers import greedy_outcomes
 from r1omni.infer.prompt import Prompt
-from r1omni.model.stored_temperature import writable_checkpoint, write_temperature
-from r1omni.scoring.calibration import expected_calibration_error, fit_temperature, tempered
+from r1omni.model.stored_calibration import writable_checkpoint, write_calibration
+from r1omni.scoring.calibration import LabelCalibration, expected_calibration_error, fit_calibration
 from r1omni.scoring.normalise import exact
 
 
@@ -33,10 +33,11 @@ class ClipsOfLabelSet:
 
 
 @dataclass(frozen=True)
-class FittedTemperature:
-    """A temperature, and what it does to the clips that it was fitted on; shares are fractions."""
+class FittedCalibration:
+    """A calibration, and what it does to the clips that it was fitted on; shares are fractions."""
 
     temperature: float
+    lapse_rate: float
     num_clips: int
     num_errors: int
     """Clips that could not be read and are left out."""
@@ -45,13 +46,13 @@ class FittedTemperature:
     accuracy: float
     """Share of clips whose likeliest label is the gold label."""
     mean_confidence_before: float
-    """Of the likeliest label at temperature 1."""
+    """Of the likeliest label, before calibration."""
     mean_confidence: float
-    """The same at the fitted temperature."""
+    """The same, calibrated."""
     ece_before: float | None
-    """Expected calibration error against the gold labels at temperature 1."""
+    """Expected calibration error against the gold labels, before calibration."""
     ece: float | None
-    """The same at the fitted temperature."""
+    """The same, calibrated."""
 
 
 def fit_on_clips(
@@ -60,8 +61,8 @@ def fit_on_clips(
     instruction: str,
     max_tokens: int,
     label_errors: float = 0.0,
-) -> FittedTemperature:
-    """Answer labelled clips greedily and fit one temperature to all of them; the engine's own is left as it is.
+) -> FittedCalibration:
+    """Answer labelled clips greedily and fit one calibration to all of them; the engine's own is left as it is.
 
     Args:
         engine: over the model.
@@ -90,11 +91,12 @@ def fit_on_clips(
             golds.append(labels.index(exact(clip.label or "")))
     if not scores:
         raise ConfigError(f"Found no clip with a gold label that can be read ({num_errors} cannot); expected hundreds.")
-    temperature = fit_temperature(scores, golds, label_errors=label_errors)
+    fitted = fit_calibration(scores, golds, label_errors=label_errors)
     right = [row.index(max(row)) == gold for row, gold in zip(scores, golds, strict=True)]
-    before, after = ([max(tempered(row, used)) for row in scores] for used in (1.0, temperature))
-    return FittedTemperature(
-        temperature=temperature,
+    before, after = ([max(used.probabilities(row)) for row in scores] for used in (LabelCalibration(), fitted))
+    return FittedCalibration(
+        temperature=fitted.temperature,
+        lapse_rate=fitted.lapse_rate,
         num_clips=len(scores),
         num_errors=num_errors,
         label_errors=label_errors,
@@ -138,8 +140,8 @@ def calibrate_checkpoint(
     answers: Literal["reasoning", "label"] = "reasoning",
     max_tokens: int = 512,
     label_errors: float = 0.0,
-) -> FittedTemperature:
-    """Fit the temperature of a checkpoint's label probabilities on labelled clips, and keep it in its settings.
+) -> FittedCalibration:
+    """Calibrate a checkpoint's label probabilities on labelled clips, and keep the two numbers in its settings.
 
     Each manifest has the smallest label set that holds its gold labels.
 
@@ -153,7 +155,7 @@ def calibrate_checkpoint(
         label_errors: share of the gold labels that is wrong.
 
     Raises:
-        CheckpointError: a temperature cannot be written there.
+        CheckpointError: a calibration cannot be written there.
         ConfigError: see `fit_on_clips`; or a manifest holds no clip of the split.
     """
     writable_checkpoint(model)
@@ -167,5 +169,5 @@ def calibrate_checkpoint(
     engine = load()
     instruction = instruction_for(answers, engine.answer_format)
     fitted = fit_on_clips(engine, groups, instruction, max_tokens, label_errors)
-    write_temperature(model, fitted.temperature, asdict(fitted))
+    write_calibration(model, fitted.temperature, fitted.lapse_rate, asdict(fitted))
     return fitted
