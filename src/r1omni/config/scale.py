@@ -60,7 +60,7 @@ class BaseSettings(SftSettings):
     labelled_clips: PositiveInt
     """Clips whose label the base has seen."""
     num_processes: PositiveInt = 1
-    """Processes that share each batch on a CPU: the base has no other stage beside it. On a GPU it is one."""
+    """Processes that share each batch, as little can run beside it; at most as many as stages run at a time."""
     answered_knowledge: Share = 0.0
     """Share of the descriptions that go on to an answer in the paper's tags, so that the answer is read off what the
     text concludes."""

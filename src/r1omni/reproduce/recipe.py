@@ -326,10 +326,10 @@ def encode_once(name: str, recipe: Recipe, report: Report) -> None:
 
 
 def pretrain_base(recipe: Recipe, report: Report) -> None:
-    """Train the base model, in as many processes as its settings say."""
+    """Train the base model, in as many processes as its settings say and the machine bears."""
     if (recipe.stage("base") / "model").exists():
         return
-    num_processes = 1 if torch.cuda.is_available() else recipe.settings.base.num_processes
+    num_processes = min(recipe.settings.base.num_processes, lanes_here())
     run_together(partial(train_base, recipe, num_processes), num_processes, report)
 
 
@@ -390,10 +390,14 @@ def tune_on_labels(name: str, start: str, recipe: Recipe, report: Report) -> Non
     run_sft(recipe, report, name, start, examples, recipe.settings.label_sft, validated=True)
 
 
+def question_to(recipe: Recipe, name: str) -> Question:
+    """Return what a model of the table is asked."""
+    return Question(name, INSTRUCTIONS[name], checkpoint_identity(recipe.stage(name) / "model")["weights"])
+
+
 def evaluate_model(name: str, recipe: Recipe, report: Report) -> None:
-    """Evaluate one model on the test splits, the controls, and with one side of the clips taken away."""
-    engine = load_engine(recipe, name)
-    question = Question(name, INSTRUCTIONS[name], checkpoint_identity(recipe.stage(name) / "model")["weights"])
+    """Evaluate one model on the test splits and the controls."""
+    engine, question = load_engine(recipe, name), question_to(recipe, name)
     corpora = (*TEST_CORPORA, *(control for _, control in SHORTCUT_FIGURES.values()))
     limit = recipe.settings.grpo.max_completion_length
     for done, corpus in enumerate(corpora, start=1):
@@ -403,8 +407,13 @@ def evaluate_model(name: str, recipe: Recipe, report: Report) -> None:
             explain_answers(engine, question, corpus, clips, folder, recipe.settings.relied_on_clips)
             if name == CALIBRATED:
                 calibrate_answers(engine, question, corpus, clips, folder)
-        report(f"evaluation: {name}", done / (len(corpora) + len(ONE_SIDED)))
-    for done, (absent, modality) in enumerate(ONE_SIDED.items(), start=len(corpora) + 1):
+        report(f"evaluation: {name}", done / len(corpora))
+
+
+def evaluate_one_sided(name: str, recipe: Recipe, report: Report) -> None:
+    """Evaluate one model on the test splits with one side of the clips taken away."""
+    engine, question = load_engine(recipe, name), question_to(recipe, name)
+    for done, (absent, modality) in enumerate(ONE_SIDED.items(), start=1):
         engine.encoder.modality = modality
         for corpus in TEST_CORPORA:
             answer_corpus(
@@ -413,9 +422,9 @@ def evaluate_model(name: str, recipe: Recipe, report: Report) -> None:
                 corpus,
                 corpus_clips(recipe, corpus, "test")[: recipe.settings.one_sided_clips],
                 out=evaluation_folder(recipe, name, f"{corpus}-without-{absent}"),
-                max_new_tokens=limit,
+                max_new_tokens=recipe.settings.grpo.max_completion_length,
             )
-        report(f"evaluation: {name}", done / (len(corpora) + len(ONE_SIDED)))
+        report(f"one side: {name}", done / len(ONE_SIDED))
 
 
 def write_table(recipe: Recipe, report: Report) -> None:
@@ -480,6 +489,8 @@ def evaluation_folder(recipe: Recipe, model: str, corpus: str) -> Path:
     return recipe.out / "evaluations" / model / corpus
 
 
+EVALUATIONS = {"evaluation": evaluate_model, "one side": evaluate_one_sided}
+"""Name, before that of a model -> what answers its test clips."""
 STAGES: dict[str, Stage] = {
     "vision": Stage(partial(pretrain_sense, "vision")),
     "audio": Stage(partial(pretrain_sense, "audio")),
@@ -493,8 +504,11 @@ STAGES: dict[str, Stage] = {
     "r1-omni": Stage(run_rlvr, ("cold-start",)),
     "calibration": Stage(calibrate, (CALIBRATED,)),
     "cold-start-sft": Stage(partial(tune_on_labels, "cold-start-sft", "cold-start"), ("cold-start",)),
-    **{f"evaluation: {name}": Stage(partial(evaluate_model, name), (name,)) for name in INSTRUCTIONS},
-    f"evaluation: {CALIBRATED}": Stage(partial(evaluate_model, CALIBRATED), ("calibration",)),
+    **{
+        f"{part}: {name}": Stage(partial(evaluate, name), ("calibration" if name == CALIBRATED else name,))
+        for part, evaluate in EVALUATIONS.items()
+        for name in INSTRUCTIONS
+    },
 }
 """The stages after the corpora, in order of preference; in parallel they give the same results as one after another."""
 
@@ -505,7 +519,8 @@ def stages_for(models: Sequence[str]) -> dict[str, Stage]:
     Args:
         models: names out of `INSTRUCTIONS`.
     """
-    stages = {**STAGES, "table": Stage(write_table, tuple(f"evaluation: {name}" for name in models))}
+    answered = tuple(f"{part}: {name}" for part in EVALUATIONS for name in models)
+    stages = {**STAGES, "table": Stage(write_table, answered)}
     needed, open_ends = set(), ["table"]
     while open_ends:
         needed.add(name := open_ends.pop())
