@@ -65,7 +65,7 @@ check: setup  ## Check format, lint, types, import directions, generated docs an
 	@# Builds for CUDA break a CPU torch by their mere presence (transformers imports torchvision when it is there).
 	! $(BIN)/pip list 2>/dev/null | grep -iE '^(nvidia|triton|torchvision|torchaudio|torchcodec)'
 
-package: setup  ## Build wheel and sdist, inspect them, use the wheel in an empty environment (FULL=1: all extras, recipe)
+package: setup  ## Build wheel and sdist, inspect them, use the wheel in an empty environment (FULL=1: with all extras)
 	$(BIN)/python scripts/check_wheel.py $(if $(FULL),--full)
 
 fix: setup  ## Format, and apply ruff's fixes
