@@ -41,7 +41,7 @@ def test_figures_stand_with_interval_counts_and_normaliser():
 def test_what_probabilities_were_calibrated_on_and_how_well_they_are_on_the_test_data():
     assert "- The probabilities of labels are not calibrated." in model_card(MODEL, None, [CardFigures("dfew", SCORES)])
     found = {"ece": 4.12, "num_bins": 15, "mean_confidence": 75.8, "accuracy": 73.6, "num_clips": 560}
-    fitted = {"temperature": 3.992, "num_clips": 1260, "label_errors": 0.2}
+    fitted = {"temperature": 3.992, "lapse_rate": 0.15, "num_clips": 1260, "label_errors": 0.2}
     card = model_card(
         replace(MODEL, calibration=fitted), None, [CardFigures("dfew", SCORES | {"calibration": found}, fold=1)]
     )
@@ -49,7 +49,7 @@ def test_what_probabilities_were_calibrated_on_and_how_well_they_are_on_the_test
         "- Probability of the likeliest label on dfew, fold 1: 75.8 on average, right in 73.6; expected calibration "
         "error 4.1."
     ) in card
-    assert "one temperature, 3.992, fitted on 1,260 clips, 20 % of whose labels were taken as wrong." in card
+    assert "(temperature 3.992, lapse rate 0.15) on 1,260 clips, 20 % of whose labels were taken as wrong." in card
     assert "not calibrated" not in card
 
 

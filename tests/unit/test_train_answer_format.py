@@ -48,14 +48,14 @@ def taught(clips: list[Clip], spelled: str) -> list[Clip]:
 
 def cold_start(engine: MadeUpFeatures, folder: Path, spelled: str, max_steps: int) -> None:
     examples = reasoned_examples(taught(SAD, spelled), AnswerFormat.spelled(spelled))
-    settings = SftSettings(max_steps=max_steps, num_epochs=max_steps, learning_rate=1e-2, lr_scheduler_type="constant")
+    settings = SftSettings(max_steps=max_steps, num_epochs=max_steps, learning_rate=1e-2, lr_scheduler_type="linear")
     train_sft(engine, examples, settings, TrainingRun(folder))
 
 
 @pytest.mark.parametrize("spelled", SPELLED)
 def test_cold_start_probabilities_and_rlvr_in_another_format(tmp_path: Path, spelled: str) -> None:
     answer_format, engine = AnswerFormat.spelled(spelled), engine_for(spelled)
-    cold_start(engine, tmp_path / "sft", spelled, max_steps=40)
+    cold_start(engine, tmp_path / "sft", spelled, max_steps=60)
     instruction = instruction_for("reasoning", answer_format)
     said = list(greedy_predictions(engine, SAD, instruction, 100))
     assert {(row.answer, row.well_formed) for row in said} == {("sad", True)}
