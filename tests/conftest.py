@@ -24,3 +24,25 @@ def r1omni(tmp_path: Path) -> Command:
         )
 
     return run
+
+
+@pytest.fixture
+def r1omni_in_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Run `r1omni ...` as the fixture above does, but in this process, where torch is imported already."""
+
+    def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        from r1omni.cli.app import main
+
+        command = ["r1omni", *map(str, arguments)]
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", command)
+        for name, value in {"COLUMNS": "120", "TRANSFORMERS_VERBOSITY": "error"}.items():
+            monkeypatch.setenv(name, value)
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as left:
+            main()
+        said = capsys.readouterr()
+        assert isinstance(left.value.code, int)
+        return subprocess.CompletedProcess(command, left.value.code, said.out, said.err)
+
+    return run

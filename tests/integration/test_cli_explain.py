@@ -22,12 +22,12 @@ def test_clips_become_a_folder_of_pages_and_json(r1omni, tmp_path: Path):
     assert 'href="00001-angry.html"' in index and "not read:" in index
 
 
-def test_wrong_use_is_one_line_that_says_what_to_do(r1omni, tmp_path: Path):
+def test_wrong_use_is_one_line_that_says_what_to_do(r1omni_in_process, tmp_path: Path):
     for arguments, said in (
         ((CLIP,), "--out"),
         ((CLIP, CLIP, "--out", "page.html"), "name a folder"),
         (("a.jsonl", CLIP, "--json"), "is a manifest; give it alone"),
     ):
-        done = r1omni("explain", *arguments)
+        done = r1omni_in_process("explain", *arguments)
         assert done.returncode == 2 and said in done.stderr and len(done.stderr.splitlines()) == 1
     assert not list(tmp_path.iterdir())

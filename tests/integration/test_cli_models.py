@@ -29,23 +29,23 @@ def commands(model: Path, folder: Path) -> list[tuple[str | Path, ...]]:
     ]
 
 
-def test_every_command_names_the_missing_tokenizer(r1omni: Command, model: Path, tmp_path: Path) -> None:
+def test_every_command_names_the_missing_tokenizer(r1omni_in_process: Command, model: Path, tmp_path: Path) -> None:
     (model / "tokenizer.json").unlink()
     for command in commands(model, tmp_path):
-        done = r1omni(*command)
+        done = r1omni_in_process(*command)
         assert done.returncode == 1, command
         assert "lacks tokenizer.json (the language model's tokenizer)" in done.stderr, command
         assert "Traceback" not in done.stderr
 
 
-def test_every_command_names_the_model_of_a_run_folder(r1omni: Command, model: Path, tmp_path: Path) -> None:
+def test_every_command_names_the_model_of_a_run_folder(r1omni_in_process: Command, model: Path, tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text("{}")
     for command in [*commands(tmp_path, tmp_path), ("checkpoint", "convert", tmp_path, "--out", tmp_path / "new")]:
-        done = r1omni(*command)
+        done = r1omni_in_process(*command)
         assert done.returncode == 1, command
         assert f"is the folder of a run; its model is below it. Name {model}." in done.stderr, command
 
 
-def test_a_base_for_a_whole_model_exits_with_2(r1omni: Command, model: Path) -> None:
-    done = r1omni("checkpoint", "inspect", model, "--base", model)
+def test_a_base_for_a_whole_model_exits_with_2(r1omni_in_process: Command, model: Path) -> None:
+    done = r1omni_in_process("checkpoint", "inspect", model, "--base", model)
     assert done.returncode == 2 and "--base is for LoRA adapters" in done.stderr

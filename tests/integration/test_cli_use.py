@@ -25,8 +25,8 @@ def test_help_loads_neither_torch_nor_transformers():
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_every_verb_has_help_with_an_example(r1omni: Command, verb: str):
-    run = r1omni(verb, "--help")
+def test_every_verb_has_help_with_an_example(r1omni_in_process: Command, verb: str):
+    run = r1omni_in_process(verb, "--help")
     assert run.returncode == 0
     assert f"Example: r1omni {verb} " in " ".join(run.stdout.split())
 

@@ -22,7 +22,7 @@ from r1omni.config.serving import ServeConfig
 from r1omni.core.clip import Clip
 from r1omni.core.evidence import EVIDENCE_NAMES, Evidence
 from r1omni.core.instruction import REASONING_INSTRUCTION, parse_answer
-from r1omni.infer.predict_files import ASSETS, load_engine, predict_files
+from r1omni.infer.predict_files import ASSETS, load_engine
 from r1omni.infer.prompt import Prompt
 
 CLIPS = ASSETS / "clips"
@@ -34,19 +34,6 @@ NEEDS_CURL = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is no
 def server() -> Iterator[LiveServer]:
     with live_server() as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def client(server: LiveServer) -> Iterator[OpenAI]:
-    with OpenAI(base_url=f"{server.url}/v1", api_key="any", max_retries=0, timeout=60) as connected:
-        yield connected
-
-
-@pytest.fixture(scope="module")
-def expected():
-    """What `r1omni predict` says about the bundled clips."""
-    engine = load_engine(dtype="float32")
-    return {found.path.stem: found for found in predict_files(engine, sorted(CLIPS.glob("*.mp4")))}
 
 
 def data_url(content: bytes, kind: str = "video/mp4") -> str:

@@ -9,7 +9,7 @@ import pytest
 from openai import OpenAI
 
 from live_server import LiveServer, live_server
-from r1omni.infer.predict_files import ASSETS, load_engine, predict_files
+from r1omni.infer.predict_files import ASSETS
 
 pytestmark = pytest.mark.skipif(
     not (find_spec("ray") and find_spec("aiohttp_cors")),
@@ -26,19 +26,6 @@ def server() -> Iterator[LiveServer]:
         yield running
         lines = list(running.lines)
     assert running.process.returncode == 0 and not any("Traceback" in line for line in lines), lines
-
-
-@pytest.fixture(scope="module")
-def client(server: LiveServer) -> Iterator[OpenAI]:
-    with OpenAI(base_url=f"{server.url}/v1", api_key="any", max_retries=0, timeout=60) as connected:
-        yield connected
-
-
-@pytest.fixture(scope="module")
-def expected():
-    return {
-        found.path.stem: found for found in predict_files(load_engine(dtype="float32"), sorted(CLIPS.glob("*.mp4")))
-    }
 
 
 def answered_by(client: OpenAI) -> dict[str, float]:

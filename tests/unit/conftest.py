@@ -6,7 +6,7 @@ processes, which import anew, are not checked.
 
 from pathlib import Path
 
-from jaxtyping import install_import_hook
+from type_checker import check_on_import
 
 PACKAGE = Path(__file__).parents[2] / "src" / "r1omni"
 UNCHECKED = {
@@ -23,4 +23,4 @@ def _modules() -> list[str]:
 # typer calls the functions of the command line with what a user left out as None, whatever their annotations say.
 CHECKED = [name for name in _modules() if name not in UNCHECKED and not name.startswith("r1omni.cli.")]
 
-install_import_hook(CHECKED, "type_checker.checked")
+check_on_import(CHECKED)

@@ -1,7 +1,8 @@
 """The reasons of a run's answers: graded, read, relied on; cached by content, and the same after a kill."""
 
 import json
-from dataclasses import replace
+import shutil
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from r1omni.core.instruction import REASONING_INSTRUCTION, format_answer
 from r1omni.evaluate.run import Grading, evaluate, score_again
 from r1omni.explain.evidence_file import EvidenceFile
 from r1omni.explain.explained_corpus import AnsweredCorpus, explain_corpus
+from r1omni.scoring.explained_answer import ExplainedAnswer
 from r1omni.scoring.prediction import Prediction, predict_from
 from small_model import LABELS, MadeUpFeatures, small_model
 
@@ -31,11 +33,11 @@ def engine():
     return MadeUpFeatures(model.eval(), processor)
 
 
-@pytest.fixture
-def clips(tmp_path: Path) -> list[Clip]:
-    found = []
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> list[Clip]:
+    folder, found = tmp_path_factory.mktemp("clips"), []
     for name in TEXTS:
-        path = tmp_path / f"{name}.mp4"
+        path = folder / f"{name}.mp4"
         path.write_bytes(b"the same bytes" if name in "03" else name.encode())
         found.append(Clip(name, path, label="angry"))
     return found
@@ -61,9 +63,28 @@ def _explain(engine, clips, folder: Path, measure, relied_on=2):
     )
 
 
-def test_every_answer_with_reasons_is_explained_and_a_sample_is_relied_on(engine, clips, tmp_path: Path):
-    measure = Measurer()
-    explained = _explain(engine, clips, tmp_path, measure)
+@dataclass(frozen=True)
+class Finished:
+    """One explained corpus, for tests to copy: its folder, what it measured and what it found."""
+
+    folder: Path
+    measured: list[str]
+    explained: list[ExplainedAnswer]
+
+
+@pytest.fixture(scope="module")
+def finished(engine, clips, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    folder, measure = tmp_path_factory.mktemp("finished"), Measurer()
+    explained = _explain(engine, clips, folder, measure)
+    return Finished(folder, measure.measured, explained)
+
+
+def _copied(finished: Finished, folder: Path) -> Path:
+    return Path(shutil.copytree(finished.folder, folder, dirs_exist_ok=True))
+
+
+def test_every_answer_with_reasons_is_explained_and_a_sample_is_relied_on(finished: Finished):
+    explained = finished.explained
     assert [answer.id for answer in explained] == ["0", "1", "3"]
     assert [claim.state for claim in explained[0].claims] == ["supported", "unverifiable"]
     assert all(answer.alone is not None and sum(answer.alone.values()) == pytest.approx(1) for answer in explained)
@@ -76,27 +97,22 @@ def test_every_answer_with_reasons_is_explained_and_a_sample_is_relied_on(engine
     assert rests_on["swapped_sound"] is None  # nothing says that these clips were read with sound
     reliance = explained[0].reliance
     assert reliance is not None and len(reliance.cut) == 3
-    assert [json.loads(line)["id"] for line in (tmp_path / "explanations.jsonl").read_text().splitlines()] == list(
-        "013"
-    )
+    rows = (finished.folder / "explanations.jsonl").read_text().splitlines()
+    assert [json.loads(line)["id"] for line in rows] == list("013")
 
 
 def test_the_same_content_is_measured_once_and_a_second_run_measures_and_computes_nothing(
-    engine, clips, tmp_path: Path
+    finished: Finished, clips, tmp_path: Path
 ):
-    first = Measurer()
-    explained = _explain(engine, clips, tmp_path, first)
-    assert first.measured == ["0", "1"]  # the file of clip 3 holds the same bytes as that of clip 0
+    assert finished.measured == ["0", "1"]  # the file of clip 3 holds the same bytes as that of clip 0
     second = Measurer()
-    assert _explain(None, clips, tmp_path, second) == explained
+    assert _explain(None, clips, _copied(finished, tmp_path), second) == finished.explained
     assert second.measured == []
 
 
-def test_a_run_that_was_killed_goes_on_to_the_same_rows(engine, clips, tmp_path: Path):
-    (tmp_path / "whole").mkdir()
+def test_a_run_that_was_killed_goes_on_to_the_same_rows(engine, finished: Finished, clips, tmp_path: Path):
     (tmp_path / "killed").mkdir()
-    _explain(engine, clips, tmp_path / "whole", Measurer())
-    whole = (tmp_path / "whole" / "explanations.jsonl").read_text()
+    whole = (finished.folder / "explanations.jsonl").read_text()
     (tmp_path / "killed" / "explanations.jsonl").write_text(whole.splitlines()[0] + "\n" + whole.splitlines()[1][:30])
     _explain(engine, clips, tmp_path / "killed", Measurer())
     again = [json.loads(line) for line in (tmp_path / "killed" / "explanations.jsonl").read_text().splitlines()]
@@ -109,8 +125,8 @@ def test_a_run_that_was_killed_goes_on_to_the_same_rows(engine, clips, tmp_path:
         assert row == other
 
 
-def test_a_new_output_or_label_set_makes_rows_stale(engine, clips, tmp_path: Path):
-    _explain(engine, clips, tmp_path, Measurer())
+def test_a_new_output_or_label_set_makes_rows_stale(engine, finished: Finished, clips, tmp_path: Path):
+    _copied(finished, tmp_path)
     predictions = _predictions(clips)
     changed = replace(predictions[0], text=format_answer("He smiles.", "happy"), reasoning="He smiles.")
     corpus = AnsweredCorpus(clips, [changed, *predictions[1:]], REASONING_INSTRUCTION, LABELS[:2])
@@ -120,8 +136,8 @@ def test_a_new_output_or_label_set_makes_rows_stale(engine, clips, tmp_path: Pat
     assert all(set(answer.alone or ()) == set(LABELS[:2]) for answer in explained)
 
 
-def test_another_way_of_measuring_makes_rows_stale(engine, clips, tmp_path: Path):
-    _explain(engine, clips, tmp_path, Measurer())
+def test_another_way_of_measuring_makes_rows_stale(engine, finished: Finished, clips, tmp_path: Path):
+    _copied(finished, tmp_path)
     again = Measurer()
     corpus = AnsweredCorpus(clips, _predictions(clips), REASONING_INSTRUCTION, LABELS)
     explained = explain_corpus(
@@ -165,7 +181,7 @@ def test_a_made_corpus_is_graded_by_its_cues(engine, tmp_path: Path):
     assert explained.claims[0].item is not None and explained.claims[0].item.measured_by == "manifest"
 
 
-def test_scores_hold_the_figures_of_the_explanations_and_keep_them(engine, clips, tmp_path: Path):
+def test_scores_hold_the_figures_of_the_explanations_and_keep_them(finished: Finished, clips, tmp_path: Path):
     def run():
         return evaluate(
             lambda pending: [TEXTS[clip.id] for clip in pending], clips, Grading(LABELS), out_dir=tmp_path / "run"
@@ -173,7 +189,7 @@ def test_scores_hold_the_figures_of_the_explanations_and_keep_them(engine, clips
 
     scores = run()
     assert scores is not None and "hallucination_rate" not in scores["explanations"]["figures"]
-    _explain(engine, clips, tmp_path / "run", Measurer())
+    _copied(finished, tmp_path / "run")
     again = score_again(tmp_path / "run", clips, Grading(LABELS))
     assert again is not None
     figures = again["explanations"]["figures"]

@@ -46,27 +46,5 @@ def test_an_unknown_name_is_an_attribute_error():
         r1omni.nothing  # noqa: B018 - the access itself is the test
 
 
-AUTO = "from transformers import AutoConfig, AutoModelForCausalLM, AutoProcessor"
-LOAD = """
-from importlib.resources import files
-folder = str(files("r1omni") / "assets" / "drawn-people")
-print(*(type(auto.from_pretrained(folder)).__name__ for auto in (AutoConfig, AutoProcessor, AutoModelForCausalLM)))
-"""
-
-
-@pytest.mark.parametrize("order", [("import r1omni", AUTO), (AUTO, "import r1omni")], ids=["first", "after"])
-def test_auto_classes_load_our_checkpoints_whether_r1omni_is_imported_first_or_last(order: tuple[str, str]):
-    code = "\n".join([*order, LOAD])
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    expected = "HumanOmniConfig HumanOmniProcessor HumanOmniForConditionalGeneration"
-    assert run.stdout.splitlines()[-1] == expected
-
-
-def test_importing_transformers_beside_r1omni_loads_none_of_our_model_code():
-    loaded = modules_loaded_by(f"import r1omni\n{AUTO}")
-    assert "transformers.models.auto.processing_auto" in loaded
-    assert not {name for name in loaded if name.startswith("r1omni.model.")} - {"r1omni.model.auto_classes"}
-
-
 def test_the_package_says_that_it_is_typed():
     assert (Path(r1omni.__file__).parent / "py.typed").is_file()

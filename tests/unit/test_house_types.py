@@ -3,6 +3,7 @@
 import ast
 import random
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,9 @@ import torch
 from beartype.roar import BeartypeCallHintViolation
 from jaxtyping import TypeCheckError
 
+from r1omni.core.instruction import parse_answer
+from r1omni.core.media_read import PicturesRead
+from r1omni.infer.features import Features
 from r1omni.model.projector import slow_fast
 from type_checker import checked
 
@@ -50,10 +54,14 @@ def bare_any(function: Function) -> list[str]:
     ]
 
 
-def functions() -> Iterator[tuple[str, Function]]:
-    for path in sorted(PACKAGE.rglob("*.py")):
-        for function in functions_of(path.read_text(encoding="utf-8")):
-            yield path.relative_to(PACKAGE).as_posix(), function
+@cache
+def functions() -> tuple[tuple[str, Function], ...]:
+    """Every function of the package with its file."""
+    return tuple(
+        (path.relative_to(PACKAGE).as_posix(), function)
+        for path in sorted(PACKAGE.rglob("*.py"))
+        for function in functions_of(path.read_text(encoding="utf-8"))
+    )
 
 
 def test_what_is_counted():
@@ -90,6 +98,15 @@ def test_the_package_is_checked_shapes_included():
         slow_fast(torch.zeros(8, 4), 2)
     with pytest.raises(TypeCheckError, match="num_frames"):
         slow_fast(torch.zeros(1, 8, 4), "two")  # pyright: ignore[reportArgumentType]
+
+
+def test_functions_and_dataclasses_are_checked_with_and_without_shapes():
+    with pytest.raises(BeartypeCallHintViolation, match="text"):
+        parse_answer(1)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(BeartypeCallHintViolation, match="num_frames"):
+        PicturesRead("eight", 1.0)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(TypeCheckError, match="video"):
+        Features(torch.zeros(4), None)
 
 
 def test_checking_draws_nothing_from_the_generator_of_the_code_under_test():

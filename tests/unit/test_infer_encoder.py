@@ -360,7 +360,7 @@ def numbered(count: int) -> Iterator[Clip]:
     return (Clip(str(number), Path(f"{number}.mp4")) for number in range(count))
 
 
-@pytest.mark.parametrize("count", [100, 10_000])
+@pytest.mark.parametrize("count", [100, 1_000])
 def test_a_stream_holds_no_more_than_a_batch_however_long_it_is(count):
     made = MadeUpInputs(MODEL, PROCESSOR, batch_size=32, num_frames=2)
     taken = delivered = most = 0

@@ -85,14 +85,18 @@ def same(left: Completion, right: Completion) -> bool:
     )
 
 
+@pytest.fixture(scope="module")
+def alone(pair) -> list[list[Completion]]:
+    """What 16 requests of mixed settings get, each by itself."""
+    model, processor = pair
+    asked = zip(some_prompts(model, 16), mixed_samplings(16), strict=True)
+    return [Generator(model, processor).run([prompt], sampling)[0] for prompt, sampling in asked]
+
+
 @pytest.mark.parametrize("max_prompts", [1, 3, 32])
-def test_a_request_gets_the_same_alone_and_beside_others_that_enter_and_leave(pair, max_prompts):
+def test_a_request_gets_the_same_alone_and_beside_others_that_enter_and_leave(pair, alone, max_prompts):
     model, processor = pair
     prompts, samplings = some_prompts(model, 16), mixed_samplings(16)
-    alone = [
-        Generator(model, processor).run([prompt], sampling)[0]
-        for prompt, sampling in zip(prompts, samplings, strict=True)
-    ]
     assert {answer.finish_reason for group in alone for answer in group} == {"stop", "length"}
     beside = Generator(model, processor, max_prompts=max_prompts).run(prompts, samplings)
     generator, numbers, events = Generator(model, processor, max_prompts=max_prompts), [], []

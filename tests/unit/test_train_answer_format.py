@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import pytest
-import torch
 from typer.testing import CliRunner
 
 from r1omni.cli.app import app
@@ -14,10 +13,9 @@ from r1omni.config.sft_run import SftSettings
 from r1omni.core.answer_format import PAPER_FORMAT, AnswerFormat
 from r1omni.core.clip import Clip
 from r1omni.core.errors import CheckpointError, ConfigError
-from r1omni.core.instruction import LABEL_INSTRUCTION, instruction_for
+from r1omni.core.instruction import LABEL_INSTRUCTION
 from r1omni.infer.completion import Completion
-from r1omni.infer.features import NO_FEATURES, Features
-from r1omni.infer.greedy_answers import greedy_predictions
+from r1omni.infer.features import NO_FEATURES
 from r1omni.infer.prompt import Prompt
 from r1omni.model.load_model import load_model
 from r1omni.model.stored_answer_format import answer_format_of
@@ -27,63 +25,7 @@ from r1omni.train.rollout import Group, check_ready, named_rewards
 from r1omni.train.sft import train_sft
 from r1omni.train.training_data import label_examples, reasoned_examples, training_clips
 from small_model import LABELS, MadeUpFeatures, small_clips, small_model
-
-SPELLED = ("vis_desc,aud_desc,think,answer", "context,think,answer", "emotion:answer,why")
-REASONS = {
-    "vis_desc,aud_desc,think,answer": "<vis_desc>so sad</vis_desc><aud_desc>so loud</aud_desc><think>so</think>",
-    "context,think,answer": "<context>the voice</context><think>so sad</think>",
-    "emotion:answer,why": "the voice is loud",
-}
-SAD = [Clip(id=str(number), path=Path(f"/made-up/{number}.mp4"), label="sad") for number in range(3)]
-
-
-def engine_for(spelled: str, seed: int = 0) -> MadeUpFeatures:
-    model, processor = small_model(seed)
-    return MadeUpFeatures(model, processor.with_answer_format(AnswerFormat.spelled(spelled)))
-
-
-def taught(clips: list[Clip], spelled: str) -> list[Clip]:
-    return [Clip(clip.id, clip.path, label=clip.label, reasoning=REASONS[spelled]) for clip in clips]
-
-
-def cold_start(engine: MadeUpFeatures, folder: Path, spelled: str, max_steps: int) -> None:
-    examples = reasoned_examples(taught(SAD, spelled), AnswerFormat.spelled(spelled))
-    settings = SftSettings(max_steps=max_steps, num_epochs=max_steps, learning_rate=1e-2, lr_scheduler_type="linear")
-    train_sft(engine, examples, settings, TrainingRun(folder))
-
-
-@pytest.mark.parametrize("spelled", SPELLED)
-def test_cold_start_probabilities_and_rlvr_in_another_format(tmp_path: Path, spelled: str) -> None:
-    answer_format, engine = AnswerFormat.spelled(spelled), engine_for(spelled)
-    cold_start(engine, tmp_path / "sft", spelled, max_steps=60)
-    instruction = instruction_for("reasoning", answer_format)
-    said = list(greedy_predictions(engine, SAD, instruction, 100))
-    assert {(row.answer, row.well_formed) for row in said} == {("sad", True)}
-    assert said[0].reasoning == answer_format.parse(answer_format.write(REASONS[spelled], "sad")).reasoning
-
-    # Label probabilities by hand: the text up to the tag that opens the answer, each label, the tag that closes it. The
-    # rows share what precedes the label, so that sums over whole rows have the same differences.
-    (features,) = engine.encoder.features(SAD[:1])
-    assert isinstance(features, Features)
-    prompts = [Prompt.ask(instruction, features)]
-    text = answer_format.write(REASONS[spelled], "happy")
-    head = text[: text.index(answer_format.opening)] + answer_format.opening
-    rows = [engine.processor.text_ids(f"{head}{label}{answer_format.closing}") for label in LABELS]
-    sums = torch.tensor([sum(row) for row in engine.scorer.score(prompts, [rows])[0]])
-    (chances,) = engine.scorer.label_probabilities(prompts, [text], LABELS)
-    assert list(chances.values()) == pytest.approx(sums.softmax(-1).tolist(), rel=1e-3) and chances["sad"] > 0.9
-
-    # RLVR refuses a start whose sampled answers are not well formed: it reads them in this format.
-    rewards = named_rewards({"accuracy": 1.0, "format": 1.0}, lambda clip: LABELS)
-    settings = GrpoSettings(
-        max_steps=1, num_generations=2, prompts_per_device=2, max_completion_length=100, beta=0.0, temperature=0.1
-    )
-    summary = train_grpo(engine, None, SAD, rewards, settings, TrainingRun(tmp_path / "grpo"))
-    assert summary.start == {"format": 1.0, "accuracy": 1.0}
-    sample = json.loads((tmp_path / "grpo" / "samples.jsonl").read_text().splitlines()[0])
-    assert sample["rewards"] == {"accuracy": 1.0, "format": 1.0} and answer_format.opening in sample["text"]
-    identity = json.loads((tmp_path / "grpo" / "run.json").read_text())["identity"]
-    assert identity["answer_format"] == spelled and identity["instruction"] == instruction
+from tagged_formats import REASONS, SAD, cold_start, engine_for, taught
 
 
 def test_a_checkpoint_says_in_which_format_it_answers(tmp_path: Path) -> None:

@@ -1,11 +1,6 @@
 """The RLVR loop on an invented task."""
 
 import contextlib
-import json
-import os
-import signal
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,43 +20,7 @@ from r1omni.train.grpo import train_grpo
 from r1omni.train.rollout import Reward, draw_key, named_rewards
 from small_disk import small_files_only
 from small_model import MadeUpFeatures, assert_equal_gradients, small_clips, small_model
-
-# Rewards an untrained policy gets sometimes.
-LETTERS = Reward("accuracy", lambda answer, clip, lacking: min(1.0, answer.text.count("e") / 8))
-SHORT = Reward("format", lambda answer, clip, lacking: float(len(answer.text) < 20), weight=0.5)
-
-
-def run(folder, **options):
-    model, processor = small_model()
-    reference, _ = small_model()
-    engine = options.pop("engine", MadeUpFeatures)(model, processor)
-    rewards = options.pop("rewards", [LETTERS, SHORT])
-    around = {name: options.pop(name) for name in ("validate", "on_step") if name in options}
-    where = TrainingRun(
-        folder, **{name: options.pop(name) for name in ("trackers", "resume", "seed") if name in options}
-    )
-    settings = GrpoSettings(
-        **dict(
-            max_steps=4,
-            num_generations=4,
-            prompts_per_device=6,
-            max_completion_length=8,
-            learning_rate=3e-3,
-            readiness_prompts=0,
-            lr_scheduler_type="constant",
-        )
-        | options
-    )
-    return model, train_grpo(engine, reference, small_clips(12), rewards, settings, where, **around)
-
-
-def lines(folder, name="metrics.jsonl"):
-    return [json.loads(line) for line in (folder / name).read_text().splitlines()]
-
-
-def equal_states(first, second):
-    one, two = trained_state(first), trained_state(second)
-    return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
+from small_rlvr import LETTERS, lines, run
 
 
 def test_reward_rises_and_everything_is_logged(tmp_path):
@@ -158,10 +117,12 @@ def test_the_last_batch_of_samples_takes_no_step_too_many(tmp_path):
 
 
 def test_no_two_rounds_share_their_draws():
-    """Seeds, steps and rounds far beyond those of any run, 0.4 million names."""
-    steps, rounds = [*range(200), *range(2**24 - 50, 2**24 + 50)], range(650)
-    names = {draw_key(seed, step, number) for seed in range(2) for step in steps for number in rounds}
-    assert len(names) == 2 * 300 * 650
+    """Seeds, steps and rounds far beyond those of any run; next to each other, where sums of them would meet."""
+    steps = [*range(200), *range(2**24 - 50, 2**24 + 50)]
+    places = {(step, number) for step in steps for number in range(8)}
+    places |= {(step, number) for step in (*range(12), 2**24 - 1, 2**24, 2**24 + 1) for number in range(650)}
+    names = {draw_key(seed, *place) for seed in range(2) for place in places}
+    assert len(names) == 2 * len(places)
     assert len({clip_seed(name, "clip") for name in names}) == len(names)
 
 
@@ -234,23 +195,6 @@ def test_best_by_validation_is_returned(tmp_path):
     model, summary = run(tmp_path, max_steps=6, validate=validate, validate_every_steps=2)
     assert (summary.best_step, summary.best_value) == (4, 0.7)
     assert all(torch.equal(value, seen[1][name]) for name, value in trained_state(model).items())
-
-
-def test_a_killed_run_resumes_bit_equal(tmp_path):
-    script = (
-        "import os, sys\nsys.path[:0] = sys.argv[2].split(os.pathsep)\nfrom test_train_grpo import run\n"
-        "run(sys.argv[1], max_steps=6, save_every_steps=2, zero_variance='resample',"
-        f" on_step=lambda row: row['step'] == 5 and os.kill(os.getpid(), {int(signal.SIGKILL)}))"
-    )
-    here = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[1])])
-    killed = subprocess.run([sys.executable, "-c", script, str(tmp_path / "killed"), here], check=False)
-    assert killed.returncode == -9
-    options = dict(max_steps=6, save_every_steps=2, zero_variance="resample")
-    resumed, _ = run(tmp_path / "killed", **options)
-    whole, _ = run(tmp_path / "whole", **options)
-    assert equal_states(resumed, whole)
-    compared = [[(row["step"], row["reward"], row["kl"]) for row in lines(tmp_path / n)] for n in ("killed", "whole")]
-    assert compared[0] == compared[1]
 
 
 @pytest.fixture(scope="module")

@@ -63,6 +63,8 @@ _UNREAD = re.compile(
     r"model\.audio_tower\.audio_tower\.(projector|classifier)\.|"
     r"model\.bert_model\.pooler\.|model\.feature_compressor\.|.*\.(position_ids|token_type_ids|inv_freq)$"
 )
+_SHAPES: dict[str, dict[str, tuple[int, ...]]] = {}
+"""What `expected_shapes` found, by the whole configuration as JSON."""
 _LAYER = re.compile(r"vision_tower\.layers\.(\d+)\.")
 
 PARTS = {
@@ -229,15 +231,20 @@ def _misfits(sources: dict[str, Stored], expected: dict[str, tuple[int, ...]]) -
 def expected_shapes(config: HumanOmniConfig) -> dict[str, tuple[int, ...]]:
     """Return the shape of every parameter that must come from a file.
 
+    A process that loads models of the same sizes again, as the recipe's stages do, builds the empty model once.
+
     Args:
         config: the sizes.
     """
-    with torch.device("meta"):
-        model = HumanOmniForConditionalGeneration(config)
-    shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    if config.tie_word_embeddings:
-        del shapes["lm_head.weight"]
-    return shapes
+    settings = config.to_json_string(use_diff=False)
+    if settings not in _SHAPES:
+        with torch.device("meta"):
+            model = HumanOmniForConditionalGeneration(config)
+        shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+        if config.tie_word_embeddings:
+            del shapes["lm_head.weight"]
+        _SHAPES[settings] = shapes
+    return dict(_SHAPES[settings])
 
 
 def _missing_by_part(sources: dict[str, Stored], expected: dict[str, tuple[int, ...]]) -> dict[str, list[str]]:

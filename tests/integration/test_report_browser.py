@@ -14,7 +14,7 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed; as root, `make chromium` installs it")
 def test_pages_fit_narrow_and_wide_windows_and_fetch_nothing(tmp_path: Path):
     playwright = pytest.importorskip("playwright.sync_api")
-    spec = spec_from_file_location("report_pages", Path(__file__).with_name("test_report_page.py"))
+    spec = spec_from_file_location("report_pages", Path(__file__).parents[1] / "unit" / "test_report_page.py")
     assert spec is not None and spec.loader is not None
     pages = sys.modules["report_pages"] = module_from_spec(spec)
     spec.loader.exec_module(pages)
