@@ -21,6 +21,7 @@ GUIDES = {
 }
 WRITTEN = {
     "first-clip.md": ("fear.html",),
+    "annotate.md": ("runs/first/annotations.json", "runs/first/shards/part-00000.jsonl"),
     "evaluate.md": ("runs/evaluation/scores.json", "report.html"),
     "publish.md": ("hub/my-r1-omni/README.md", "hub/my-r1-omni/model.safetensors", "README-data.md"),
 }

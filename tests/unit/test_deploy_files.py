@@ -33,6 +33,7 @@ def test_the_rayjob_runs_a_command_of_ours_on_pods_that_mount_what_it_names():
         mounted = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
         assert mounted == {"archive": "/archive"} and [volume["name"] for volume in pod["volumes"]] == ["archive"]
         assert container["securityContext"]["runAsNonRoot"] is True
+        assert f"--uid {pod['securityContext']['runAsUser']} " in (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
     assert all(word.startswith("/archive/") for word in words if word.startswith("/"))
 
 

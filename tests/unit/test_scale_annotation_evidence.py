@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import fsspec
@@ -10,17 +11,26 @@ import pytest
 from r1omni.config.annotation_run import AnnotationConfig
 from r1omni.config.sections import EngineSection
 from r1omni.core.answer_format import PAPER_FORMAT
+from r1omni.core.clip import Clip
 from r1omni.core.errors import ConfigError
-from r1omni.core.evidence import Evidence
+from r1omni.core.evidence import Evidence, EvidenceItem
 from r1omni.core.media_read import MediaRead, PicturesRead, SoundRead
+from r1omni.core.window_answer import WindowAnswer
 from r1omni.infer.clip_answers import ClipAnswer
+from r1omni.infer.clip_windows import as_one_part
 from r1omni.infer.engine import Engine, build_engine
 from r1omni.infer.predict_files import ASSETS, BUNDLED_MODEL
 from r1omni.model.load_model import load_model
 from r1omni.scale.annotation import annotate, begin
-from r1omni.scale.annotation_evidence import MeasuredClip, fetched_and_measured
+from r1omni.scale.annotation_evidence import (
+    MeasuredClip,
+    column_counts,
+    evidence_columns,
+    fetched_and_measured,
+    measuring_identity,
+)
 from r1omni.scale.annotation_rows import annotation_row, read_shard
-from r1omni.scale.archive import read_listing, write_listing
+from r1omni.scale.archive import ListedClip, read_listing, write_listing
 
 MANIFEST = ASSETS / "clips" / "manifest.jsonl"
 """Of angry.mp4 its cues say: pitch high, volume loud, mouth pressed."""
@@ -35,7 +45,7 @@ def row_of(source: str | Path, name: str, said: ClipAnswer, folder: Path) -> dic
     """The row of one clip of an archive whose answer is given."""
     write_listing(str(source), folder / "clips.jsonl")
     (listed,) = [listed for listed in read_listing(folder / "clips.jsonl") if listed.place.endswith(name)]
-    with fetched_and_measured([listed]) as (found,):
+    with fetched_and_measured([listed], as_one_part) as (found,):
         assert isinstance(found, MeasuredClip)
         return annotation_row(listed, said, PAPER_FORMAT, found)
 
@@ -134,8 +144,86 @@ def test_a_folders_clips_are_measured(tmp_path: Path) -> None:
     assert "manifest" not in {item.measured_by for item in evidence.items}
 
 
-def test_evidence_does_not_go_with_windows_and_a_transcript_only_with_evidence(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="about one window"):
-        config(tmp_path, windows=True)
+def test_each_window_is_measured_by_itself(tmp_path: Path) -> None:
+    write_listing(str(ASSETS / "clips" / "voice.m4a"), tmp_path / "clips.jsonl")
+    spans = [(0.0, 1.0), (0.5, 1.5)]
+    with fetched_and_measured(
+        list(read_listing(tmp_path / "clips.jsonl")),
+        lambda clip: [replace(clip, start_s=start_s, stop_s=stop_s) for start_s, stop_s in spans],
+    ) as (found,):
+        assert isinstance(found, MeasuredClip) and (found.start_s, found.stop_s) == (None, None)
+        for part, (start_s, stop_s) in zip(found.measured, spans, strict=True):
+            assert isinstance(part, Evidence) and part.items and abs(part.duration_s - 1.0) < 0.1
+            assert all(start_s <= item.start_s <= item.stop_s <= stop_s + 0.1 for item in part.items)
+
+
+def voice(band: str) -> Evidence:
+    pitch = EvidenceItem("pitch_semitones", "sound", 9.0, "semitones re 100 Hz", 0.0, 3.0, None, "a test", band)
+    return Evidence(has_pictures=True, has_sound=True, duration_s=3.0, items=(pitch,))
+
+
+@pytest.mark.parametrize(
+    ("answer_window", "state", "is_side_absent"),
+    [(0, "supported", False), (1, "contradicted", False), (2, "contradicted", True), (3, None, None)],
+)
+def test_claims_are_graded_against_the_window_that_the_reasons_are_from(
+    answer_window: int, state: str | None, is_side_absent: bool | None
+) -> None:
+    pictures_alone = MediaRead(pictures=PicturesRead(8, 3.0))
+    reads = [READ, READ, pictures_alone, READ]
+    windows = tuple(WindowAnswer(3.0 * number, 3.0 * number + 3.0, read=read) for number, read in enumerate(reads))
+    clip = Clip("long", Path("long.mp4"))
+    measured = MeasuredClip(
+        "long", Path("long.mp4"), measured=(voice("high"), voice("low"), voice("high"), "long.mp4: is damaged.")
+    )
+    said = ClipAnswer(output("The pitch is high."), read=READ, windows=windows, answer_window=answer_window)
+    row = annotation_row(ListedClip(clip), said, PAPER_FORMAT, measured)
+    evidence = json.loads(row["evidence"])
+    assert (evidence["version"], evidence["answer_window"], row["num_windows"]) == (1, answer_window, 4)
+    assert [(window["start_s"], window["stop_s"]) for window in evidence["windows"]] == [
+        (0, 3),
+        (3, 6),
+        (6, 9),
+        (9, 12),
+    ]
+    assert [Evidence.from_json(window) for window in evidence["windows"][:3]] == list(measured.measured[:3])
+    assert evidence["windows"][3] == {"start_s": 9.0, "stop_s": 12.0, "error": "long.mp4: is damaged."}
+    if state is None:
+        assert row["claims"] is None and column_counts(row) == {"clips_unmeasured": 1}
+    else:
+        (claim,) = json.loads(row["claims"])["claims"]
+        assert (claim["state"], claim["is_side_absent"]) == (state, is_side_absent)
+        assert column_counts(row) == {"clips_measured": 1, f"claims_{state}": 1}
+
+
+def test_a_clip_that_is_one_window_has_its_evidence_as_one_window() -> None:
+    window = WindowAnswer(0.0, 3.0, read=READ)
+    said = ClipAnswer(output("The pitch is high."), read=READ, windows=(window,), answer_window=0)
+    clip = MeasuredClip("short", Path("short.mp4"), measured=(voice("high"),))
+    evidence = json.loads(str(evidence_columns(clip, said, PAPER_FORMAT)["evidence"]))
+    assert evidence["answer_window"] == 0 and len(evidence["windows"]) == 1 and "items" not in evidence
+
+
+def test_what_is_no_whisper_checkpoint_is_refused_before_the_folder_is_claimed(tmp_path: Path) -> None:
+    (tmp_path / "bert").mkdir()
+    (tmp_path / "bert" / "config.json").write_text('{"model_type": "bert"}')
+    for name in ("bert", "nothing"):
+        with pytest.raises(ConfigError, match=f"{name}: cannot be loaded as a Whisper checkpoint"):
+            begin(config(tmp_path / "out", whisper=str(tmp_path / name)))
+    assert not (tmp_path / "out" / "run.json").exists()
+
+
+def test_a_whisper_folder_is_known_by_its_weights_and_not_by_its_path(tmp_path: Path) -> None:
+    folders = []
+    for place, weights in (("here", b"one"), ("moved", b"one"), ("other", b"two")):
+        folders.append(tmp_path / place / "whisper-own")
+        folders[-1].mkdir(parents=True)
+        (folders[-1] / "model.safetensors").write_bytes(weights)
+    here, moved, other = (measuring_identity(str(folder)) for folder in folders)
+    assert here == moved != other
+    assert measuring_identity("openai/whisper-base")["whisper"] == ["whisper-base", "openai/whisper-base"]
+
+
+def test_a_transcript_needs_evidence(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="set evidence"):
         config(tmp_path, evidence=False, whisper="openai/whisper-base")

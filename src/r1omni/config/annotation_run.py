@@ -30,7 +30,7 @@ class AnnotationConfig(Schema):
     """Answer clips that are longer than the model hears in windows, and join the answers."""
     evidence: bool = False
     """Also measure each clip, and grade the claims of its reasons against that; a made clip's cues replace what would
-    be measured of its face and voice. Not with windows, whose reasons are about one window."""
+    be measured of its face and voice. With windows each is measured by itself."""
     whisper: str | None = None
     """With evidence: Whisper checkpoint for transcripts, a folder or a hub id; None measures without."""
     max_new_tokens: PositiveInt = 512
@@ -54,11 +54,6 @@ class AnnotationConfig(Schema):
         index, count = self.part
         if not 0 <= index < count:
             raise ValueError(f"part: index {index} is out of range for {count} parts; expected 0 to {count - 1}")
-        if self.evidence and self.windows:
-            raise ValueError(
-                "evidence, windows: the reasons of a clip in windows are about one window, and evidence is measured "
-                "over the whole clip; set windows or evidence to false"
-            )
         if self.whisper is not None and not self.evidence:
             raise ValueError("whisper: transcripts are heard for the evidence; set evidence, or leave whisper out")
         return self

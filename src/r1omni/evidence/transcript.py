@@ -46,10 +46,7 @@ class Transcriber:
             self._model: WhisperForConditionalGeneration = WhisperForConditionalGeneration.from_pretrained(checkpoint)
             self._processor = WhisperProcessor.from_pretrained(checkpoint)
         except (OSError, ValueError, KeyError) as error:
-            raise ConfigError(
-                f"{checkpoint}: cannot be loaded as a Whisper checkpoint ({error}); give a folder or hub id with "
-                "config.json, weights, preprocessor_config.json and tokenizer, such as openai/whisper-base"
-            ) from error
+            raise _refusal(checkpoint, str(error)) from error
         self._model.eval()
         is_multilingual = getattr(self._model.generation_config, "is_multilingual", False)
         self._language = language if is_multilingual else None
@@ -94,6 +91,32 @@ class Transcriber:
         confidence = float(scores.gather(1, chosen[:, None]).mean())
         text = self._processor.batch_decode(output.sequences, skip_special_tokens=True)[0]
         return text.strip(), confidence
+
+
+def check_whisper(checkpoint: str) -> None:
+    """Refuse what is no Whisper checkpoint by its configuration, without loading weights.
+
+    Args:
+        checkpoint: a folder or a hub id.
+
+    Raises:
+        ConfigError: there is no such checkpoint, or it is of another kind.
+    """
+    from transformers import PretrainedConfig
+
+    try:
+        kind = PretrainedConfig.get_config_dict(checkpoint)[0].get("model_type")
+    except (OSError, ValueError) as error:
+        raise _refusal(checkpoint, str(error)) from error
+    if kind != "whisper":
+        raise _refusal(checkpoint, f"its model_type is {kind!r}")
+
+
+def _refusal(checkpoint: str, reason: str) -> ConfigError:
+    return ConfigError(
+        f"{checkpoint}: cannot be loaded as a Whisper checkpoint ({reason}); give a folder or hub id with config.json, "
+        "weights, preprocessor_config.json and tokenizer, such as openai/whisper-base"
+    )
 
 
 def chunks(spans: Sequence[SpeechSpan]) -> list[tuple[float, float]]:

@@ -16,7 +16,7 @@ Pure functions besides `windows_of`, which looks up the clip's length: whoever o
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from r1omni.core.clip import Clip, Modality
@@ -24,6 +24,18 @@ from r1omni.core.media_read import NOTICED_S, MediaRead, PicturesRead, SoundRead
 from r1omni.core.window_answer import WindowAnswer
 from r1omni.media.length import clip_length_s
 from r1omni.scoring.normalise import exact, normalise
+
+Split = Callable[[Clip], Sequence[Clip]]
+"""A clip to the parts in which it is read: itself, or its windows."""
+
+
+def as_one_part(clip: Clip) -> list[Clip]:
+    """Return a clip as the one part in which it is read.
+
+    Args:
+        clip: the clip.
+    """
+    return [clip]
 
 
 def windows_of(clip: Clip, window_s: float, modality: Modality = "auto") -> list[Clip]:

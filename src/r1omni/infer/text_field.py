@@ -45,7 +45,7 @@ def text_field(settings: EngineSection, hashes: FileHashes | None = None) -> Rea
             "another text_field, or modality auto"
         )
     reader, remembered = ClipTextReader(source, settings.whisper), hashes or shared_file_hashes()
-    method = f"{source}|{_whisper_identity(settings.whisper)}|{MEASURING_VERSION}"
+    method = f"{source}|{whisper_identity(settings.whisper)}|{MEASURING_VERSION}"
 
     def read(clip: Clip) -> ClipText | None:
         stamps = [FileStamp.of(path) for path in content_files(clip.path)] if clip.path.exists() else []
@@ -65,12 +65,16 @@ def text_field_identity(settings: EngineSection) -> dict[str, Any]:
     if settings.text_field == "none":
         return {}
     measured = {} if settings.text_field == "manifest" else {"text_version": MEASURING_VERSION}
-    heard = {} if settings.whisper is None else {"whisper": _whisper_identity(settings.whisper)}
+    heard = {} if settings.whisper is None else {"whisper": whisper_identity(settings.whisper)}
     return {"text_field": settings.text_field, **measured, **heard}
 
 
-def _whisper_identity(whisper: str | None) -> str | list[str] | None:
-    """Return the hashes of a folder's weights, or a hub id."""
+def whisper_identity(whisper: str | None) -> str | list[str] | None:
+    """Return the hashes of a folder's weights, or a hub id, for the identity of a run.
+
+    Args:
+        whisper: a Whisper checkpoint; None gives None.
+    """
     if whisper is None or not Path(whisper).is_dir():
         return whisper
     return [shared_file_hashes().sha256(path) for path in sorted(Path(whisper).glob("*.safetensors"))]

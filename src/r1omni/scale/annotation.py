@@ -27,7 +27,9 @@ from r1omni.config.annotation_run import AnnotationConfig
 from r1omni.core.clip import Clip
 from r1omni.core.errors import ConfigError, MediaError
 from r1omni.core.instruction import instruction_for
+from r1omni.evidence.transcript import check_whisper
 from r1omni.infer.clip_answers import ClipAnswer, answer_clips
+from r1omni.infer.clip_windows import Split, as_one_part
 from r1omni.infer.engine import Engine
 from r1omni.infer.predict_files import BUNDLED_MODEL
 from r1omni.model.checkpoint_hash import checkpoint_identity
@@ -109,7 +111,7 @@ def annotate(
         The content of annotations.json; None while other parts of the run are still at work.
 
     Raises:
-        ConfigError: no such archive, another run in the folder, or Parquet without pyarrow.
+        ConfigError: no such archive or Whisper checkpoint, another run in the folder, or Parquet without pyarrow.
         DatasetError: the archive holds no clip.
         ManifestError: its manifest cannot be read, or two clips share an id.
         CheckpointError: the model cannot be read.
@@ -143,6 +145,8 @@ def begin(run: AnnotationConfig) -> Job:
         CheckpointError: see `annotate`.
     """
     check_format(run.format)
+    if run.whisper is not None:
+        check_whisper(run.whisper)
     folder = RunFolder(run.out, "annotation", run_identity(run), run_facts() | {"model": run.model})
     folder.claim()
     counts = run.out / LISTING
@@ -240,19 +244,27 @@ def answer_batch(run: AnnotationConfig, engine: Engine, clips: Sequence[ListedCl
         engine: over that model.
         clips: one batch.
     """
-    with lender(run)(clips) as found:
+    with lender(run)(clips, engine.encoder.windows if run.windows else as_one_part) as found:
         return answer_found(run, engine, clips, found)
 
 
 def lender(
     run: AnnotationConfig,
-) -> Callable[[Sequence[ListedClip]], AbstractContextManager[Sequence[Clip | MediaError]]]:
+) -> Callable[[Sequence[ListedClip], Split], AbstractContextManager[Sequence[Clip | MediaError]]]:
     """Return what lends the clips of a batch with their files on this machine, measured where the run asks for it.
+
+    Its second argument gives the parts in which a clip is answered; each is measured by itself.
 
     Args:
         run: which model annotates what.
     """
-    return partial(fetched_and_measured, whisper=run.whisper) if run.evidence else fetched
+    if run.evidence:
+        return partial(fetched_and_measured, whisper=run.whisper)
+    return _fetched
+
+
+def _fetched(clips: Sequence[ListedClip], split: Split) -> AbstractContextManager[Sequence[Clip | MediaError]]:
+    return fetched(clips)
 
 
 def answer_found(

@@ -1,7 +1,7 @@
 """What the pipeline on Ray is used for: annotation, evaluation, and features for the cache."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from itertools import islice
 from typing import TypeVar
@@ -12,6 +12,7 @@ from r1omni.config.feature_run import FeatureConfig
 from r1omni.core.clip import Clip
 from r1omni.core.errors import MediaError
 from r1omni.evaluate.manifests import AnswerElsewhere, outcomes
+from r1omni.infer.clip_windows import Split
 from r1omni.infer.engine import Engine, build_reader
 from r1omni.infer.predict_files import BUNDLED_MODEL
 from r1omni.scale.annotation import AnswerBatches, answer_found, lender
@@ -46,7 +47,7 @@ def evaluation_on_ray(run: EvaluationConfig, load: Callable[[], Engine]) -> Answ
             return list(outcomes(run, engine, items, instruction, labels))
 
         reader = partial(build_reader, run.model, run.engine, keeps=True)
-        job = ClipJob(load, reader, nullcontext, together, run.windows, is_cached=True)
+        job = ClipJob(load, reader, _as_they_are, together, run.windows, is_cached=True)
         for said in results_on_ray(job, run.cluster, _batches(clips, run.engine.batch_size)):
             yield from said
 
@@ -64,9 +65,13 @@ def features_on_ray(
         clips: any number.
     """
     reader = partial(build_reader, run.model, run.engine, keeps=True)
-    job: ClipJob[Clip, MediaError | None] = ClipJob(load, reader, nullcontext, None, is_cached=True)
+    job: ClipJob[Clip, MediaError | None] = ClipJob(load, reader, _as_they_are, None, is_cached=True)
     for errors in results_on_ray(job, run.cluster, _batches(clips, run.engine.batch_size)):
         yield from errors
+
+
+def _as_they_are(clips: Sequence[Clip], split: Split) -> AbstractContextManager[Sequence[Clip]]:
+    return nullcontext(clips)
 
 
 def _batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:

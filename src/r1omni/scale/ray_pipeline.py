@@ -24,6 +24,7 @@ from r1omni.config.cluster import ClusterSection
 from r1omni.core.clip import Clip
 from r1omni.core.errors import MediaError, NotReadyError, R1OmniError, StoppedError
 from r1omni.infer.clip_reader import ClipReader, ReadClip
+from r1omni.infer.clip_windows import Split, as_one_part
 from r1omni.infer.encoder import Encoder, release_language_model
 from r1omni.infer.engine import Engine
 from r1omni.infer.features import Features, Side
@@ -57,8 +58,9 @@ class ClipJob(Generic[Item, Result]):
     """Returns the engine."""
     load_reader: Callable[[Names | None], ClipReader]
     """Returns what decodes, given what features are called in the cache; loads no weights."""
-    lend: Callable[[Sequence[Item]], AbstractContextManager[Found]]
-    """Lends the clips of a batch, with their files on this machine."""
+    lend: Callable[[Sequence[Item], Split], AbstractContextManager[Found]]
+    """Lends the clips of a batch, with their files on this machine, given what splits a clip into the parts in which it
+    is read."""
     answer: Callable[[Engine, Sequence[Item], Found], list[Result]] | None
     """Returns a result per item, by an engine whose encoder has the features; None ends with the towers, and gives the
     error of each clip, or None."""
@@ -187,9 +189,10 @@ def decoding(
         if token not in _READERS:
             _READERS[token] = job.load_reader(names)
         reader = _READERS[token]
-        with job.lend(parcel.items) as found:
+        split: Split = reader.windows if job.in_windows else as_one_part
+        with job.lend(parcel.items, split) as found:
             here = [clip for clip in found if isinstance(clip, Clip)]
-            pieces = [reader.windows(clip) if job.in_windows else [clip] for clip in here]
+            pieces = [split(clip) for clip in here]
             read = [reader.read(piece) for parts in pieces for piece in parts]
         return Parcel(parcel.items, found, pieces, read)
 
