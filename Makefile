@@ -83,6 +83,7 @@ bench: setup  ## Measure decoding, answering, generation and GRPO on this machin
 	$(BIN)/python benchmarks/media.py
 	$(BIN)/python benchmarks/features.py
 	$(BIN)/python benchmarks/evidence.py
+	$(BIN)/python benchmarks/annotating.py
 	$(BIN)/python benchmarks/answering.py --layers 3 --batch-sizes 1,8
 	$(BIN)/python benchmarks/generation.py
 	$(BIN)/python benchmarks/grpo.py

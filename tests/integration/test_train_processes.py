@@ -27,6 +27,7 @@ from r1omni.infer.prompt import Sampling
 from r1omni.train import zero3
 from r1omni.train.bookkeeping import TrainingRun
 from r1omni.train.grpo import train_grpo
+from r1omni.train.processes import start_processes
 from r1omni.train.rollout import Reward
 from r1omni.train.sft import train_sft
 from r1omni.train.training_data import Example
@@ -241,3 +242,10 @@ def test_adapters_are_their_own_reference(tmp_path):
         kept.get_parameter("base_model.model.language_model.layers.0.mlp.up_proj.lora_B.default.weight"),
         model.get_parameter("base_model.model.language_model.layers.0.mlp.up_proj.lora_B.default.weight"),
     )
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there it would wait for the second process")
+def test_processes_that_would_train_alone_are_refused(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ConfigError, match="2 processes were started"):
+        start_processes("no")

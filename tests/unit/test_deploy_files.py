@@ -39,7 +39,7 @@ def test_the_rayjob_runs_a_command_of_ours_on_pods_that_mount_what_it_names():
 
 def test_the_slurm_scripts_run_commands_of_ours():
     annotate = (DEPLOY / "slurm-annotate.sbatch").read_text(encoding="utf-8")
-    (line,) = re.findall(r"-- r1omni (.*)", annotate)
+    (line,) = re.findall(r"^r1omni (.*)", annotate, re.MULTILINE)
     check_command([*shlex.split(line.replace('"$@"', ""))])
     train = (DEPLOY / "slurm-train.sbatch").read_text(encoding="utf-8")
     (line,) = re.findall(r"-m r1omni\.cli (.*)", train)

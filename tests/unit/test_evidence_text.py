@@ -6,7 +6,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from r1omni.evidence.speech import SpeechSpan
 from r1omni.evidence.subtitles import TextReader, TextTrack
-from r1omni.evidence.transcript import LONGEST_CHUNK_S, chunks
+from r1omni.evidence.transcript import LONGEST_CHUNK_S, chunks, words_of
 
 
 @pytest.fixture(scope="module")
@@ -87,3 +87,8 @@ def test_stretches_of_speech_are_joined_up_to_what_whisper_hears_at_once():
         (1.0 + 2 * LONGEST_CHUNK_S, 61.0),
     ]
     assert chunks([]) == []
+
+
+def test_whispers_names_of_sounds_are_no_words():
+    assert words_of(" Hi, I'm Jon. [LAUGHTER] (wind blowing) ♪ Bye. ") == "Hi, I'm Jon. Bye."
+    assert words_of(" [LAUGHTER]") == ""

@@ -4,6 +4,7 @@ Whisper invents words where nobody speaks, so it gets only the stretches in whic
 heard, not written, and may be wrong; its confidence is the mean probability of its tokens.
 """
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -18,6 +19,8 @@ from r1omni.evidence.speech import SAMPLE_RATE_HZ, SpeechSpan
 if TYPE_CHECKING:
     from transformers.generation.utils import GenerateEncoderDecoderOutput
 
+HEARING_VERSION = 2
+"""Raise it with every change that gives other transcripts."""
 LONGEST_CHUNK_S = 28.0
 """Whisper hears 30 s at a time."""
 JOIN_WITHIN_S = 2.0
@@ -25,6 +28,7 @@ JOIN_WITHIN_S = 2.0
 
 _PAD_S = 0.2
 _MAX_TOKENS = 220
+_SOUNDS = re.compile(r"\[[^\]]*\]|\([^)]*\)|[♪♫]")
 
 
 class Transcriber:
@@ -90,7 +94,16 @@ class Transcriber:
         chosen = output.sequences[0, -len(scores) :]
         confidence = float(scores.gather(1, chosen[:, None]).mean())
         text = self._processor.batch_decode(output.sequences, skip_special_tokens=True)[0]
-        return text.strip(), confidence
+        return words_of(text), confidence
+
+
+def words_of(heard: str) -> str:
+    """Return the words of what Whisper wrote, without its names of sounds, such as `[LAUGHTER]` or `(wind blowing)`.
+
+    Args:
+        heard: Whisper's text.
+    """
+    return " ".join(_SOUNDS.sub(" ", heard).split())
 
 
 def check_whisper(checkpoint: str) -> None:

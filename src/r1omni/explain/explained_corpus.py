@@ -18,6 +18,7 @@ from r1omni.core.clip import Clip
 from r1omni.core.errors import MediaError
 from r1omni.core.json_text import json_text
 from r1omni.evidence.measure import MEASURING_VERSION, ClipMeasurer
+from r1omni.evidence.transcript import HEARING_VERSION
 from r1omni.explain.attribution import AnsweredClip, attribute, retell
 from r1omni.explain.evidence_file import EvidenceFile
 from r1omni.explain.explanation import MAX_NEW_TOKENS
@@ -66,7 +67,7 @@ def corpus_explainer(num_relied_on: int, whisper: str | None = None) -> Callable
         folder: Path,
         on_progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> None:
-        heard = MEASURING_VERSION if whisper is None else f"{MEASURING_VERSION} {whisper}"
+        heard = MEASURING_VERSION if whisper is None else f"{MEASURING_VERSION}.{HEARING_VERSION} {whisper}"
         measured = EvidenceFile(folder / EVIDENCE_NAME, lambda clip: measurer().measure(clip).evidence, str(heard))
         corpus = AnsweredCorpus(clips, predictions, instruction, labels)
         explain_corpus(engine, corpus, measured, folder, num_relied_on, on_progress)

@@ -12,6 +12,7 @@ from r1omni.core.clip import Clip, Modality
 from r1omni.core.errors import ConfigError
 from r1omni.evidence.clip_text import ClipTextReader, MeasuredText
 from r1omni.evidence.measure import MEASURING_VERSION
+from r1omni.evidence.transcript import HEARING_VERSION
 from r1omni.infer.features import ClipText, Side
 from r1omni.media.folder import content_files
 from r1omni.runs.file_hashes import FileHashes, FileStamp, shared_file_hashes
@@ -45,7 +46,7 @@ def text_field(settings: EngineSection, hashes: FileHashes | None = None) -> Rea
             "another text_field, or modality auto"
         )
     reader, remembered = ClipTextReader(source, settings.whisper), hashes or shared_file_hashes()
-    method = f"{source}|{whisper_identity(settings.whisper)}|{MEASURING_VERSION}"
+    method = f"{source}|{whisper_identity(settings.whisper)}|{_version(source)}"
 
     def read(clip: Clip) -> ClipText | None:
         stamps = [FileStamp.of(path) for path in content_files(clip.path)] if clip.path.exists() else []
@@ -64,9 +65,13 @@ def text_field_identity(settings: EngineSection) -> dict[str, Any]:
     """
     if settings.text_field == "none":
         return {}
-    measured = {} if settings.text_field == "manifest" else {"text_version": MEASURING_VERSION}
+    measured = {} if settings.text_field == "manifest" else {"text_version": _version(settings.text_field)}
     heard = {} if settings.whisper is None else {"whisper": whisper_identity(settings.whisper)}
     return {"text_field": settings.text_field, **measured, **heard}
+
+
+def _version(source: MeasuredText) -> str | int:
+    return f"{MEASURING_VERSION}.{HEARING_VERSION}" if source == "transcript" else MEASURING_VERSION
 
 
 def whisper_identity(whisper: str | None) -> str | list[str] | None:

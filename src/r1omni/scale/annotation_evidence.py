@@ -25,6 +25,7 @@ from r1omni.core.evidence import Evidence
 from r1omni.core.json_text import json_text
 from r1omni.core.media_read import MediaRead
 from r1omni.evidence.measure import MEASURING_VERSION, ClipMeasurer
+from r1omni.evidence.transcript import HEARING_VERSION
 from r1omni.infer.clip_answers import ClipAnswer
 from r1omni.infer.clip_windows import Split
 from r1omni.infer.text_field import whisper_identity
@@ -55,7 +56,7 @@ def measuring_identity(whisper: str | None) -> dict[str, Any]:
         "measuring": MEASURING_VERSION,
         "claim_rules": CLAIM_RULES,
         # Its folder's name is in the transcripts' measured_by.
-        "whisper": None if whisper is None else [Path(whisper).name, whisper_identity(whisper)],
+        "whisper": None if whisper is None else [Path(whisper).name, HEARING_VERSION, whisper_identity(whisper)],
     }
 
 

@@ -22,7 +22,7 @@ def start_processes(mixed_precision: str) -> Accelerator:
     A clip may lack pictures or sound, so that a part of the model gets no gradient in one process: looked for.
 
     Raises:
-        ConfigError: a way of sharding that the loops cannot take.
+        ConfigError: a way of sharding that the loops cannot take, or processes that accelerate does not join.
     """
     way = asked_sharding()
     if way == "zero3":
@@ -32,7 +32,15 @@ def start_processes(mixed_precision: str) -> Accelerator:
     handlers = [DistributedDataParallelKwargs(find_unused_parameters=True), InitProcessGroupKwargs(timeout=_PATIENCE)]
     # accelerate's own way with DeepSpeed steps within the backward pass; to it, these are ordinary processes.
     with patch_environment(ACCELERATE_USE_DEEPSPEED="false"):
-        return Accelerator(mixed_precision=mixed_precision, kwargs_handlers=handlers)
+        accelerator = Accelerator(mixed_precision=mixed_precision, kwargs_handlers=handlers)
+    num_started = int(os.environ.get("WORLD_SIZE", "1"))
+    if accelerator.num_processes != num_started:
+        raise ConfigError(
+            f"{num_started} processes were started, but accelerate joins processes by their GPUs, and this one found "
+            "none: each would train alone into the same folder. Start one process per GPU, or set "
+            "ACCELERATE_USE_CPU=true to train on CPUs."
+        )
+    return accelerator
 
 
 def asked_sharding() -> Literal["fsdp2", "zero3"] | None:
