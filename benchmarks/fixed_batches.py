@@ -14,6 +14,7 @@ from transformers import DynamicCache
 from transformers.models.qwen2.modeling_qwen2 import rotate_half
 
 from r1omni.infer.shared_prefix import prompt_positions
+from r1omni.model.modeling import CACHE
 
 COMPACT_BELOW = 0.85
 """Rows that ended are dropped once the live share falls below this."""
@@ -190,8 +191,8 @@ def answer_batch(
         inputs_embeds=prompt_embeds,
         attention_mask=prompt_mask.long(),
         position_ids=prompt_positions(prompt_mask),
-        past_key_values=cache,
         use_cache=True,
+        **{CACHE: cache},
     )
     batch, group, max_tokens = uniforms.shape
     device = prompt_mask.device

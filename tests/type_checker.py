@@ -69,18 +69,23 @@ class _Decorated(ast.NodeTransformer):
     """Every function gets the check as its innermost decorator, every class as its outermost one."""
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.FunctionDef:
-        node.decorator_list.append(_decorator())
+        node.decorator_list.append(_decorator(node))
         self.generic_visit(node)
         return node
 
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.ClassDef:
-        node.decorator_list.insert(0, _decorator())
+        node.decorator_list.insert(0, _decorator(node))
         self.generic_visit(node)
         return node
 
 
-def _decorator() -> ast.expr:
-    return ast.parse(f"__import__({__name__!r}).checked_with_shapes", mode="eval").body
+def _decorator(node: ast.FunctionDef | ast.ClassDef) -> ast.expr:
+    """Return the check, on the first line of what it decorates: Python 3.13 keeps the first decorator's for a class."""
+    check = ast.parse(f"__import__({__name__!r}).checked_with_shapes", mode="eval").body
+    first = node.decorator_list[0] if node.decorator_list else node
+    for part in ast.walk(check):
+        ast.copy_location(part, first)
+    return check
 
 
 class _Loader(SourceFileLoader):

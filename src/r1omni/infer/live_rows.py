@@ -18,6 +18,7 @@ from r1omni.infer.decoding_step import PACK_FROM_TOKENS, PackedLinears, draw_gre
 from r1omni.infer.kv_pool import EMPTY, KVPool, KVShape, Layout, PoolSize
 from r1omni.infer.places import Group, Places, Row
 from r1omni.infer.shared_prefix import prompt_positions
+from r1omni.model.modeling import CACHE
 
 Ending = Literal["stop", "length", "failed"]
 
@@ -229,8 +230,8 @@ class LiveRows:
             inputs_embeds=embeds,
             attention_mask=mask.long(),
             position_ids=prompt_positions(mask),
-            past_key_values=self.pool.prompt_cache(slots, mask),
             use_cache=True,
+            **{CACHE: self.pool.prompt_cache(slots, mask)},
         )
         return self.lm_head(output.last_hidden_state[:, -1])
 

@@ -7,6 +7,7 @@ Whisper's classifier.
 """
 
 from collections.abc import Sequence
+from inspect import signature
 from typing import Any
 
 import torch
@@ -41,6 +42,8 @@ from r1omni.runs.file_hashes import FileStamp
 
 MAX_ROUTER_TOKENS = 512
 """Maximum length of the router's input; longer questions are cut."""
+CACHE = "cache" if "cache" in signature(Qwen2Model.forward).parameters else "past_key_values"
+"""What transformers calls the keys and values of a prompt: `cache` from 5.24 on."""
 
 
 class VisionTower(SiglipPreTrainedModel):
@@ -288,6 +291,7 @@ class HumanOmniForConditionalGeneration(PreTrainedModel, GenerationMixin):
         attention_mask: Tensor | None = None,
         position_ids: Int[Tensor, "_batch tokens"] | None = None,
         past_key_values: Cache | None = None,
+        cache: Cache | None = None,
         inputs_embeds: Float[Tensor, "batch tokens hidden"] | None = None,
         labels: Int[Tensor, "batch tokens"] | None = None,
         use_cache: bool | None = None,
@@ -306,7 +310,8 @@ class HumanOmniForConditionalGeneration(PreTrainedModel, GenerationMixin):
             input_ids: token ids, with placeholders if the clips are given.
             attention_mask: 1 for tokens, cached ones included, 0 for padding.
             position_ids: positions; None derives them from the mask.
-            past_key_values: the cache.
+            past_key_values: the cache, as transformers names it until 5.23.
+            cache: the same, as transformers names it from 5.24 on.
             inputs_embeds: what `embed_prompt` returns, instead of ids and clips.
             labels: gold ids, -100 for positions without one. Returns the mean cross-entropy of the next token and no
                 logits: the head is applied to those positions only.
@@ -330,8 +335,8 @@ class HumanOmniForConditionalGeneration(PreTrainedModel, GenerationMixin):
             inputs_embeds=inputs_embeds,
             attention_mask=attention_mask,
             position_ids=position_ids,
-            past_key_values=past_key_values,
             use_cache=use_cache,
+            **{CACHE: past_key_values if cache is None else cache},
             **kwargs,
         )
         hidden = outputs.last_hidden_state
@@ -346,9 +351,9 @@ class HumanOmniForConditionalGeneration(PreTrainedModel, GenerationMixin):
         return CausalLMOutputWithPast(
             loss=loss,
             logits=logits,
-            past_key_values=outputs.past_key_values,
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
+            **{CACHE: outputs[CACHE] if CACHE in outputs else None},
         )
 
     @torch.no_grad()

@@ -60,6 +60,12 @@ class SharedTable:
         self._of_parents: list[sqlite3.Connection | None] = []
         self._memory: dict[str, str] = {}
 
+    def __del__(self) -> None:
+        """Close the file; a connection that a fork inherited is left alone."""
+        connection: sqlite3.Connection | None = getattr(self, "_connection", None)
+        if connection is not None and self._process == os.getpid():
+            connection.close()
+
     def get(self, key: str) -> str | None:
         """Return a key's text; None for an unknown key."""
         with self._lock:
