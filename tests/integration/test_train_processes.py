@@ -28,18 +28,17 @@ from r1omni.train import zero3
 from r1omni.train.bookkeeping import TrainingRun
 from r1omni.train.grpo import train_grpo
 from r1omni.train.processes import start_processes
-from r1omni.train.rollout import Reward
 from r1omni.train.sft import train_sft
 from r1omni.train.training_data import Example
 from r1omni.train.validation import validator
 from small_model import MadeUpFeatures, assert_equal_gradients, small_clips, small_model
+from small_rlvr import LETTERS
 
 DEEPSPEED = Path(sys.prefix) / "zero3"
 """Where `make test` puts it, apart from the rest."""
 FSDP2_WORKS = hasattr(FSDPModule, "set_reduce_scatter_unused_params")
 FSDP2 = {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"}
 ZERO3 = {"ACCELERATE_USE_DEEPSPEED": "true", "ACCELERATE_DEEPSPEED_ZERO_STAGE": "3", "DS_ACCELERATOR": "cpu"}
-LETTERS = Reward("accuracy", lambda answer, clip, lacking: min(1.0, answer.text.count("e") / 8))
 
 
 def both_stages(folder: Path, batch_size: int, num_parts: int = 1) -> None:

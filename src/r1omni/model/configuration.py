@@ -23,6 +23,20 @@ _PARTS: dict[str, type[PreTrainedConfig]] = {
 _Part = TypeVar("_Part", bound=PreTrainedConfig)
 
 
+def calibration_problem(temperature: object, lapse_rate: object) -> str | None:
+    """Return what is wrong with how label probabilities are calibrated; None if nothing is.
+
+    Args:
+        temperature: see `HumanOmniConfig.label_temperature`.
+        lapse_rate: see `HumanOmniConfig.label_lapse_rate`.
+    """
+    if not (isinstance(temperature, int | float) and 0.0 < temperature < inf):
+        return f"label_temperature is {temperature!r}; expected a finite number above 0"
+    if not (isinstance(lapse_rate, int | float) and 0.0 <= lapse_rate < 1.0):
+        return f"label_lapse_rate is {lapse_rate!r}; expected a share of at least 0 and below 1"
+    return None
+
+
 class HumanOmniConfig(PreTrainedConfig):
     """Vision tower, audio tower, router and language model, and how they are connected.
 
@@ -87,12 +101,9 @@ class HumanOmniConfig(PreTrainedConfig):
             raise ValueError(f"aspect is {self.aspect!r}; expected pad or stretch.")
         if self.video_pooling not in ("none", "slow_fast"):
             raise ValueError(f"video_pooling is {self.video_pooling!r}; expected none or slow_fast.")
-        if not 0.0 < self.label_temperature < inf:
-            raise ValueError(f"label_temperature is {self.label_temperature}; expected a finite number above 0.")
-        if not 0.0 <= self.label_lapse_rate < 1.0:
-            raise ValueError(
-                f"label_lapse_rate is {self.label_lapse_rate}; expected a share of at least 0 and below 1."
-            )
+        problem = calibration_problem(self.label_temperature, self.label_lapse_rate)
+        if problem is not None:
+            raise ValueError(f"{problem}.")
         small = self.projector_type == "all_in_one_small"
         if (self.grid_patches % 2 == 0) != small:
             raise ValueError(

@@ -8,7 +8,6 @@ import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from math import inf
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,7 +16,7 @@ from transformers import GenerationConfig
 
 from r1omni.core.errors import CheckpointError, ConfigError
 from r1omni.model.checkpoint_folder import LAPSE_RATE, PROCESSOR, TEMPERATURE, CheckpointFolder, find_checkpoint
-from r1omni.model.configuration import HumanOmniConfig, VideoPooling
+from r1omni.model.configuration import HumanOmniConfig, VideoPooling, calibration_problem
 from r1omni.model.lora_folder import LoraFolder, base_of, read_lora
 from r1omni.model.official import (
     OfficialCheckpoint,
@@ -152,14 +151,10 @@ def _set_calibration(config: HumanOmniConfig, folder: Path, kept: Mapping[str, A
     if TEMPERATURE not in kept:
         return
     temperature, lapse_rate = kept[TEMPERATURE], kept.get(LAPSE_RATE, 0.0)
-    if not (isinstance(temperature, int | float) and 0.0 < temperature < inf):
-        problem = f"{TEMPERATURE} is {temperature!r}; expected a finite number above 0"
-    elif not (isinstance(lapse_rate, int | float) and 0.0 <= lapse_rate < 1.0):
-        problem = f"{LAPSE_RATE} is {lapse_rate!r}; expected a share of at least 0 and below 1"
-    else:
-        config.label_temperature, config.label_lapse_rate = float(temperature), float(lapse_rate)
-        return
-    raise CheckpointError(f"{folder / PROCESSOR}: {problem}. Fit it again with `r1omni checkpoint calibrate`.")
+    problem = calibration_problem(temperature, lapse_rate)
+    if problem is not None:
+        raise CheckpointError(f"{folder / PROCESSOR}: {problem}. Fit it again with `r1omni checkpoint calibrate`.")
+    config.label_temperature, config.label_lapse_rate = float(temperature), float(lapse_rate)
 
 
 def read_checkpoint(
